@@ -1,0 +1,219 @@
+"""The walk back over the tape: reverse-mode differentiation, the chain rule read from the end.
+
+A node is given the gradient of the outputs with respect to its own value, and the VJPs
+(vector-Jacobian products) of its operation turn it into a contribution to the gradient of each of
+its inputs. Nodes are visited from the newest to the oldest: since an operation is always newer
+than its inputs, a node has received every contribution before it is visited.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from typing import Any
+
+from .devices import Device
+from .errors import GradientError
+from .record import tensor_functions
+from .tape import Node, Watch, next_moment
+from .tensor import Tensor, seed, wrap
+
+
+def walk(
+    seeds: Sequence[tuple[Node, Any]],
+    *,
+    on_tensors: bool = False,
+    targets: Sequence[Node] | None = None,
+    retain_graph: bool = False,
+) -> dict[Node, Any]:
+    """Goes back over the graph from `seeds`, pairs of a node and the gradient that it is given.
+
+    Gradients are raw arrays; or Tensors, computed by recorded operations, if `on_tensors`.
+    Without `targets` gradients are kept where they are watched: in leaves, and where
+    `retain_grad()` asked. With targets, nothing is kept, and the gradients of these nodes are
+    returned.
+    """
+    gradients: dict[Node, Any] = {}
+    found: dict[Node, Any] = {}
+    shared: set[Node] = set()  # nodes whose gradient's memory may belong to somebody else
+    owned: set[Node] = set()  # nodes whose gradient is an array made here, by adding two
+    heap: list[tuple[int, Node]] = []  # the computed nodes that wait, newest first
+    oldest = 0 if targets is None else min(node.moment for node in targets)
+
+    def watched(node: Node, gradient: Any) -> Any:
+        """Gives a gradient, now complete, to whoever wants it; it may come back replaced."""
+        watch = node.watch
+        if watch is not None:
+            if watch.hooks:
+                gradient = _call_hooks(node, watch, gradient)
+                shared.add(node)
+            if targets is None and watch.keeps:
+                _keep(watch, gradient, node.kernels.device, node.plan is not None or node in shared)
+        if targets is not None and node in targets:
+            found[node] = gradient
+        return gradient
+
+    for node, gradient in seeds:
+        if node in gradients:
+            gradients[node] = gradients[node] + gradient
+        else:
+            gradients[node] = gradient
+            shared.add(node)
+            if node.plan is not None:
+                heappush(heap, (-node.moment, node))
+    while heap:
+        node = heappop(heap)[1]
+        gradient = gradients.pop(node)
+        if node.watch is not None or targets is not None:
+            gradient = watched(node, gradient)
+        plan, parents, saved, moment = node.plan, node.parents, node.saved, node.moment
+        if parents is None:
+            raise _freed(node)
+        for storage in node.storages:
+            if storage.changed > moment:
+                raise _stale(node)
+        if on_tensors:
+            k: Any = tensor_functions
+            contributions = plan.pull_tensors(gradient, node)
+        else:
+            k = node.kernels
+            contributions = plan.pull(k, gradient, saved, node.static)
+        if not retain_graph:
+            node.parents, node.saved, node.storages = None, (), ()
+        for position, contribution in zip(plan.positions, contributions):  # noqa: B905 (speed)
+            parent: Any = parents[position]
+            if contribution is None or parent.moment < oldest:
+                continue
+            if contribution.shape != parent.shape:
+                contribution = _unbroadcast(k, contribution, parent.shape, plan.record, position)
+            if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
+                contribution = contribution.astype(parent.dtype)
+            previous = gradients.get(parent)
+            if previous is None:
+                gradients[parent] = contribution
+                if parent.plan is not None:
+                    heappush(heap, (-parent.moment, parent))
+                elif (
+                    contribution is gradient
+                    or on_tensors
+                    or contribution.base is not None
+                    or (plan.may_alias and (plan.joint or id(contribution) in map(id, saved)))
+                ):
+                    shared.add(parent)
+            elif parent in owned:
+                gradients[parent] += contribution
+            else:
+                gradients[parent] = previous + contribution
+                shared.discard(parent)
+                if parent.shape and not on_tensors:
+                    owned.add(parent)
+    for node, gradient in gradients.items():  # the leaves
+        watch = node.watch
+        if targets is None and not watch.hooks:
+            _keep(watch, gradient, node.kernels.device, node in shared)
+        else:
+            watched(node, gradient)
+    return found
+
+
+def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> None:
+    """Computes the gradients of this tensor, and adds them to `.grad` of every leaf.
+
+    Arguments: `gradient`, the upstream gradient, of this tensor's shape (for a tensor of one
+    element, 1 by default); `retain_graph`: keep the graph for another call?
+
+    Raises GradientError if the tensor requires no gradient, if its graph was freed by an
+    earlier call, or if a value that it needs was changed in place since; ShapeError if
+    `gradient` is missing or does not fit.
+
+    >>> import chainrule as cr
+    >>> x = cr.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x**3).backward([1.0, -1.0])
+    >>> x.grad.tolist()
+    [3.0, -12.0]
+    """
+    upstream = seed(self, gradient, "backward")
+    assert self._node is not None
+    walk([(self._node, upstream._data)], retain_graph=retain_graph)
+
+
+Tensor.backward = backward  # type: ignore[method-assign]
+
+
+def _name(node: Node) -> str:
+    return f"'{node.record.name}' (result shape {node.shape}, {node.dtype})" if node.record else ""
+
+
+def _freed(node: Node) -> GradientError:
+    return GradientError(
+        f"backward: the graph behind {_name(node)} was freed by an earlier backward(); pass "
+        "retain_graph=True to that call to go through it again"
+    )
+
+
+def _stale(node: Node) -> GradientError:
+    return GradientError(
+        f"backward: a value that {_name(node)} saved for its gradient was changed in place "
+        "afterwards; make the change after backward(), or out of place (w = w - step)"
+    )
+
+
+def _unbroadcast(
+    k: Any, gradient: Any, shape: tuple[int, ...], record: Any = None, position: int = 0
+) -> Any:
+    """The sum of a gradient over the axes along which a value of `shape` had been repeated."""
+    given = gradient.shape
+    extra = len(given) - len(shape)
+    tail = given[extra:] if extra >= 0 else ()
+    if extra < 0 or any(a not in (b, 1) and b != 1 for a, b in zip(tail, shape, strict=True)):
+        raise GradientError(
+            f"the VJP of '{record.name}' for '{record.argument_name(position)}' returned shape "
+            f"{given}; the argument has shape {shape}"
+        )
+    repeated = [extra + i for i, (a, b) in enumerate(zip(tail, shape, strict=True)) if a != b]
+    gradient = k.sum(gradient, axis=(*range(extra), *repeated))
+    return k.reshape(gradient, shape) if repeated else gradient
+
+
+def _call_hooks(node: Node, watch: Watch, gradient: Any) -> Any:
+    """The gradient after every hook has seen it, and perhaps replaced it."""
+    raw = type(gradient) is not Tensor
+    for hook in tuple(watch.hooks.values()):
+        answer = hook(wrap(gradient, node.kernels.device) if raw else gradient)
+        if answer is None:
+            continue
+        if type(answer) is not Tensor or answer.shape != node.shape:
+            raise GradientError(
+                f"register_hook: {hook!r} must return None or a Tensor of shape {node.shape}, "
+                f"got {answer!r}"
+            )
+        gradient = answer._data if raw else answer
+    return gradient
+
+
+def _keep(watch: Watch, gradient: Any, device: Device, shared: bool) -> None:
+    """Adds a gradient to the one kept; copies it first if its memory is `shared`."""
+    kept, buffer = watch.grad, watch.buffer
+    if kept is None and buffer is None and type(gradient) is not Tensor:
+        watch.grad = wrap(gradient.copy() if shared else gradient, device)
+        return
+    if type(gradient) is Tensor or (kept is not None and kept._node is not None):
+        if type(gradient) is not Tensor:
+            gradient = wrap(gradient, device)
+        watch.grad = gradient * 1 if kept is None else kept + gradient
+        return
+    if buffer is None:
+        watch.grad = wrap(kept._data + gradient, device)
+    elif kept is not None and kept._data is buffer:
+        buffer += gradient
+        kept._storage.changed = next_moment()
+    else:
+        if kept is not None:
+            gradient = kept._data + gradient
+        previous = watch.previous()
+        if previous is not None and previous._data is buffer:
+            previous._data = buffer.copy()  # somebody still holds the last step's gradient
+        buffer[...] = gradient
+        watch.grad = wrap(buffer, device)
+        watch.previous = weakref.ref(watch.grad)

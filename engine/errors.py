@@ -1,0 +1,35 @@
+"""The errors chainrule raises; each derives from the built-in class a caller would catch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ShapeError(ValueError):
+    """Shapes that do not fit together."""
+
+
+class DtypeError(TypeError):
+    """A dtype that an operation cannot take."""
+
+
+class GradientError(RuntimeError):
+    """A gradient that cannot be had: freed graph, stale value, nothing that requires gradients."""
+
+
+class DeviceError(ValueError):
+    """An unknown device, an unknown kernel set, or tensors of two devices in one operation."""
+
+
+def describe(value: Any) -> str:
+    """A value as error messages show it: shape and dtype of arrays, the repr of anything else.
+
+    >>> import numpy as np
+    >>> describe(np.zeros((2, 3), np.float32)), describe(3.0)
+    ('shape (2, 3), float32', '3.0')
+    """
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape is None or dtype is None:
+        text = repr(value)
+        return text if len(text) <= 60 else text[:57] + "..."
+    return f"shape {tuple(shape)}, {dtype}"

@@ -1,0 +1,73 @@
+"""NumPy beside Tensors: NumPy's functions run the record of their name, or raise; never neither."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .errors import GradientError
+from .record import RECORDS
+from .tensor import Tensor
+
+#: NumPy's name -> ours, where they differ.
+_NAMES = {
+    "absolute": "abs",
+    "true_divide": "divide",
+    "concatenate": "concat",
+    "amax": "max",
+    "amin": "min",
+    "transpose": "permute_dims",
+}
+_QUESTIONS = {"shape": lambda x: x.shape, "ndim": lambda x: x.ndim, "size": lambda x: x.size}
+
+
+def _refuse(name: str) -> TypeError:
+    return TypeError(
+        f"numpy.{name} has no operation in chainrule, and would drop the gradient; use a "
+        "function of chainrule, or x.numpy() if no gradient is wanted"
+    )
+
+
+def __array_ufunc__(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """NumPy's ufuncs on Tensors: the record of that name."""
+    record = RECORDS.get(_NAMES.get(ufunc.__name__, ufunc.__name__))
+    out = kwargs.pop("out", None)
+    if out is not None:
+        raise TypeError(
+            f"numpy.{ufunc.__name__}: cannot write a Tensor's result into {type(out[0]).__name__}; "
+            "write array = array + x.numpy(), or keep the array as a Tensor"
+        )
+    if method != "__call__" or record is None or kwargs:
+        raise _refuse(ufunc.__name__ + ("" if method == "__call__" else f".{method}"))
+    return record.function(*inputs)
+
+
+def __array_function__(self: Tensor, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    """NumPy's other functions on Tensors: the record of that name."""
+    name = _NAMES.get(func.__name__, func.__name__)
+    if name in _QUESTIONS:
+        return _QUESTIONS[name](*args, **kwargs)
+    record = RECORDS.get(name)
+    if record is None or func.__module__ != "numpy":
+        raise _refuse(func.__name__)
+    if name == "permute_dims" and len(args) == 1 and not kwargs:
+        return args[0].transpose()
+    return record.function(*args, **kwargs)
+
+
+def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:
+    """A NumPy array of the elements, if no gradient is dropped by it."""
+    if self.requires_grad:
+        raise GradientError(
+            "numpy.asarray: this tensor requires gradients, which an array would drop; use "
+            "x.numpy() for a read-only view, or x.detach()"
+        )
+    result = self.numpy()
+    if dtype is not None and result.dtype != dtype:
+        return result.astype(dtype)
+    return result.copy() if copy else result
+
+
+for _hook in (__array_ufunc__, __array_function__, __array__):
+    setattr(Tensor, _hook.__name__, _hook)

@@ -1,0 +1,10 @@
+"""The kernels: computations worth writing more than once. Here are their references.
+
+A reference is a function of `(xp, *arguments)` in plain array code, where `xp` is a namespace of
+array functions; it runs on arrays of every device, and (unless it writes in place) on Tensors.
+Modules named `numba_*` hold faster versions for the CPU, loaded when they are first used.
+"""
+
+from . import activations, arrays, losses, optimizers
+
+__all__ = ["activations", "arrays", "losses", "optimizers"]

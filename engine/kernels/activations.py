@@ -1,0 +1,34 @@
+"""References of the activation kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..devices import reference
+
+
+@reference
+def sigmoid(xp: Any, x: Any) -> Any:
+    """1 / (1 + exp(-x)), computed from exp(-|x|), which cannot overflow."""
+    decay = xp.exp(-abs(x))
+    return xp.where(x >= 0, 1.0, decay) / (1 + decay)
+
+
+@reference
+def softplus(xp: Any, x: Any) -> Any:
+    """log(1 + exp(x)), computed from exp(-|x|), which cannot overflow."""
+    return xp.maximum(x, 0.0) + xp.log1p(xp.exp(-abs(x)))
+
+
+@reference
+def softmax(xp: Any, x: Any, axis: int) -> Any:
+    """exp(x) / sum(exp(x)) along an axis, shifted by its maximum so that it cannot overflow."""
+    powers = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+    return powers / xp.sum(powers, axis=axis, keepdims=True)
+
+
+@reference
+def log_softmax(xp: Any, x: Any, axis: int) -> Any:
+    """log(softmax(x)) along an axis: finite wherever the logits are finite."""
+    shifted = x - xp.max(x, axis=axis, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))

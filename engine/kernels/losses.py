@@ -1,0 +1,46 @@
+"""References of the loss kernels: a row of logits and its target give one number.
+
+Each forward returns the losses and what its backward reads; rows are along the last axis.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..devices import reference
+
+
+@reference
+def softmax_cross_entropy(xp: Any, logits: Any, targets: Any) -> Any:
+    """-sum(targets * log_softmax(logits)) of each row, and log_softmax(logits)."""
+    log_probabilities = xp.log_softmax(logits, -1)
+    # A target of 0 takes no part, even where a logit is -inf.
+    terms = xp.where(targets == 0, 0.0, targets * log_probabilities)
+    return -xp.sum(terms, axis=-1), log_probabilities
+
+
+@reference
+def softmax_cross_entropy_backward(xp: Any, g: Any, log_probabilities: Any, targets: Any) -> Any:
+    """The gradient of the logits: g * (softmax(logits) * sum(targets) - targets)."""
+    mass = xp.sum(targets, axis=-1, keepdims=True)
+    return xp.expand_dims(g, -1) * (xp.exp(log_probabilities) * mass - targets)
+
+
+@reference
+def sparse_softmax_cross_entropy(xp: Any, logits: Any, labels: Any) -> Any:
+    """-log_softmax(logits)[label] of each row, and log_softmax(logits)."""
+    log_probabilities = xp.log_softmax(logits, -1)
+    picked = xp.take_along_axis(log_probabilities, xp.expand_dims(labels, -1), -1)
+    return -picked[..., 0], log_probabilities
+
+
+@reference
+def sparse_softmax_cross_entropy_backward(
+    xp: Any, g: Any, log_probabilities: Any, labels: Any
+) -> Any:
+    """The gradient of the logits: g * (softmax(logits) - one_hot(label))."""
+    gradient = xp.exp(log_probabilities)
+    rows = gradient.reshape(-1, gradient.shape[-1])
+    rows[xp.arange(rows.shape[0]), labels.reshape(-1)] -= 1
+    gradient *= xp.expand_dims(g, -1)
+    return gradient

@@ -1,0 +1,394 @@
+"""Operation records: formula, derivative, code and cases of one operation, in one place.
+
+A record is written once, as functions of a namespace `k` that does the computing, and of array
+arguments (before the `*` of its forward function) and static ones (after it):
+
+    forward(k, x, *, axis=None) -> y                      or (y, residuals)
+    vjp(k, g, ...)              -> gradient of x          g is the gradient of y
+
+A VJP names, after `k` and `g`, what it reads: `y`, an argument by its name, the shape of an
+argument (`x_shape`), a static argument, or `residuals`. Nothing else is kept until the backward
+pass. Undoing broadcasts and casts is not its business: the backward pass does it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy import ndarray
+
+from .devices import REFERENCE, state
+from .errors import DeviceError, DtypeError, GradientError, ShapeError, describe
+from .tape import FIXED, Node, Storage, next_moment
+from .tensor import Tensor, as_operand, is_array, wrap
+
+#: Every record, by the name of its function.
+RECORDS: dict[str, Record] = {}
+
+new = object.__new__
+
+
+@dataclass(eq=False)
+class Record:
+    """An operation: what it computes, what its derivative is, and what is known of both.
+
+    `formula` and `derivative` are SymPy text for elementwise operations (proved by a test), and
+    prose or index notation for the others. `domain` maps each argument to the interval on which
+    the derivative is checked; `kinks` are values where it does not exist. `definition`, a
+    differentiable composition of other operations, is what the gradient of the gradient goes
+    through if a VJP reads residuals.
+    """
+
+    name: str
+    forward: Callable[..., Any]
+    vjps: Mapping[str, Callable[..., Any]]
+    joint: Callable[..., Any] | None = None
+    summary: str = ""
+    formula: str = ""
+    derivative: Mapping[str, str] = field(default_factory=dict)
+    example: str = ""
+    domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    kinks: Sequence[float] = ()
+    definition: Callable[..., Any] | None = None
+    elementwise: bool = False
+    view: bool = False
+    function: Callable[..., Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        parameters = list(inspect.signature(self.forward).parameters.values())[1:]
+        self.signature = parameters
+        self.arguments = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        self.statics = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.differentiable = bool(self.vjps or self.joint)
+        self.builtin = self.forward.__module__.startswith("chainrule.")
+        self.plans: dict[int, Plan] = {}
+        unknown = set(self.vjps) - set(self.arguments)
+        if unknown:
+            raise TypeError(f"operation '{self.name}': VJPs for unknown arguments {unknown}")
+
+    def argument_name(self, position: int) -> str:
+        """What errors call the argument at that position."""
+        return f"{self.arguments[0]}[{position}]" if self.variadic else self.arguments[position]
+
+    def plan(self, mask: int, count: int) -> Plan:
+        """The plan for a call with `count` array arguments; bit i of `mask`: is i tracked?"""
+        plan = self.plans[mask | 1 << count] = Plan(self, mask, count)
+        return plan
+
+
+class Plan:
+    """How a record is saved and pulled back when just these of its arguments are tracked.
+
+    The little functions are compiled once per record, as dataclasses and namedtuples are.
+    """
+
+    def __init__(self, record: Record, mask: int, count: int) -> None:
+        self.record, self.joint = record, record.joint is not None
+        #: Might a VJP return an array that is not its own? Ours do not.
+        self.may_alias = self.joint or not record.builtin
+        tracked = [i for i in range(count) if mask >> i & 1]
+        if record.joint is not None:
+            self.positions = tuple(tracked)
+            self.vjps: list[Callable[..., Any]] = [record.joint]
+        else:
+            self.positions = tuple(i for i in tracked if record.arguments[i] in record.vjps)
+            self.vjps = [record.vjps[record.arguments[i]] for i in self.positions]
+        self.needed = tuple(i in tracked for i in range(count))
+        self.slots: list[str] = []
+        calls = [self._call(vjp) for vjp in self.vjps]
+        self.saves_residuals = "r" in self.slots
+        if record.definition is not None:
+            self._slot(f"a[{i}]" for i in range(count))
+        storages = [
+            "own" if slot == "y" else slot.replace("a[", "t[")
+            for slot in self.slots
+            if slot == "y" or (slot.startswith("a[") and slot.endswith("]"))
+        ] + (["*t"] if "a" in self.slots else [])
+        values = "".join(each + "," for each in self.slots)
+        watched = "".join(each + "," for each in storages)
+        #: (result, residuals, arguments, storage of the result, storages of the arguments) ->
+        #: (what the VJPs will read, the storages whose change would make that stale)
+        self.save = eval(f"lambda y, r, a, own, t: (({values}), ({watched}))")
+        if record.joint is not None:
+            body = f"f0(k, g, n, {calls[0]})"
+            body = f"[each for each, is_needed in zip({body}, n, strict=True) if is_needed]"
+        else:
+            body = "".join(f"f{i}(k, g, {call})," for i, call in enumerate(calls))
+            body = f"({body})"
+        names = {f"f{i}": vjp for i, vjp in enumerate(self.vjps)} | {"n": self.needed}
+        #: (k, gradient of the result, saved, static) -> gradients, one per position
+        self.pull = eval(f"lambda k, g, s, static: {body}", names)
+
+    def _slot(self, expressions: Any) -> None:
+        self.slots += [each for each in expressions if each not in self.slots]
+
+    def _call(self, vjp: Callable[..., Any]) -> str:
+        """The arguments that a VJP reads, as text; enters what must be saved for them."""
+        record, call = self.record, []
+        skip = 3 if vjp is record.joint else 2
+        for name in list(inspect.signature(vjp).parameters)[skip:]:
+            if name in record.statics:
+                call.append(f"static[{name!r}]")
+                continue
+            base = name.removesuffix("_shape")
+            if name == "y":
+                slot = "y"
+            elif name == "residuals":
+                slot = "r"
+            elif base not in record.arguments:
+                raise TypeError(f"operation '{record.name}': a VJP reads an unknown name {name!r}")
+            elif record.variadic:
+                slot = "a" if name == base else "tuple([x.shape for x in a])"
+            else:
+                slot = f"a[{record.arguments.index(base)}]" + ("" if name == base else ".shape")
+            self._slot([slot])
+            call.append(f"s[{self.slots.index(slot)}]")
+        return ", ".join(call)
+
+    def pull_tensors(self, gradient: Tensor, node: Node) -> Sequence[Tensor | None]:
+        """The same contributions, computed by recorded operations on Tensors."""
+        parents, storages = node.parents or (), iter(node.storages)
+
+        def lift(raw: Any, parent: Node | None) -> Any:
+            """What was saved, as a Tensor that hangs in the graph where it did."""
+            storage = next(storages)
+            return wrap(raw, node.kernels.device, parent, storage) if is_array(raw) else raw
+
+        lifted: dict[str, Any] = {}
+        for slot, raw in zip(self.slots, node.saved, strict=True):
+            if slot == "y":
+                lifted[slot] = lift(raw, node)
+            elif slot == "a":
+                lifted[slot] = tuple(map(lift, raw, parents))
+            elif slot.endswith("]"):
+                lifted[slot] = lift(raw, parents[int(slot[2:-1])])
+            else:
+                lifted[slot] = raw
+        if self.record.definition is None:
+            return self.pull(tensor_functions, gradient, tuple(lifted.values()), node.static)
+
+        from .backward import walk
+
+        arguments = [lifted[f"a[{i}]"] for i in range(len(parents))]
+        copies = {i: RECORDS["positive"].function(arguments[i]) for i in self.positions}
+        result = self.record.definition(
+            *(copies.get(i, argument) for i, argument in enumerate(arguments)), **node.static
+        )
+        aliases = [copies[i]._node for i in self.positions]
+        seeds = [(result._node, gradient)]
+        found = walk(seeds, on_tensors=True, targets=aliases, retain_graph=True)
+        return [found.get(alias) for alias in aliases]
+
+
+def apply(record: Record, inputs: Sequence[Any], static: dict[str, Any]) -> Tensor:
+    """Runs a record on Tensors, arrays and numbers, and records it if a gradient may be asked."""
+    arrays, parents, storages = [], [], []
+    device, mask, bit = None, 0, 1
+    for value in inputs:
+        if type(value) is not Tensor:
+            value = as_operand(value, record.name)
+            if type(value) is not Tensor:
+                arrays.append(value)
+                parents.append(None)
+                storages.append(FIXED)
+                bit += bit
+                continue
+        arrays.append(value._data)
+        storages.append(value._storage)
+        node = value._node
+        parents.append(node)
+        if node is not None:
+            mask |= bit
+        bit += bit
+        if value._device is not device:
+            if device is not None:
+                raise DeviceError(
+                    f"{record.name}: tensors on two devices, {device.name!r} and "
+                    f"{value._device.name!r}; move one of them"
+                )
+            device = value._device
+    if device is None:  # numbers and arrays only
+        return apply(record, [Tensor(value) for value in inputs], static)
+    chosen = state.kernel_set
+    k = device.kernels if chosen is None else device.sets.get(chosen, device.kernels)
+    try:
+        result = record.forward(k, *arrays, **static)
+    except (ValueError, TypeError, IndexError) as error:
+        raise explain(error, record, inputs, static) from error
+    residuals = None
+    if type(result) is tuple:
+        result, residuals = result
+    if type(result) is not ndarray:
+        result = device.xp.asarray(result)
+    tensor = new(Tensor)
+    tensor._data = result
+    tensor._device = device
+    tensor._storage = own = storages[0] if record.view else Storage()
+    if mask and state.recording and record.differentiable:
+        dtype = result.dtype
+        if dtype.kind == "f":
+            plan = record.plans.get(mask | bit) or record.plan(mask, len(arrays))
+            tensor._node = node = new(Node)
+            node.plan = plan
+            node.static = static
+            node.parents = parents
+            node.saved, node.storages = plan.save(result, residuals, arrays, own, storages)
+            node.kernels = k
+            node.shape = result.shape
+            node.dtype = dtype
+            node.moment = next_moment()
+            node.watch = None
+            return tensor
+    tensor._node = None
+    return tensor
+
+
+def explain(
+    error: Exception, record: Record, inputs: Sequence[Any], static: dict[str, Any]
+) -> Exception:
+    """An error of the array library, retold with the operation and its arguments."""
+    if isinstance(error, (ShapeError, DtypeError, GradientError, DeviceError)):
+        return error
+    names = [record.argument_name(i) for i in range(len(inputs))]
+    told = [f"{name} has {describe(value)}" for name, value in zip(names, inputs, strict=True)]
+    told += [f"{name}={value!r}" for name, value in static.items() if value is not None]
+    text = f"{record.name}: {error}; {', '.join(told)}"
+    if isinstance(error, IndexError) and not isinstance(error, ValueError):
+        return IndexError(text)
+    return ShapeError(text) if isinstance(error, ValueError) else DtypeError(text)
+
+
+def _public_function(record: Record) -> Callable[..., Any]:
+    """The function users call: the record's own signature, without `k`, over `apply`."""
+    defaults = {p.name: p.default for p in record.signature if p.default is not p.empty}
+    parameters = ", ".join(
+        p.name + (f"=defaults[{p.name!r}]" if p.name in defaults else "") for p in record.signature
+    )
+    inputs = (
+        f"tuple({record.arguments[0]})"
+        if record.variadic
+        else ("(" + "".join(f"{name}, " for name in record.arguments) + ")")
+    )
+    static = ", ".join(f"{name!r}: {name}" for name in record.statics)
+    static = f"{{{static}}}" if static else "nothing"
+    source = f"def {record.name}({parameters}): return apply(record, {inputs}, {static})"
+    names: dict[str, Any] = {
+        "apply": apply,
+        "record": record,
+        "defaults": defaults,
+        "nothing": {},
+    }
+    exec(source, names)
+    function = names[record.name]
+    function.__module__ = __name__
+    function.__doc__ = documentation(record)
+    function.record = record
+    return function
+
+
+def documentation(record: Record) -> str:
+    """The docstring of a record's function, put together from its fields."""
+    parts = [record.summary or f"The operation {record.name}."]
+    if record.formula:
+        parts.append(f"    {record.name} = {record.formula}")
+    for argument, text in record.derivative.items():
+        parts.append(f"    d/d{argument} = {text}")
+    if record.elementwise and len(record.arguments) > 1:
+        parts.append("Arguments are Tensors, arrays or numbers, broadcast as in NumPy.")
+    if not record.differentiable:
+        parts.append("Has no gradient.")
+    if record.kinks:
+        parts.append(f"Not differentiable at {', '.join(map(str, record.kinks))}.")
+    if record.example:
+        parts.append(inspect.cleandoc(record.example))
+    return "\n\n".join(parts) + "\n"
+
+
+def operation(
+    name: str,
+    *,
+    forward: Callable[..., Any],
+    vjp: Callable[..., Any] | Mapping[str, Callable[..., Any]] | None = None,
+    joint: Callable[..., Any] | None = None,
+    **about: Any,
+) -> Callable[..., Any]:
+    """Defines an operation, and returns its function.
+
+    `forward(k, x, ..., *, static)` returns the result, or (result, residuals). `vjp` is one
+    function for an operation of one argument, or one per argument name; an argument without one
+    has no gradient. `joint(k, g, needed, ...)` is told which arguments need a gradient and
+    returns one for each argument (None where not needed). The rest describes it: see `Record`.
+
+    Raises TypeError if a VJP reads a name that the operation does not have.
+
+    >>> import chainrule as cr
+    >>> cube = cr.operation(
+    ...     "cube", forward=lambda k, x: x**3, vjp=lambda k, g, x: 3 * g * x**2, formula="x**3"
+    ... )
+    >>> x = cr.tensor(2.0, requires_grad=True)
+    >>> cube(x).backward()
+    >>> x.grad.item()
+    12.0
+    """
+    if callable(vjp):
+        vjp = {next(iter(list(inspect.signature(forward).parameters)[1:])): vjp}
+    derivative = about.get("derivative")
+    if isinstance(derivative, str):
+        about["derivative"] = {next(iter(vjp or {"x": None})): derivative}
+    record = Record(name, forward, vjp or {}, joint, **about)
+    record.function = _public_function(record)
+    for position in range(len(record.arguments) if not record.variadic else 0):
+        if record.differentiable and (joint or record.arguments[position] in record.vjps):
+            record.plan(1 << position, len(record.arguments))  # finds misspelt names now
+    if name not in RECORDS or not RECORDS[name].builtin:
+        RECORDS[name] = record
+    return record.function
+
+
+def elementwise(
+    name: str,
+    *,
+    formula: str,
+    derivative: str | Mapping[str, str] = (),  # type: ignore[assignment]
+    **about: Any,
+) -> Callable[..., Any]:
+    """Defines an operation that acts on each element; `formula` and `derivative` are SymPy text.
+
+    The arguments are those of `operation`, which it calls.
+
+    >>> import chainrule as cr
+    >>> cubed = cr.elementwise(
+    ...     "cubed", formula="x**3", derivative="3*x**2",
+    ...     forward=lambda k, x: x * x * x, vjp=lambda k, g, x: g * (3 * x * x),
+    ... )
+    >>> cr.grad(cubed)(2.0).item()
+    12.0
+    """
+    return operation(name, formula=formula, derivative=derivative or {}, elementwise=True, **about)
+
+
+class TensorFunctions:
+    """The namespace `k` that computes on Tensors, by recorded operations.
+
+    A name is a record's function, or else a kernel's reference, run on this same namespace.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name in RECORDS:
+            value: Any = RECORDS[name].function
+        elif name in REFERENCE:
+            reference = REFERENCE[name]
+
+            def value(*args: Any, **kwargs: Any) -> Any:
+                return reference(self, *args, **kwargs)
+        else:
+            raise AttributeError(f"no operation or kernel is called {name!r}")
+        setattr(self, name, value)
+        return value
+
+
+tensor_functions = TensorFunctions()

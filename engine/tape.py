@@ -1,0 +1,140 @@
+"""The tape: nodes that remember how a value was computed.
+
+While a thread records, every operation on a tensor that requires gradients leaves a `Node`. Nodes
+point to the nodes of their inputs, never the other way, so a graph lives exactly as long as
+somebody holds its result.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .devices import state
+
+if TYPE_CHECKING:
+    from .devices import Kernels
+    from .record import Plan, Record
+
+#: Numbers nodes and in-place changes, in the order in which they happen.
+next_moment: Callable[[], int] = itertools.count(1).__next__
+
+
+class Storage:
+    """The memory that tensors may share; `changed` is the moment of its last in-place change."""
+
+    changed = 0
+
+
+#: The storage of what can never change: numbers, shapes, private copies.
+FIXED = Storage()
+
+
+class Watch:
+    """What somebody wants to know of a node's gradient: to keep it, or to be called with it.
+
+    `buffer`, an array, is where a kept gradient is written, once an optimiser has packed it;
+    `previous` is a weak reference to the last gradient Tensor that was written there.
+    """
+
+    __slots__ = ("buffer", "grad", "hooks", "keeps", "previous")
+
+    def __init__(self, keeps: bool) -> None:
+        self.keeps = keeps
+        self.grad: Any = None
+        self.hooks: dict[int, Callable[[Any], Any]] = {}
+        self.buffer: Any = None
+        self.previous: Callable[[], Any] = lambda: None
+
+
+class Node:
+    """One recorded operation, or (with `plan` None) a leaf: a tensor that requires gradients.
+
+    It keeps what its VJPs read, as raw arrays, and never the result Tensor: that would be a
+    reference cycle, and dropped graphs would wait for the garbage collector.
+    """
+
+    __slots__ = (
+        "dtype",
+        "kernels",
+        "moment",
+        "parents",
+        "plan",
+        "saved",
+        "shape",
+        "static",
+        "storages",
+        "watch",
+    )
+
+    plan: Plan | None
+    static: dict[str, Any]
+    parents: Sequence[Node | None] | None
+    saved: tuple[Any, ...]
+    storages: tuple[Storage, ...]
+    kernels: Kernels
+    moment: int
+    shape: tuple[int, ...]
+    dtype: Any
+    watch: Watch | None
+
+    @property
+    def record(self) -> Record | None:
+        """The record of the operation, None for a leaf."""
+        return None if self.plan is None else self.plan.record
+
+
+def leaf(data: Any, kernels: Kernels) -> Node:
+    """The node of a tensor that requires gradients and was not computed from others."""
+    node = Node()
+    node.plan, node.parents, node.kernels = None, (), kernels
+    node.saved, node.storages, node.static = (), (), {}
+    node.shape, node.dtype = data.shape, data.dtype
+    node.moment, node.watch = next_moment(), Watch(keeps=True)
+    return node
+
+
+@contextmanager
+def _recording(value: bool) -> Iterator[None]:
+    before = state.recording
+    state.recording = value
+    try:
+        yield
+    finally:
+        state.recording = before
+
+
+def no_grad() -> Any:
+    """Within this `with` block (or decorated function), this thread records no operation.
+
+    >>> import chainrule as cr
+    >>> w = cr.tensor(2.0, requires_grad=True)
+    >>> with cr.no_grad():
+    ...     w -= 0.5
+    >>> w.item(), (w * 1).requires_grad
+    (1.5, True)
+    """
+    return _recording(False)
+
+
+def enable_grad() -> Any:
+    """Within this `with` block (or decorated function), this thread records operations again.
+
+    >>> import chainrule as cr
+    >>> w = cr.tensor(2.0, requires_grad=True)
+    >>> with cr.no_grad(), cr.enable_grad():
+    ...     (w * w).requires_grad
+    True
+    """
+    return _recording(True)
+
+
+def is_recording() -> bool:
+    """Does this thread record operations, so that gradients can be had?
+
+    >>> is_recording()
+    True
+    """
+    return state.recording

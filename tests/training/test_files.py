@@ -1,0 +1,156 @@
+"""Files are written completely or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from chainrule.training.files import atomic_write, check_writable_folder
+
+posix_user = pytest.mark.skipif(
+    sys.platform == "win32" or getattr(os, "geteuid", lambda: 0)() == 0,
+    reason="needs a user whom permissions bind",
+)
+
+
+def test_the_file_appears_whole_at_the_end(tmp_path):
+    path = tmp_path / "weights.bin"
+    with atomic_write(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert not path.exists()
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["weights.bin"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_failure_leaves_the_old_file_whole_and_nothing_else(tmp_path, error):
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(error), atomic_write(path) as file:
+        file.write(b"half")
+        raise error
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["weights.bin"]
+
+
+def test_a_failing_flush_leaves_the_old_file_whole(tmp_path, monkeypatch):
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    full_disk = pytest.raises(OSError, match=r"fit: cannot write '.*weights.bin' .*disk is full")
+    with full_disk, atomic_write(path, where="fit") as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["weights.bin"]
+
+
+def test_content_is_on_the_disk_before_the_name_changes(tmp_path, monkeypatch):
+    calls = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("replace"), replace(a, b)))
+    with atomic_write(tmp_path / "weights.bin") as file:
+        file.write(b"new")
+    assert calls[:2] == ["fsync", "replace"]
+
+
+def test_a_full_disk_is_explained(tmp_path):
+    path = tmp_path / "weights.bin"
+    with pytest.raises(OSError, match="disk is full") as caught, atomic_write(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_errors_of_the_writer_are_its_own(tmp_path):
+    with pytest.raises(FileNotFoundError, match="other"), atomic_write(tmp_path / "a") as file:
+        file.write(Path(tmp_path / "other").read_bytes())
+
+
+def test_a_library_may_write_by_the_temporary_path(tmp_path):
+    path = tmp_path / "weights.bin"
+    with atomic_write(path) as file:
+        file.close()
+        Path(file.name).write_bytes(b"by path")
+    assert path.read_bytes() == b"by path"
+
+
+def test_a_missing_folder_is_named_with_the_remedy(tmp_path):
+    path = tmp_path / "missing" / "weights.bin"
+    missing = pytest.raises(FileNotFoundError, match=r"cannot write .*missing.*create the folder")
+    with missing, atomic_write(path):
+        pass
+    assert not path.parent.exists()
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match="it is a folder"), atomic_write(tmp_path):
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes and links as on POSIX")
+def test_modes_and_links_are_kept(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    with atomic_write(link) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes as on POSIX")
+def test_a_new_file_has_the_usual_mode(tmp_path):
+    (tmp_path / "plain").write_bytes(b"")
+    with atomic_write(tmp_path / "atomic"):
+        pass
+    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_names_of_the_greatest_length_can_be_written(tmp_path):
+    with atomic_write(tmp_path / ("n" * 250)) as file:
+        file.write(b"new")
+    assert (tmp_path / ("n" * 250)).read_bytes() == b"new"
+
+
+def test_the_folder_is_made_and_left_empty(tmp_path):
+    folder = check_writable_folder(tmp_path / "runs" / "digits")
+    assert os.listdir(folder) == []
+    assert check_writable_folder(str(folder)) == folder
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "runs").write_bytes(b"")
+    with pytest.raises(FileExistsError, match=r"train: cannot write '.*runs' .*remove it"):
+        check_writable_folder(tmp_path / "runs", where="train")
+    with pytest.raises(NotADirectoryError, match="part of the path is a file"):
+        check_writable_folder(tmp_path / "runs" / "digits")
+
+
+def test_a_folder_that_refuses_files_is_found_out(tmp_path, monkeypatch):
+    def refuse(self, data):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(PermissionError, match="change the folder's permissions"):
+        check_writable_folder(tmp_path)
+
+
+@posix_user
+def test_a_read_only_folder_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match="permissions"):
+        check_writable_folder(tmp_path)
+    with pytest.raises(PermissionError, match="permissions"), atomic_write(tmp_path / "a"):
+        pass

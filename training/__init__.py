@@ -1,0 +1,1 @@
+"""Training: losses, models, the training loop, data, metrics, callbacks and progress."""

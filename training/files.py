@@ -1,0 +1,143 @@
+"""Files that are either written completely or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+REMEDIES: dict[int | None, str] = {
+    errno.ENOENT: "create the folder first, or choose another path",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another path",
+    errno.EEXIST: "there is a file of that name; remove it, or choose another path",
+    errno.EISDIR: "it is a folder; give the name of a file",
+    errno.EACCES: "change the folder's permissions, or choose another path",
+    errno.EPERM: "change the folder's permissions, or choose another path",
+    errno.EROFS: "the file system is read-only; choose another path",
+    errno.ENOSPC: "the disk is full; free some space, or choose another path",
+    errno.ENAMETOOLONG: "shorten the name",
+}
+
+
+def _explained(error: OSError, path: Path, where: str) -> OSError:
+    """The same class of error with a message that names the path and what to do."""
+    reason = error.strerror or str(error)
+    remedy = REMEDIES.get(error.errno, "choose another path")
+    explained = type(error)(f"{where}: cannot write {str(path)!r} ({reason}): {remedy}")
+    explained.errno = error.errno
+    return explained
+
+
+@contextmanager
+def atomic_write(
+    path: str | os.PathLike[str], *, where: str = "atomic_write"
+) -> Iterator[BinaryIO]:
+    """Open a binary file that appears under `path` only once all of it is on the disk.
+
+    What is written goes to a temporary file in the same folder, which is flushed to the disk and
+    renamed at the end. On any failure, an interrupt included, the temporary file is removed and
+    an older file at `path` stays whole. A link at `path` stays a link: the file it points to is
+    replaced. The new file keeps the permissions of the old one.
+
+    Arguments:
+        path: the file to write; its folder must exist.
+        where: name of the public function, for messages.
+
+    Returns:
+        a context manager that gives the open file; its `name` is the temporary path, for
+        libraries that write to a path.
+
+    Raises:
+        OSError: the file cannot be written (of the class that fits: `FileNotFoundError` for a
+            missing folder, `PermissionError`, `IsADirectoryError`, ...).
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_write(Path(folder, "weights.bin")) as file:
+    ...         _ = file.write(b"1 2 3")
+    ...     Path(folder, "weights.bin").read_bytes()
+    b'1 2 3'
+    """
+    path = Path(path)
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise _explained(IsADirectoryError(errno.EISDIR, "Is a directory"), path, where)
+    # Not by `tempfile`, whose files nobody else can read: this one has the user's default mode.
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
+    try:
+        file = open(temporary, "xb")  # noqa: SIM115 - closed below, before it is renamed
+    except OSError as error:
+        raise _explained(error, path, where) from error
+    try:
+        try:
+            yield file
+        except OSError as error:
+            # Errors that name a file of their own, or none of the disk's, are the caller's.
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+                raise _explained(error, path, where) from error
+            raise
+        try:
+            file.close()
+            with open(temporary, "rb+") as written:  # also what was written by its path
+                os.fsync(written.fileno())
+            if target.exists():
+                shutil.copymode(target, temporary)
+            os.replace(temporary, target)
+        except OSError as error:
+            raise _explained(error, path, where) from error
+    except BaseException:
+        with suppress(OSError):  # a full disk may refuse the last flush again
+            file.close()
+        temporary.unlink(missing_ok=True)
+        raise
+    _flush_folder(target.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the new name itself last; Windows cannot open a folder, some file systems refuse."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def check_writable_folder(
+    path: str | os.PathLike[str], *, where: str = "check_writable_folder"
+) -> Path:
+    """Create the folder, with its parents, and prove that a file can be written in it.
+
+    To be called before training starts, so that hours of work are not lost at their end.
+
+    Arguments:
+        path: the folder.
+        where: name of the public function, for messages.
+
+    Returns:
+        the folder's path.
+
+    Raises:
+        OSError: it cannot be created, is a file, or nothing can be written in it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     check_writable_folder(Path(folder, "runs", "digits")).is_dir()
+    True
+    """
+    folder = Path(path)
+    probe = folder / f".writable.{secrets.token_hex(4)}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(b"written")
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise _explained(error, folder, where) from error
+    return folder
