@@ -380,10 +380,12 @@ def wrap(
 
 
 def raw_index(index: Any) -> Any:
-    """An index in which Tensors are replaced by their arrays."""
+    """An index with arrays for Tensors, and copies of arrays: later changes do not reach it."""
     if isinstance(index, tuple):
         return tuple(raw_index(each) for each in index)
-    return index._data if isinstance(index, Tensor) else index
+    if isinstance(index, Tensor):
+        index = index._data
+    return index.copy() if isinstance(index, np.ndarray) else index
 
 
 @functools.cache

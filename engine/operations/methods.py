@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..dtypes import as_dtype
 from ..record import RECORDS
 from ..tensor import Tensor, raw_index
@@ -18,8 +20,6 @@ _OPERATORS = {
     "matmul": "matmul",
 }
 _COMPARISONS = {
-    "eq": "equal",
-    "ne": "not_equal",
     "lt": "less",
     "le": "less_equal",
     "gt": "greater",
@@ -42,6 +42,20 @@ for short, name in _OPERATORS.items():
     setattr(Tensor, f"__r{short}__", _swapped(function))
 for short, name in _COMPARISONS.items():
     setattr(Tensor, f"__{short}__", RECORDS[name].function)
+
+
+def _equality(function: Callable[..., Tensor]) -> Callable[[Tensor, Any], Any]:
+    """`==` or `!=`, which also answers for things that are no numbers, such as None."""
+
+    def compare(self: Tensor, other: Any) -> Any:
+        known = isinstance(other, (Tensor, bool, int, float, np.ndarray, np.generic, list, tuple))
+        return function(self, other) if known else NotImplemented
+
+    return compare
+
+
+Tensor.__eq__ = _equality(RECORDS["equal"].function)  # type: ignore[method-assign]
+Tensor.__ne__ = _equality(RECORDS["not_equal"].function)  # type: ignore[method-assign]
 for name in _METHODS:
     setattr(Tensor, name, RECORDS[name].function)
 Tensor.__neg__ = RECORDS["negative"].function  # type: ignore[method-assign]

@@ -1,0 +1,137 @@
+"""The command line: `chainrule train` and `chainrule doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+ACTIVATIONS = ("relu", "sigmoid", "tanh")
+OPTIMIZERS = ("adam", "sgd")
+
+
+def _count(least: int, what: str):  # type: ignore[no-untyped-def]
+    """An argument type: an integer of at least `least`."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{what} must be an integer >= {least}, got {text!r}")
+        return value
+
+    return convert
+
+
+def _positive(text: str) -> float:
+    """An argument type: a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line.
+
+    >>> parser().parse_args(["train", "--epochs", "3"]).epochs
+    3
+    """
+    main = argparse.ArgumentParser(
+        prog="chainrule",
+        description="A deep-learning engine in which every gradient that runs is the one on the "
+        "page.",
+    )
+    main.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = main.add_subparsers(dest="command", metavar="command")
+
+    train = commands.add_parser(
+        "train",
+        help="train the network of the worked example on real digits",
+        description="Trains a multilayer perceptron (two hidden layers of 500 ReLU units unless "
+        "told otherwise), shows its progress and test results, and writes weights, history and "
+        "training curves to a folder.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    train.add_argument(
+        "--data",
+        default="digits",
+        help="digits, mnist-small, an .npz file with x_train, y_train, x_test and y_test, or a "
+        "folder with the four IDX files of MNIST",
+    )
+    train.add_argument(
+        "--hidden",
+        type=_count(1, "a layer's width"),
+        nargs="*",
+        default=[500, 500],
+        metavar="UNITS",
+        help="units of each hidden layer",
+    )
+    train.add_argument("--activation", default="relu", choices=ACTIVATIONS, help="of hidden layers")
+    train.add_argument("--optimizer", default="adam", choices=OPTIMIZERS, help="how to step")
+    train.add_argument(
+        "--learning-rate",
+        type=_positive,
+        default=None,
+        metavar="RATE",
+        help="step size; by default 0.001 for adam and 0.1 for sgd",
+    )
+    train.add_argument("--epochs", type=_count(1, "epochs"), default=30, help="passes over the data")
+    train.add_argument("--batch-size", type=_count(1, "batch size"), default=32, help="rows a step")
+    train.add_argument("--seed", type=_count(0, "seed"), default=0, help="of all random numbers")
+    train.add_argument("--device", default="cpu", help="where to compute")
+    train.add_argument(
+        "--output",
+        default=None,
+        metavar="FOLDER",
+        help="where to write; by default the first free runs/<data>-<number>",
+    )
+
+    commands.add_parser(
+        "doctor",
+        help="print versions, BLAS and threads, and which devices are usable and why",
+        description="Prints what a report of a problem should contain: versions, BLAS and "
+        "threads, kernel cache, and devices with the reason why each is or is not usable.",
+    )
+    return main
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C.
+
+    >>> main(["--version"]) in (0, None)  # doctest: +ELLIPSIS
+    chainrule ...
+    True
+    """
+    commands = parser()
+    arguments = commands.parse_args(argv)
+    if arguments.version:
+        import chainrule
+
+        print(f"chainrule {chainrule.__version__}")
+        return 0
+    if arguments.command is None:
+        commands.print_help()
+        return 2
+    if arguments.command == "doctor":
+        from chainrule.doctor import report
+
+        print(report())
+        return 0
+
+    from chainrule.main_job import UsageError, train
+
+    try:
+        return train(arguments)
+    except UsageError as error:
+        print(f"chainrule train: error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""The main job: train the worked example's network on digits, report, and write the results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from chainrule import datasets
+from chainrule.engine.devices import get_device
+from chainrule.engine.random import seed
+from chainrule.layers import Dense, Flatten
+from chainrule.optim import SGD, Adam
+from chainrule.training.files import atomic_write, check_writable_folder
+from chainrule.training.history import History
+from chainrule.training.metrics import confusion_matrix, format_confusion
+from chainrule.training.sequential import Sequential
+
+LEARNING_RATES = {"adam": 0.001, "sgd": 0.1}
+
+
+class UsageError(Exception):
+    """What was asked cannot be done; the message says why and what to do instead."""
+
+
+def build(
+    hidden: list[int], classes: int, activation: str, optimizer: str, learning_rate: float | None
+) -> Sequential:
+    """The compiled network: hidden layers, and a softmax over the classes.
+
+    >>> len(build([500, 500], 10, "relu", "sgd", None).layers)
+    4
+    """
+    model = Sequential(
+        [
+            Flatten(),
+            *(Dense(units, activation=activation) for units in hidden),
+            Dense(classes, activation="softmax"),
+        ]
+    )
+    rate = LEARNING_RATES[optimizer] if learning_rate is None else learning_rate
+    rule = Adam(learning_rate=rate) if optimizer == "adam" else SGD(learning_rate=rate)
+    model.compile(optimizer=rule, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def free_folder(data: str, root: Path = Path("runs")) -> Path:
+    """The first of runs/<data>-1, runs/<data>-2, ... that does not exist."""
+    name = Path(data).stem or "data"
+    number = 1
+    while (root / f"{name}-{number}").exists():
+        number += 1
+    return root / f"{name}-{number}"
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Runs the job with parsed arguments; returns the exit code.
+
+    Raises UsageError for input that cannot be used, before any training.
+    """
+    try:
+        get_device(arguments.device)
+        data = datasets.load(arguments.data)
+        folder = Path(arguments.output) if arguments.output else free_folder(arguments.data)
+        check_writable_folder(folder, where="--output")
+        seed(arguments.seed)
+        model = build(
+            arguments.hidden,
+            len(data.classes),
+            arguments.activation,
+            arguments.optimizer,
+            arguments.learning_rate,
+        )
+        model.build((None, *data.x_train.shape[1:]))
+    except (ValueError, TypeError, OSError) as error:
+        raise UsageError(str(error)) from error
+
+    print(
+        f"{data.name}: {len(data.x_train):,} images to train, {len(data.x_validation):,} to "
+        f"validate, {len(data.x_test):,} to test, {len(data.classes)} classes"
+    )
+    model.summary()
+    history = History()
+    start = time.perf_counter()
+    interrupted = False
+    try:
+        model.fit(
+            data.x_train,
+            data.y_train,
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
+            validation_data=(data.x_validation, data.y_validation),
+            callbacks=[history],
+        )
+    except KeyboardInterrupt:
+        interrupted = True
+    seconds = time.perf_counter() - start
+
+    weights = folder / "weights.safetensors"
+    model.save_weights(weights)
+    if interrupted:
+        print(f"\nStopped by Ctrl-C after {len(history.epoch)} whole epochs.")
+        print(f"The weights so far are in {weights}")
+        return 130
+    print(f"Trained for {seconds:.1f} s.\n\nOn the test images:")
+    loss, accuracy = model.evaluate(data.x_test, data.y_test, batch_size=256)
+    predicted = model.predict(data.x_test, batch_size=256).argmax(axis=-1)
+    table = confusion_matrix(data.y_test, predicted, len(data.classes))
+    print(f"\nTest loss {loss:.4f}, test accuracy {accuracy:.4f}\n")
+    print(format_confusion(table, data.classes))
+    _write_json(
+        folder / "history.json",
+        {
+            "arguments": {key: value for key, value in vars(arguments).items() if key != "command"},
+            "history": history.history,
+            "seconds": seconds,
+            "test_loss": loss,
+            "test_accuracy": accuracy,
+            "confusion": table.tolist(),
+        },
+    )
+    print(f"\nWeights   {weights}\nHistory   {folder / 'history.json'}")
+    try:
+        from chainrule.training.plots import plot_history
+
+        plot_history(history, folder / "curves.png")
+        print(f"Curves    {folder / 'curves.png'}")
+    except ImportError as error:
+        print(f"Curves    not drawn: {error}")
+    return 0
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=1, default=float)
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
