@@ -136,5 +136,3 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     text = json.dumps(content, indent=1, default=float)
     with atomic_write(path) as file:
         file.write(text.encode())
-
-

@@ -20,7 +20,7 @@ from typing import Any
 
 from numpy import ndarray
 
-from .devices import REFERENCE, state
+from .devices import REFERENCE, Device, state
 from .errors import DeviceError, DtypeError, GradientError, ShapeError, describe
 from .tape import FIXED, Node, Storage, next_moment
 from .tensor import Tensor, as_operand, is_array, wrap
@@ -74,9 +74,15 @@ class Record:
         """What errors call the argument at that position."""
         return f"{self.arguments[0]}[{position}]" if self.variadic else self.arguments[position]
 
-    def plan(self, mask: int, count: int) -> Plan:
-        """The plan for a call with `count` array arguments; bit i of `mask`: is i tracked?"""
-        plan = self.plans[mask | 1 << count] = Plan(self, mask, count)
+    def plan(self, key: int) -> Plan:
+        """The plan for calls of one kind, made when first asked for.
+
+        The binary digits of `key` are a 1, and then for each array argument, from the last to
+        the first: is it tracked?
+        """
+        plan = self.plans.get(key)
+        if plan is None:
+            plan = self.plans[key] = Plan(self, key)
         return plan
 
 
@@ -86,11 +92,12 @@ class Plan:
     The little functions are compiled once per record, as dataclasses and namedtuples are.
     """
 
-    def __init__(self, record: Record, mask: int, count: int) -> None:
+    def __init__(self, record: Record, key: int) -> None:
+        count = key.bit_length() - 1
         self.record, self.joint = record, record.joint is not None
         #: Might a VJP return an array that is not its own? Ours do not.
         self.may_alias = self.joint or not record.builtin
-        tracked = [i for i in range(count) if mask >> i & 1]
+        tracked = [i for i in range(count) if key >> i & 1]
         if record.joint is not None:
             self.positions = tuple(tracked)
             self.vjps: list[Callable[..., Any]] = [record.joint]
@@ -213,12 +220,25 @@ def apply(record: Record, inputs: Sequence[Any], static: dict[str, Any]) -> Tens
             device = value._device
     if device is None:  # numbers and arrays only
         return apply(record, [Tensor(value) for value in inputs], static)
+    return compute(record, device, arrays, parents, storages, mask | bit, static)
+
+
+def compute(
+    record: Record,
+    device: Device,
+    arrays: Sequence[Any],
+    parents: Sequence[Node | None],
+    storages: Sequence[Storage],
+    key: int,
+    static: dict[str, Any],
+) -> Tensor:
+    """Computes a record on raw arrays, and records it if one of them is tracked (`key`: see Plan)."""
     chosen = state.kernel_set
     k = device.kernels if chosen is None else device.sets.get(chosen, device.kernels)
     try:
         result = record.forward(k, *arrays, **static)
     except (ValueError, TypeError, IndexError) as error:
-        raise explain(error, record, inputs, static) from error
+        raise explain(error, record, arrays, static) from error
     residuals = None
     if type(result) is tuple:
         result, residuals = result
@@ -228,10 +248,10 @@ def apply(record: Record, inputs: Sequence[Any], static: dict[str, Any]) -> Tens
     tensor._data = result
     tensor._device = device
     tensor._storage = own = storages[0] if record.view else Storage()
-    if mask and state.recording and record.differentiable:
+    if state.recording and record.differentiable and key & (key - 1):  # a bit beside the first
         dtype = result.dtype
         if dtype.kind == "f":
-            plan = record.plans.get(mask | bit) or record.plan(mask, len(arrays))
+            plan = record.plans.get(key) or record.plan(key)
             tensor._node = node = new(Node)
             node.plan = plan
             node.static = static
@@ -262,28 +282,53 @@ def explain(
     return ShapeError(text) if isinstance(error, ValueError) else DtypeError(text)
 
 
+_SOURCE = """
+def {name}({parameters}):
+    {shortcut}
+    return apply(record, {inputs}, {static})
+"""
+
+#: The way past `apply` for calls with nothing but Tensors; saves 0.3 µs each.
+_SHORTCUT = """if {tensors}:
+        device = {first}._device
+        if {together}:
+            key = {key}
+            return compute(record, device, ({data}), ({nodes}), ({storages}), key, {static})"""
+
+
 def _public_function(record: Record) -> Callable[..., Any]:
     """The function users call: the record's own signature, without `k`, over `apply`."""
     defaults = {p.name: p.default for p in record.signature if p.default is not p.empty}
-    parameters = ", ".join(
-        p.name + (f"=defaults[{p.name!r}]" if p.name in defaults else "") for p in record.signature
-    )
-    inputs = (
-        f"tuple({record.arguments[0]})"
-        if record.variadic
-        else ("(" + "".join(f"{name}, " for name in record.arguments) + ")")
-    )
-    static = ", ".join(f"{name!r}: {name}" for name in record.statics)
-    static = f"{{{static}}}" if static else "nothing"
-    source = f"def {record.name}({parameters}): return apply(record, {inputs}, {static})"
-    names: dict[str, Any] = {
+    names = record.arguments
+    static = ", ".join(f"{each!r}: {each}" for each in record.statics)
+    texts = {
+        "name": record.name,
+        "parameters": ", ".join(
+            p.name + (f"=defaults[{p.name!r}]" if p.name in defaults else "")
+            for p in record.signature
+        ),
+        "static": f"{{{static}}}" if static else "nothing",
+        "inputs": f"tuple({names[0]})" if record.variadic else f"({', '.join(names)},)",
+        "first": names[0],
+        "tensors": " and ".join(f"type({each}) is Tensor" for each in names),
+        "together": " and ".join(f"{each}._device is device" for each in names[1:]) or "True",
+        "key": " | ".join(f"({each}._node is not None) << {i}" for i, each in enumerate(names))
+        + f" | {1 << len(names)}",
+        "data": "".join(f"{each}._data, " for each in names),
+        "nodes": "".join(f"{each}._node, " for each in names),
+        "storages": "".join(f"{each}._storage, " for each in names),
+    }
+    shortcut = "" if record.variadic else _SHORTCUT.format(**texts)
+    space: dict[str, Any] = {
+        "Tensor": Tensor,
         "apply": apply,
-        "record": record,
+        "compute": compute,
         "defaults": defaults,
         "nothing": {},
+        "record": record,
     }
-    exec(source, names)
-    function = names[record.name]
+    exec(_SOURCE.format(shortcut=shortcut, **texts), space)
+    function = space[record.name]
     function.__module__ = __name__
     function.__doc__ = documentation(record)
     function.record = record
@@ -343,7 +388,7 @@ def operation(
     record.function = _public_function(record)
     for position in range(len(record.arguments) if not record.variadic else 0):
         if record.differentiable and (joint or record.arguments[position] in record.vjps):
-            record.plan(1 << position, len(record.arguments))  # finds misspelt names now
+            record.plan(1 << position | 1 << len(record.arguments))  # finds misspelt names now
     if name not in RECORDS or not RECORDS[name].builtin:
         RECORDS[name] = record
     return record.function
