@@ -109,9 +109,9 @@ def walk(
                 if parent.shape and not on_tensors:
                     owned.add(parent)
     for node, gradient in gradients.items():  # the leaves
-        watch = node.watch
-        if targets is None and not watch.hooks:
-            _keep(watch, gradient, node.kernels.device, node in shared)
+        leaf_watch = node.watch
+        if targets is None and leaf_watch is not None and not leaf_watch.hooks:
+            _keep(leaf_watch, gradient, node.kernels.device, node in shared)
         else:
             watched(node, gradient)
     return found

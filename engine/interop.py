@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .errors import GradientError
 from .record import RECORDS
 from .tensor import Tensor

@@ -232,7 +232,7 @@ def compute(
     key: int,
     static: dict[str, Any],
 ) -> Tensor:
-    """Computes a record on raw arrays, and records it if one of them is tracked (`key`: see Plan)."""
+    """Computes a record on raw arrays; records it if one is tracked (`key`: see Record.plan)."""
     chosen = state.kernel_set
     k = device.kernels if chosen is None else device.sets.get(chosen, device.kernels)
     try:

@@ -365,7 +365,10 @@ class Tensor:
 
         def __neg__(self) -> Tensor: ...
 
-        def backward(self, gradient: Any = None, retain_graph: bool = False) -> None: ...
+        __pos__ = __abs__ = __invert__ = __neg__
+
+        def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
+            """See `chainrule.engine.backward`."""
 
 
 def wrap(
@@ -421,6 +424,7 @@ def seed(output: Tensor, gradient: Any, where: str) -> Tensor:
         gradient = Tensor(gradient, output.dtype, device=output._device)
     if gradient.shape != output.shape:
         raise ShapeError(
-            f"{where}: the upstream gradient has {describe(gradient)}, the tensor {describe(output)}"
+            f"{where}: the upstream gradient has {describe(gradient)}, "
+            f"the tensor {describe(output)}"
         )
     return gradient if gradient.dtype == output.dtype else gradient.astype(output.dtype)

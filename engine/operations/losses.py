@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..record import operation, tensor_functions as F
+from ..record import operation
+from ..record import tensor_functions as F
 from .elementwise import where
 from .reductions import log_softmax
 from .shapes import take_along_axis

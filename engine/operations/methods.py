@@ -25,6 +25,7 @@ _COMPARISONS = {
     "gt": "greater",
     "ge": "greater_equal",
 }
+_UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "logical_not"}
 _METHODS = (
     *("abs", "argmax", "argmin", "clip", "cos", "exp", "expand_dims", "log", "matmul", "max"),
     *("mean", "min", "relu", "sigmoid", "sin", "softmax", "log_softmax", "sqrt", "square"),
@@ -54,14 +55,12 @@ def _equality(function: Callable[..., Tensor]) -> Callable[[Tensor, Any], Any]:
     return compare
 
 
-Tensor.__eq__ = _equality(RECORDS["equal"].function)  # type: ignore[method-assign]
-Tensor.__ne__ = _equality(RECORDS["not_equal"].function)  # type: ignore[method-assign]
+setattr(Tensor, "__eq__", _equality(RECORDS["equal"].function))
+setattr(Tensor, "__ne__", _equality(RECORDS["not_equal"].function))
+for short, name in _UNARY.items():
+    setattr(Tensor, f"__{short}__", RECORDS[name].function)
 for name in _METHODS:
     setattr(Tensor, name, RECORDS[name].function)
-Tensor.__neg__ = RECORDS["negative"].function  # type: ignore[method-assign]
-Tensor.__pos__ = RECORDS["positive"].function  # type: ignore[attr-defined]
-Tensor.__abs__ = RECORDS["abs"].function  # type: ignore[attr-defined]
-Tensor.__invert__ = RECORDS["logical_not"].function  # type: ignore[attr-defined]
 
 
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,7 +110,7 @@ def astype(self: Tensor, dtype: Any) -> Tensor:
 
 
 @_method
-def __getitem__(self: Tensor, index: Any) -> Tensor:  # noqa: N807
+def __getitem__(self: Tensor, index: Any) -> Tensor:
     return RECORDS["getitem"].function(self, raw_index(index))
 
 

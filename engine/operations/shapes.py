@@ -83,9 +83,9 @@ concat = operation(
 )
 
 
-def _cut(g: Any, shapes: tuple[tuple[int, ...], ...], axis: int | None) -> list[Any]:
+def _cut(g: Any, shapes: tuple[tuple[int, ...], ...], axis: int) -> list[Any]:
     pieces, start = [], 0
-    axis = axis % g.ndim  # type: ignore[operator]
+    axis = axis % g.ndim
     for shape in shapes:
         index = (slice(None),) * axis + (slice(start, start + shape[axis]),)
         pieces.append(g[index])
