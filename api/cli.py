@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
         help="step size; by default 0.001 for adam and 0.1 for sgd",
     )
     train.add_argument(
-        "--epochs", type=_count(1, "epochs"), default=30, help="passes over the data"
+        "--epochs", type=_count(1, "epochs"), default=20, help="passes over the data"
     )
     train.add_argument("--batch-size", type=_count(1, "batch size"), default=32, help="rows a step")
     train.add_argument("--seed", type=_count(0, "seed"), default=0, help="of all random numbers")

@@ -26,13 +26,13 @@ def as_dtype(dtype: Any, where: str) -> np.dtype[Any]:
     dtype('float32')
     """
     try:
-        result = np.dtype(dtype)
+        result = np.dtype(dtype).newbyteorder("=")
     except TypeError as error:
         raise DtypeError(
             f"{where}: {dtype!r} is not a dtype; use 'float32', 'float64', 'int64' or 'bool'"
         ) from error
     if result.kind in "biu" or result in (np.float32, np.float64):
-        return result.newbyteorder("=")
+        return result
     reason = _REFUSED.get(result.name, "it is not a dtype of numbers; use float32 or float64")
     raise DtypeError(f"{where}: dtype {result} is refused: {reason}")
 

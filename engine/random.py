@@ -43,6 +43,14 @@ def _result(array: Any, dtype: Any, where: str, requires_grad: bool, device: Any
     return _made(array, requires_grad, device)
 
 
+def draw_truncated_normal(source: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """A standard normal distribution, drawn anew where beyond ±2."""
+    drawn = np.asarray(source.standard_normal(shape))
+    while (outside := np.abs(drawn) > 2).any():
+        drawn[outside] = source.standard_normal(int(outside.sum()))
+    return drawn
+
+
 def normal(
     shape: Any = (),
     mean: float = 0.0,
@@ -94,10 +102,7 @@ def truncated_normal(
     >>> float(abs(cr.random.truncated_normal(1000)).max()) <= 2.0
     True
     """
-    drawn = _generator.standard_normal(_shape(shape, "truncated_normal"))
-    drawn = np.asarray(drawn)
-    while (outside := np.abs(drawn) > 2).any():
-        drawn[outside] = _generator.standard_normal(int(outside.sum()))
+    drawn = draw_truncated_normal(_generator, _shape(shape, "truncated_normal"))
     return _result(mean + stddev * drawn, dtype, "truncated_normal", requires_grad, device)
 
 

@@ -1,7 +1,7 @@
 """References of the optimiser steps, over one flat run of parameters, changed in place.
 
 `w` are the parameters, `g` their gradients, the rest is the optimiser's memory: 1-d arrays of one
-length and dtype.
+length and dtype. `velocity` is None where there is no momentum.
 """
 
 from __future__ import annotations

@@ -1,0 +1,585 @@
+"""The proof of a derivative: what is stated, and what the code computes, against SymPy's calculus.
+
+For an elementwise operation the formula is differentiated and must equal the derivative stated
+beside it, on each side of every kink. Then the code itself, forward function and VJPs, runs on
+arrays of `Term`s, and must give the formula and the derivative, symbol by symbol; and on numbers,
+where it must give their values to a few units in the last place. For other operations the code
+runs on Terms and its VJPs are compared, entry by entry, with the derivative of its own result.
+
+A Term is a SymPy expression with a sample value that decides comparisons: `maximum(x, 0)` takes
+one branch, and the proof holds where that branch does. SymPy is loaded at the first proof.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from .devices import REFERENCE, get_device
+from .record import RECORDS, Record
+
+#: Where arguments are drawn from, unless the record's domain says otherwise.
+DEFAULT_DOMAIN = (-3.0, 3.0)
+
+#: The numeric bound: this many machine epsilons, times the condition of what is computed.
+ULPS = 16
+
+
+class ProofError(AssertionError):
+    """A derivative that is stated or coded differently from what calculus gives."""
+
+
+# Terms --------------------------------------------------------------------------------------
+
+
+def _operator(apply: Callable[[Any, Any], Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A binary operator on expression and value alike, and its reflection."""
+
+    def forward(self: Term, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
+        other = Term.of(other)
+        value = apply(self.value, other.value)
+        return Term(apply(self.expression, other.expression), value)
+
+    return forward, lambda self, other: forward(Term.of(other), self)
+
+
+def _comparison(compare: Callable[[float, float], bool]) -> Callable[[Term, Any], Any]:
+    def decide(self: Term, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
+        return compare(self.value, Term.of(other).value)
+
+    return decide
+
+
+class Term:
+    """A SymPy expression and its value at a sample point; comparisons look at the value."""
+
+    __slots__ = ("expression", "value")
+
+    def __init__(self, expression: Any, value: float) -> None:
+        self.expression, self.value = expression, value
+
+    @classmethod
+    def of(cls, number: Any) -> Term:
+        """A Term as it is; a number as an exact constant."""
+        if isinstance(number, Term):
+            return number
+        import sympy
+
+        value = float(number)
+        if math.isinf(value):
+            return cls(sympy.oo if value > 0 else -sympy.oo, value)
+        exact = Fraction(value)
+        return cls(sympy.Rational(exact.numerator, exact.denominator), value)
+
+    __add__, __radd__ = _operator(lambda a, b: a + b)
+    __sub__, __rsub__ = _operator(lambda a, b: a - b)
+    __mul__, __rmul__ = _operator(lambda a, b: a * b)
+    __truediv__, __rtruediv__ = _operator(lambda a, b: a / b)
+    __pow__, __rpow__ = _operator(lambda a, b: a**b)
+    __lt__ = _comparison(lambda a, b: a < b)
+    __le__ = _comparison(lambda a, b: a <= b)
+    __gt__ = _comparison(lambda a, b: a > b)
+    __ge__ = _comparison(lambda a, b: a >= b)
+    __eq__ = _comparison(lambda a, b: a == b)
+    __ne__ = _comparison(lambda a, b: a != b)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __neg__(self) -> Term:
+        return Term(-self.expression, -self.value)
+
+    def __pos__(self) -> Term:
+        return self
+
+    def __abs__(self) -> Term:
+        return self if self.value >= 0 else -self
+
+    def __repr__(self) -> str:
+        return f"Term({self.expression}, {self.value:.3g})"
+
+
+#: What a Term becomes under the functions of one argument: as text for SymPy, and as a number.
+_FUNCTIONS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[float], float]]] = {
+    "exp": (lambda sympy, x: sympy.exp(x), math.exp),
+    "expm1": (lambda sympy, x: sympy.exp(x) - 1, math.expm1),
+    "log": (lambda sympy, x: sympy.log(x), math.log),
+    "log1p": (lambda sympy, x: sympy.log(1 + x), math.log1p),
+    "log2": (lambda sympy, x: sympy.log(x) / sympy.log(2), math.log2),
+    "log10": (lambda sympy, x: sympy.log(x) / sympy.log(10), math.log10),
+    "sqrt": (lambda sympy, x: sympy.sqrt(x), math.sqrt),
+    "square": (lambda sympy, x: x**2, lambda x: x * x),
+    "reciprocal": (lambda sympy, x: 1 / x, lambda x: 1 / x),
+    "sin": (lambda sympy, x: sympy.sin(x), math.sin),
+    "cos": (lambda sympy, x: sympy.cos(x), math.cos),
+    "tan": (lambda sympy, x: sympy.tan(x), math.tan),
+    "arcsin": (lambda sympy, x: sympy.asin(x), math.asin),
+    "arccos": (lambda sympy, x: sympy.acos(x), math.acos),
+    "arctan": (lambda sympy, x: sympy.atan(x), math.atan),
+    "sinh": (lambda sympy, x: sympy.sinh(x), math.sinh),
+    "cosh": (lambda sympy, x: sympy.cosh(x), math.cosh),
+    "tanh": (lambda sympy, x: sympy.tanh(x), math.tanh),
+    "arcsinh": (lambda sympy, x: sympy.asinh(x), math.asinh),
+    "arccosh": (lambda sympy, x: sympy.acosh(x), math.acosh),
+    "arctanh": (lambda sympy, x: sympy.atanh(x), math.atanh),
+    "erf": (lambda sympy, x: sympy.erf(x), math.erf),
+}
+
+
+class Symbolic:
+    """The namespace `k` that computes on arrays of Terms: NumPy's, and the kernels' references."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Functions of numbers are applied to each Term; the rest is NumPy on object arrays."""
+        if name in _FUNCTIONS:
+            return functools.partial(self._apply, name)
+        if name in REFERENCE:
+            return functools.partial(REFERENCE[name], self)
+        return getattr(np, name)
+
+    @staticmethod
+    def _apply(name: str, x: Any) -> Any:
+        import sympy
+
+        expression, value = _FUNCTIONS[name]
+
+        def one(number: Any) -> Term:
+            term = Term.of(number)
+            return Term(expression(sympy, term.expression), value(term.value))
+
+        return np.frompyfunc(one, 1, 1)(x)
+
+    @staticmethod
+    def sign(x: Any) -> Any:
+        """-1, 0 or 1, by the sample value."""
+        return np.frompyfunc(lambda number: int(number > 0) - int(number < 0), 1, 1)(x)
+
+    @staticmethod
+    def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
+        """NumPy's; the kernel's own works on the bytes of numbers."""
+        return np.broadcast_to(x, shape)
+
+
+symbolic = Symbolic()
+
+
+def symbols(name: str, shape: tuple[int, ...], values: Any) -> Any:
+    """An object array of Terms: a symbol for each entry, with its sample value.
+
+    Symbols are real, and positive where their value and all others of the array are.
+
+    >>> symbols("x", (2,), [0.5, -1.0])
+    array([Term(x_0, 0.5), Term(x_1, -1)], dtype=object)
+    """
+    import sympy
+
+    values = np.broadcast_to(np.asarray(values, np.float64), shape)
+    kind = {"positive": True} if values.size and (values > 0).all() else {"real": True}
+    result = np.empty(shape, object)
+    for index in np.ndindex(shape):
+        label = "_".join([name, *map(str, index)])
+        result[index] = Term(sympy.Symbol(label, **kind), float(values[index]))
+    return result
+
+
+# Is an expression zero? ---------------------------------------------------------------------
+
+
+def is_zero(expression: Any) -> bool:
+    """Does an expression vanish identically? False too if that could not be shown.
+
+    >>> import sympy
+    >>> x = sympy.Symbol("x", real=True)
+    >>> is_zero(sympy.tanh(x) - 1 + 2 / (sympy.exp(2 * x) + 1)), is_zero(x - 1)
+    (True, False)
+    """
+    import sympy
+
+    expression = sympy.sympify(expression)
+    if expression.is_zero:
+        return True
+    rational = expression.rewrite(sympy.exp)
+    # With x = log(E) a sum of exponentials becomes a rational function of E, which has a normal
+    # form: the comparison is a decision, not a search.
+    inside = {s for each in rational.atoms(sympy.exp) for s in each.free_symbols}
+    rational = rational.subs({s: sympy.log(sympy.Dummy(s.name, positive=True)) for s in inside})
+    try:
+        if sympy.cancel(sympy.together(rational)) == 0:
+            return True
+    except (sympy.PolynomialError, NotImplementedError):
+        pass
+    return sympy.simplify(expression) == 0
+
+
+# The statement ------------------------------------------------------------------------------
+
+
+def _names(record: Record) -> tuple[str, ...]:
+    return (*record.arguments, *record.statics)
+
+
+def _symbols_of(record: Record) -> dict[str, Any]:
+    """A symbol for each argument, with what its domain lets us assume."""
+    import sympy
+
+    found = {}
+    for name in _names(record):
+        low, _ = record.domain.get(name, DEFAULT_DOMAIN)
+        if name in record.arguments and name not in record.vjps and record.joint is None:
+            found[name] = sympy.Symbol(name)  # perhaps a condition
+        else:
+            found[name] = sympy.Symbol(name, **({"positive": True} if low >= 0 else {"real": True}))
+    return found
+
+
+def parse(text: str, record: Record) -> Any:
+    """SymPy's expression of a formula or a derivative of a record.
+
+    The names of other elementwise records stand for their own formulas: `tanh(x)` in a derivative
+    is what the record of tanh says.
+
+    Raises ProofError if SymPy cannot read the text.
+
+    >>> parse("1 - tanh(x)**2", RECORDS["tanh"])
+    1 - (exp(x) - exp(-x))**2/(exp(x) + exp(-x))**2
+    """
+    import sympy
+    from sympy.parsing.sympy_parser import parse_expr
+
+    def resolve(other: Record) -> Any:
+        arguments = tuple(_symbols_of(other).values())
+        formula = parse(other.formula, other)
+        return lambda *given: formula.subs(
+            dict(zip(arguments, given, strict=True)), simultaneous=True
+        )
+
+    space = {
+        name: resolve(other)
+        for name, other in {**RECORDS, record.name: record}.items()
+        if other.elementwise
+        and name in text
+        and name not in other.formula.replace(f"{name}_", "")
+        and (other is not record or text != record.formula)
+    }
+    try:
+        return parse_expr(text, local_dict={**space, **_symbols_of(record)})
+    except (SyntaxError, TypeError, ValueError, AttributeError, sympy.SympifyError) as error:
+        raise ProofError(f"{record.name}: SymPy cannot read {text!r}: {error}") from error
+
+
+def _switches(formula: Any) -> set[Any]:
+    """The expressions at whose zeros a formula changes its branch."""
+    import sympy
+
+    found = set()
+    for atom in formula.atoms(sympy.Max, sympy.Min):
+        found |= {a - b for i, a in enumerate(atom.args) for b in atom.args[:i]}
+    for atom in formula.atoms(sympy.Abs, sympy.sign, sympy.Heaviside):
+        found.add(atom.args[0])
+    return found
+
+
+def _regions(record: Record, formula: Any, names: Mapping[str, Any]) -> Iterator[dict[Any, Any]]:
+    """Substitutions that between them cover the domain, kinks apart, one branch each."""
+    import sympy
+
+    conditions = {
+        symbol
+        for piecewise in formula.atoms(sympy.Piecewise)
+        for _, condition in piecewise.args
+        for symbol in condition.free_symbols
+        if symbol in names.values() and condition == symbol
+    }
+    if conditions:
+        for condition in conditions:
+            yield {condition: sympy.true}
+            yield {condition: sympy.false}
+        return
+    distance = sympy.Dummy("distance", positive=True)
+    kinks = [sympy.nsimplify(kink, rational=True) for kink in sorted(record.kinks)]
+    for switch in _switches(formula):
+        free = sorted(switch.free_symbols, key=str)
+        if len(names) == 1:
+            undeclared = set(sympy.solve(switch, free[0])) - set(kinks)
+            if undeclared:
+                raise ProofError(f"{record.name}: has a kink at {undeclared}, which it must list")
+            continue
+        for side in (distance, -distance):
+            yield {free[0]: sympy.solve(switch - side, free[0])[0]}
+    if kinks:
+        (x,) = (names[name] for name in record.arguments)
+        yield {x: kinks[0] - distance}
+        for low, high in zip(kinks, kinks[1:], strict=False):
+            yield {x: low + (high - low) / (1 + distance)}
+        yield {x: kinks[-1] + distance}
+    elif not _switches(formula):
+        yield {}
+
+
+def _prove_statement(record: Record) -> list[str]:
+    """The stated derivatives are those of the formula."""
+    import sympy
+
+    names = _symbols_of(record)
+    formula, proved = parse(record.formula, record), []
+    regions = list(_regions(record, formula, names))
+    for name in record.arguments if record.joint else record.vjps:
+        text = record.derivative.get(name)
+        if text is None:
+            raise ProofError(f"{record.name}: states no derivative with respect to {name!r}")
+        stated, true = parse(text, record), sympy.diff(formula, names[name])
+        for region in regions:
+            if not is_zero((true - stated).subs(region).doit()):
+                where = ", ".join(f"{a} = {b}" for a, b in region.items()) or "everywhere"
+                raise ProofError(
+                    f"{record.name}: states the derivative {text} with respect to {name!r}, but "
+                    f"that of {record.formula} is {sympy.simplify(true)} (compared: {where})"
+                )
+        proved.append(f"d/d{name} ({record.formula}) = {text}")
+    return proved
+
+
+# The code -----------------------------------------------------------------------------------
+
+
+def run(
+    record: Record, k: Any, arguments: Sequence[Any], static: Mapping[str, Any], upstream: Any
+) -> tuple[Any, dict[int, Any]]:
+    """What the code computes: the result, and for each argument with a VJP the gradient.
+
+    `upstream(y)` gives the gradient of the result.
+    """
+    key = 1 << len(arguments) | sum(
+        1 << i
+        for i in range(len(arguments))
+        if record.joint is not None or record.arguments[i] in record.vjps
+    )
+    result = record.forward(k, *arguments, **static)
+    result, residuals = result if isinstance(result, tuple) else (result, None)
+    result = np.asarray(result)
+    plan = record.plan(key)
+    storages = (None,) * len(arguments)
+    saved, _ = plan.save(result, residuals, arguments, None, storages)
+    gradients = plan.pull(k, upstream(result), saved, dict(static))
+    return result, dict(zip(plan.positions, gradients, strict=True))
+
+
+def _defaults(record: Record) -> dict[str, Any]:
+    return {p.name: p.default for p in record.signature if p.default is not p.empty}
+
+
+def _points(record: Record, formula: Any, count: int) -> Iterator[dict[str, Any]]:
+    """Values of the arguments: drawn from the domain, at the kinks, and at ties."""
+    draw = np.random.default_rng(sum(map(ord, record.name)))
+    names = _symbols_of(record)
+    conditional = [
+        name for name in record.arguments if names[name].is_real is None
+    ]  # arguments without a VJP: conditions
+    static = {name: _defaults(record).get(name) for name in record.statics}
+    for i in range(count):
+        point = {
+            name: draw.uniform(*record.domain.get(name, DEFAULT_DOMAIN)) for name in _names(record)
+        }
+        point |= {name: value for name, value in static.items() if value is not None}
+        yield point | {name: bool(i % 2) for name in conditional}
+    if len(record.arguments) == 1:
+        for kink in record.kinks:
+            yield {record.arguments[0]: float(kink)} | static
+    elif _switches(formula):
+        for value in (-1.5, 0.0, 2.0):
+            yield dict.fromkeys(record.arguments, value) | static
+
+
+def _prove_code_symbolically(record: Record) -> list[str]:
+    """On Terms, the forward function gives the formula, and the VJPs g times the derivative."""
+    names = _symbols_of(record)
+    formula = parse(record.formula, record)
+    upstream = symbols("upstream", (), -0.75)
+    for point in list(_points(record, formula, 4))[:4]:
+        arguments = [
+            point[name]
+            if isinstance(point[name], bool)
+            else np.array(Term(names[name], float(point[name])), dtype=object)
+            for name in record.arguments
+        ]
+        static = {name: Term(names[name], float(point[name])) for name in record.statics}
+        here = {names[n]: point[n] for n in record.arguments if isinstance(point[n], bool)}
+        try:
+            result, gradients = run(record, symbolic, arguments, static, lambda y: upstream)
+        except (TypeError, AttributeError, ValueError) as error:
+            raise ProofError(f"{record.name}: cannot run on symbols: {error}") from error
+        branch = _branch(record, formula, names, point) | here
+        _compare(record, "the forward function", Term.of(result[()]), formula, branch)
+        for position, gradient in gradients.items():
+            name = record.arguments[position]
+            stated = parse(record.derivative[name], record)
+            true = stated * upstream[()].expression
+            _compare(record, f"the VJP of {name!r}", Term.of(np.asarray(gradient)[()]), true, branch)
+    return [f"the code of {record.name} on symbols"]
+
+
+def _branch(
+    record: Record, formula: Any, names: Mapping[str, Any], point: Mapping[str, Any]
+) -> dict[Any, Any]:
+    """The substitution that keeps the symbols on the side of each switch where the point is."""
+    import sympy
+
+    values = {names[n]: v for n, v in point.items() if not isinstance(v, bool)}
+    found: dict[Any, Any] = {}
+    distance = sympy.Dummy("distance", positive=True)
+    for switch in _switches(formula):
+        side = distance if switch.subs(values) > 0 else -distance
+        free = sorted(switch.free_symbols, key=str)[0]
+        found[free] = sympy.solve(switch - side, free)[0]
+    return found
+
+
+def _compare(record: Record, what: str, got: Term, true: Any, branch: Mapping[Any, Any]) -> None:
+    if not is_zero((got.expression - true).subs(branch).doit()):
+        raise ProofError(
+            f"{record.name}: {what} computes {got.expression}, but should compute {true}"
+        )
+
+
+def _prove_code_on_numbers(record: Record) -> list[str]:
+    """On float64 the code of every kernel set gives the values of formula and derivative."""
+    import sympy
+
+    names = _symbols_of(record)
+    formula = parse(record.formula, record)
+    stated = {name: parse(text, record) for name, text in record.derivative.items()}
+    upstream = -0.75
+    epsilon = float(np.finfo(np.float64).eps)
+
+    def exact(expression: Any, at: Mapping[Any, Any]) -> Any:
+        value = expression.subs(at).doit()
+        return value.evalf(40) if value.is_number else None
+
+    def check(what: str, got: Any, expression: Any, at: Mapping[Any, Any], factor: float) -> None:
+        value = exact(expression, at)
+        got = float(np.asarray(got))
+        if value is None or not value.is_finite:
+            return
+        scale = 1 + abs(float(value))
+        for symbol, number in at.items():
+            change = exact(number * sympy.diff(expression, symbol), at) if symbol.is_real else None
+            if change is not None and change.is_Float:  # at a kink it may be no number
+                scale += abs(float(change))
+        error = abs(sympy.Float(got, 40) - factor * value)
+        if not error <= ULPS * epsilon * scale * max(1.0, abs(factor)):
+            raise ProofError(
+                f"{record.name}: {what} computes {got!r} at {dict(at)}, but should compute "
+                f"{float(factor * value)!r}"
+            )
+
+    for k in get_device("cpu").sets.values():
+        for point in _points(record, formula, 12):
+            at = {
+                names[n]: sympy.S(v) if isinstance(v, bool) else sympy.Rational(Fraction(float(v)))
+                for n, v in point.items()
+            }
+            arguments = [np.asarray(point[name]) for name in record.arguments]
+            static = {name: point[name] for name in record.statics}
+            result, gradients = run(
+                record, k, arguments, static, lambda y: np.asarray(upstream, y.dtype)
+            )
+            check("the forward function", result, formula, at, 1.0)
+            for position, gradient in gradients.items():
+                name = record.arguments[position]
+                check(f"the VJP of {name!r}", gradient, stated[name], at, upstream)
+    return [f"the code of {record.name} on numbers, to {ULPS} units in the last place"]
+
+
+def _prove_arrays(
+    record: Record, arguments: Iterable[Any], static: Mapping[str, Any]
+) -> list[str]:
+    """The VJPs are, entry by entry, the derivative of what the forward function computes."""
+    import sympy
+
+    draw = np.random.default_rng(sum(map(ord, record.name)))
+    static = {n: v for n, v in _defaults(record).items() if n in record.statics} | dict(static)
+    arrays = []
+    for position, each in enumerate(arguments):
+        if isinstance(each, tuple):
+            name = record.argument_name(position)
+            values = draw.uniform(*record.domain.get(name, DEFAULT_DOMAIN), each)
+            each = symbols(name, each, values)
+        arrays.append(each)
+
+    def upstream(result: Any) -> Any:
+        return symbols("upstream", result.shape, draw.uniform(-2, 2, result.shape))
+
+    given: list[Any] = []
+    try:
+        result, gradients = run(
+            record, symbolic, arrays, static, lambda y: given.append(upstream(y)) or given[0]
+        )
+    except (TypeError, AttributeError, ValueError) as error:
+        raise ProofError(f"{record.name}: cannot run on symbols: {error}") from error
+    total = sum(
+        g.expression * Term.of(y).expression
+        for g, y in zip(given[0].ravel(), result.ravel(), strict=True)
+    )
+    for position, gradient in gradients.items():
+        array, name = arrays[position], record.argument_name(position)
+        gradient = _unbroadcast(np.asarray(gradient, dtype=object), array.shape)
+        for index in np.ndindex(array.shape):
+            got, true = (
+                Term.of(gradient[index]).expression,
+                sympy.diff(total, array[index].expression),
+            )
+            if not is_zero(got - true):
+                raise ProofError(
+                    f"{record.name}: entry {index} of the VJP of {name!r} computes {got}, but "
+                    f"the derivative is {sympy.simplify(true)}"
+                )
+    return [f"the VJPs of {record.name} for {', '.join(str(a.shape) for a in arrays)}"]
+
+
+def _unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
+    """The sum over the axes along which an argument of `shape` had been repeated."""
+    gradient = gradient.sum(axis=tuple(range(gradient.ndim - len(shape))))
+    gradient = np.asarray(gradient, dtype=object)
+    repeated = tuple(i for i, n in enumerate(shape) if n == 1 and gradient.shape[i] != 1)
+    return np.asarray(gradient.sum(axis=repeated, keepdims=True) if repeated else gradient)
+
+
+def prove(operation: Any, arguments: Iterable[Any] | None = None, /, **static: Any) -> list[str]:
+    """Proves the derivative of an operation, and returns what was proved, line by line.
+
+    Arguments: `operation`, a record or its function. An elementwise operation needs nothing more.
+    For others: `arguments`, one for each array argument, either a shape, of which symbols are
+    made, or an array of constants such as labels; and the operation's static arguments.
+
+    Raises ProofError if formula, derivative and code do not agree, naming what differs.
+
+    >>> import chainrule as cr
+    >>> prove(cr.sin)[0]
+    'd/dx (sin(x)) = cos(x)'
+    >>> prove(cr.matmul, [(2, 3), (3, 2)])
+    ['the VJPs of matmul for (2, 3), (3, 2)']
+    """
+    record: Record = operation if isinstance(operation, Record) else operation.record
+    if not record.differentiable:
+        raise ProofError(f"{record.name}: has no gradient to prove")
+    if arguments is not None:
+        return _prove_arrays(record, arguments, static)
+    if not record.elementwise:
+        raise ProofError(
+            f"{record.name}: is not elementwise; give the shapes of its arguments, as in "
+            "prove(cr.matmul, [(2, 3), (3, 2)])"
+        )
+    return [
+        *_prove_statement(record),
+        *_prove_code_symbolically(record),
+        *_prove_code_on_numbers(record),
+    ]

@@ -1,0 +1,63 @@
+"""Layers: the parts that models are put together from, by Keras's names."""
+
+from .activations import (
+    ACTIVATIONS,
+    Activation,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    get_activation,
+)
+from .dense import Dense
+from .flatten import Flatten
+from .initializers import (
+    INITIALIZERS,
+    Constant,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    Initializer,
+    LecunNormal,
+    LecunUniform,
+    Ones,
+    RandomNormal,
+    RandomUniform,
+    TruncatedNormal,
+    Zeros,
+    get_initializer,
+)
+from .layer import LAYERS, Layer, from_config
+from .normalization import Normalization
+
+__all__ = [
+    "ACTIVATIONS",
+    "INITIALIZERS",
+    "LAYERS",
+    "Activation",
+    "Constant",
+    "Dense",
+    "Flatten",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Initializer",
+    "Layer",
+    "LecunNormal",
+    "LecunUniform",
+    "Normalization",
+    "Ones",
+    "RandomNormal",
+    "RandomUniform",
+    "ReLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "TruncatedNormal",
+    "Zeros",
+    "from_config",
+    "get_activation",
+    "get_initializer",
+]

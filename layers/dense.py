@@ -1,0 +1,117 @@
+"""The fully connected layer (DERIVATIONS 4.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.engine.errors import DtypeError, ShapeError, describe
+from chainrule.engine.tensor import Tensor
+
+from .activations import get_activation
+from .initializers import get_initializer
+from .layer import Layer, Shape, registered
+
+
+@registered
+class Dense(Layer):
+    """Every unit sees every feature: activation(x W + b) (DERIVATIONS 4.1).
+
+    Its weights are `kernel` W, (features, units), and `bias` b, (units,), None without bias. The
+    input x is (batch, features), or has more axes before the last; the result is (batch, units).
+
+    Arguments: `units`, how many; `activation`, a name, a function or a layer (see `Activation`),
+    kept as a layer in the attribute; `use_bias`; `kernel_initializer` and `bias_initializer`, as
+    in `Layer.add_weight`; the others are `Layer`'s.
+
+    Raises TypeError or ValueError for units that are no positive integer, and for names that are
+    unknown; called, ShapeError for an x that does not fit.
+
+    >>> import chainrule as cr
+    >>> layer = Dense(2, activation="relu", kernel_initializer="ones")
+    >>> layer([[1.0, 2.0, 3.0]]).tolist()
+    [[6.0, 6.0]]
+    >>> layer.kernel.shape, layer.count_params()
+    ((3, 2), 8)
+    """
+
+    min_ndim = 2
+    kernel: Tensor
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name, dtype, trainable)
+        if isinstance(units, bool) or not isinstance(units, (int, np.integer)):
+            raise TypeError(f"Dense: units must be a positive integer, got {units!r}")
+        if units <= 0:
+            raise ValueError(f"Dense: units must be a positive integer, got {units!r}")
+        self.units = int(units)
+        self.activation = get_activation(activation, self.dtype)
+        if self.activation.dtype != self.dtype:
+            raise DtypeError(
+                f"Dense: the activation {self.activation!r} has dtype {self.activation.dtype}, the "
+                f"layer {self.dtype}; give both the same dtype="
+            )
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = get_initializer(kernel_initializer)
+        self.bias_initializer = get_initializer(bias_initializer)
+
+    def build(self, input_shape: Shape) -> None:
+        """Makes `kernel` and `bias` for an input of shape (None, ..., features)."""
+        features = input_shape[-1] if len(input_shape) >= self.min_ndim else None
+        if not features:
+            raise ShapeError(
+                "Dense: input_shape must be (None, ..., features) with at least one feature, got "
+                f"{tuple(input_shape)}"
+            )
+        self.add_weight("kernel", (features, self.units), self.kernel_initializer)
+        if self.use_bias:
+            self.add_weight("bias", (self.units,), self.bias_initializer)
+        else:
+            self.bias = None
+        super().build(input_shape)
+
+    def call(self, x: Tensor) -> Tensor:
+        """The activation of x W + b."""
+        return self.activation(self._affine(x))
+
+    @property
+    def final_activation(self) -> str | None:
+        """The name of the activation; None for "linear", and for a function of your own."""
+        return self.activation.final_activation
+
+    def logits(self, x: Any) -> Tensor:
+        """The affine part x W + b, if the activation has a name; otherwise the layer's result."""
+        return self.activation.logits(self._affine(self._prepared(x)))
+
+    def _affine(self, x: Tensor) -> Tensor:
+        """The affine part x W + b, as one product of matrices however many axes x has."""
+        features = self.kernel.shape[0]
+        if x.shape[-1] != features:
+            raise ShapeError(
+                f"Dense: expected the last axis of x to be {features} (the layer was built on "
+                f"it), got x with {describe(x)}"
+            )
+        rows = x if x.ndim == 2 else x.reshape(x.size // features, features)
+        z = rows @ self.kernel
+        if self.bias is not None:
+            z = z + self.bias
+        return z if x.ndim == 2 else z.reshape(*x.shape[:-1], self.units)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(..., features) -> (..., units)"""
+        return (*input_shape[:-1], self.units)
+
+    def _defaults(self) -> dict[str, Any]:
+        return super()._defaults() | {"activation": "linear"}

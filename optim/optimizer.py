@@ -1,0 +1,433 @@
+"""The base of the optimisers: their parameters, which of them a step concerns, what they remember.
+
+A rule such as Adam says how a flat run of parameters is changed (`_update`); here is the rest.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule.engine.devices import Device, Kernels, active_kernels
+from chainrule.engine.errors import DtypeError, GradientError, ShapeError, describe
+from chainrule.engine.tape import next_moment
+from chainrule.engine.tensor import Tensor, wrap
+
+from .packing import Block, Place, adjacent, aligned_zeros, pack, place_of
+
+
+class Run(NamedTuple):
+    """Adjacent parameters that one kernel call steps; `first` is the position of the first."""
+
+    device: Device
+    first: int
+    w: Any
+    g: Any
+    memory: tuple[Any, ...]
+
+
+class Optimizer(ABC):
+    """Changes parameters step by step so that a loss falls.
+
+    At its first step an optimiser packs its parameters: their values are copied, to the bit, into
+    one buffer per dtype and device, in which one kernel call steps all neighbours. Parameters
+    remain the Tensors that they were; but what shared their memory before (`.numpy()`,
+    `.detach()`) keeps the old values from then on. Gradients lie in such a buffer too: a `.grad`
+    that you hold keeps its values, a NumPy view of it (`.grad.numpy()`) shows the next gradient
+    after the next `backward()`; copy it to keep it.
+
+    A parameter is stepped if it requires gradients and has one. Any other is left entirely alone:
+    no momentum, no weight decay, and the step does not count for it.
+
+    Arguments: `parameters`, Tensors (any iterable, or pairs of a name and a Tensor); one that
+    occurs twice counts once; None if `attach` gives them later. `learning_rate`, positive.
+
+    Raises ValueError if there are no parameters, or a number is outside its range; TypeError for
+    what is no Tensor, or no number; DtypeError for integers; GradientError for a Tensor that was
+    computed from others.
+
+    A subclass defines `_update`, and calls this constructor.
+    """
+
+    #: What a step remembers of each parameter, in the order in which `_update` gets it.
+    _remembers: tuple[str, ...] = ()
+
+    def __init__(self, parameters: Iterable[Any] | None, learning_rate: float) -> None:
+        self._learning_rate = number(
+            learning_rate,
+            f"{type(self).__name__}: learning_rate",
+            "positive, such as 0.01; to keep a parameter as it is, set its requires_grad=False",
+            lambda rate: 0 < rate < math.inf,
+        )
+        self._parameters: tuple[Tensor, ...] = ()
+        self._start_anew()
+        if parameters is not None:
+            self.attach(parameters)
+
+    def _start_anew(self) -> None:
+        """Starts again as before the first step."""
+        self._memory: list[dict[str, Any]] = [{} for _ in self._parameters]
+        self._steps = [0] * len(self._parameters)
+        self._places: list[Place] = []
+        self._segments: list[Segment] = []
+        self._blocks: list[Block] = []
+        self._active: list[bool] = []
+        self._runs: list[Run] = []
+
+    # Parameters -----------------------------------------------------------------------------
+
+    def attach(self, parameters: Iterable[Any]) -> None:
+        """Gives an optimiser that was made without parameters those that it shall step.
+
+        Giving it the ones that it has changes nothing.
+
+        Raises ValueError if it has others; else what the constructor raises.
+
+        >>> import chainrule as cr
+        >>> sgd = cr.optim.SGD(learning_rate=0.1)
+        >>> sgd.attach([cr.ones((2, 3))])
+        >>> len(sgd.parameters)
+        1
+        """
+        where = type(self).__name__
+        found = checked(parameters, where)
+        if self._parameters:
+            if set(map(id, found)) == set(map(id, self._parameters)):
+                return
+            raise ValueError(
+                f"{where}: attach: it has {len(self._parameters)} parameters already, and these "
+                f"{len(found)} are not the same; make another optimiser for them"
+            )
+        self._parameters = tuple(found)
+        self._start_anew()
+
+    @property
+    def parameters(self) -> tuple[Tensor, ...]:
+        """The Tensors that it steps, each once."""
+        return self._parameters
+
+    @property
+    def learning_rate(self) -> float:
+        """How far a step goes. It may be set between steps, to 0 too."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._learning_rate = number(
+            value,
+            f"{type(self).__name__}: learning_rate",
+            "a finite number, not negative, such as 0.01",
+            lambda rate: 0 <= rate < math.inf,
+        )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments of the rule other than the learning rate, by name."""
+        return {}
+
+    def __repr__(self) -> str:
+        told = {"learning_rate": self._learning_rate, **self.settings}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in told.items())})"
+
+    # Stepping -------------------------------------------------------------------------------
+
+    def zero_grad(self) -> None:
+        """Forgets the gradients of its parameters, so that the next ones do not add to them."""
+        for parameter in self._parameters:
+            node = parameter._node
+            if node is not None and node.watch is not None:
+                node.watch.grad = None
+
+    def step(self) -> None:
+        """Changes every parameter that requires gradients and has one, in place, by the rule.
+
+        Graphs that need the values from before are refused by `backward()` from then on.
+
+        Raises RuntimeError if it was made without parameters and was given none since.
+        """
+        if not self._parameters:
+            name = type(self).__name__
+            raise RuntimeError(
+                f"{name}: step: it has no parameters yet; make it as {name}(parameters, ...), or "
+                "give it some by attach(parameters)"
+            )
+        active = self._gather()
+        if active != self._active:
+            self._runs, self._active = self._find_runs(active), active
+        moment = next_moment()
+        for i, (parameter, steps) in enumerate(zip(self._parameters, active, strict=True)):
+            if steps:
+                self._steps[i] += 1
+                parameter._storage.changed = moment
+        for run in self._runs:
+            kernels = active_kernels(run.device)
+            self._update(kernels, run.w, run.g, *run.memory, t=self._steps[run.first])
+
+    @abstractmethod
+    def _update(self, kernels: Kernels, w: Any, g: Any, *memory: Any, t: int) -> None:
+        """Changes a run of parameters `w` with gradients `g` in place, for the `t`-th time.
+
+        All arrays are flat, of one length and dtype.
+        """
+
+    def _gather(self) -> list[bool]:
+        """Puts values and gradients in their places. Which parameters are to be stepped?"""
+        if not self._places or any(
+            parameter._data is not place.value
+            for parameter, place in zip(self._parameters, self._places, strict=True)
+        ):
+            self._lay_out()
+        active = []
+        for parameter, place in zip(self._parameters, self._places, strict=True):
+            node = parameter._node
+            if node is None:
+                active.append(False)
+                continue
+            watch = node.watch
+            assert watch is not None, "leaves have one"
+            if watch.buffer is not place.gradient:
+                place.adopt(watch)
+            gradient = watch.grad
+            if gradient is not None and gradient._data is not place.gradient:
+                place.receive(watch)
+            active.append(gradient is not None)
+        return active
+
+    def _lay_out(self) -> None:
+        """Gives every parameter a place, and what is remembered of it one in flat arrays.
+
+        Parameters that another optimiser has packed stay where they are, so that two never move
+        the same one in turn. If some have no place, those that this one packed move with them.
+        """
+        found = [place_of(parameter) for parameter in self._parameters]
+        if None in found:
+            moving = [
+                i for i, place in enumerate(found) if place is None or place.block in self._blocks
+            ]
+            moved = pack([self._parameters[i] for i in moving])
+            self._blocks = list({id(place.block): place.block for place in moved}.values())
+            for i, new in zip(moving, moved, strict=True):
+                found[i] = new
+        self._places = [place for place in found if place is not None]
+        self._active, self._runs = [], []
+        self._segments = [
+            Segment([self._places[i] for i in group], group, self._remembers)
+            for group in adjacent(self._places)
+        ]
+        for segment in self._segments:
+            for i, place in zip(segment.positions, segment.places, strict=True):
+                kept, self._memory[i] = self._memory[i], segment.memory_of(place)
+                if any(array.shape != place.value.shape for array in kept.values()):
+                    self._steps[i] = 0  # another parameter, in the Tensor of an earlier one
+                    continue
+                for name, array in kept.items():
+                    self._memory[i][name][...] = array
+
+    def _find_runs(self, active: list[bool]) -> list[Run]:
+        """The runs of adjacent active parameters that were stepped equally often."""
+        runs = []
+        for segment in self._segments:
+            run: list[int] = []
+            for i, place in enumerate(segment.places):
+                if place.stop == place.start:
+                    continue
+                position = segment.positions[i]
+                if run and not (
+                    active[position]
+                    and self._steps[position] == self._steps[segment.positions[run[0]]]
+                ):
+                    runs.append(segment.run(run[0], run[-1]))
+                    run = []
+                if active[position]:
+                    run.append(i)
+            if run:
+                runs.append(segment.run(run[0], run[-1]))
+        return runs
+
+    # What it remembers ----------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """What `load_state` needs to go on as if there had been no interruption: copies.
+
+        A dict of numbers and NumPy arrays: "learning_rate", and for each parameter, by its
+        position, "steps.0" and one array for each thing that the rule remembers, as "m.0".
+
+        >>> import chainrule as cr
+        >>> sorted(cr.optim.Adam([cr.ones(2)]).state())
+        ['learning_rate', 'm.0', 'steps.0', 'v.0']
+        """
+        state: dict[str, Any] = {"learning_rate": self._learning_rate}
+        for i, (parameter, memory) in enumerate(zip(self._parameters, self._memory, strict=True)):
+            state[f"steps.{i}"] = self._steps[i]
+            for name in self._remembers:
+                if name in memory:
+                    array = wrap(memory[name], parameter._device).numpy().copy()
+                else:
+                    array = np.zeros(parameter.shape, parameter.dtype)
+                state[f"{name}.{i}"] = array
+        return state
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Takes on what `state()` of an optimiser of the same kind returned.
+
+        Nothing is changed unless all of it fits.
+
+        Raises ValueError if names are missing or unknown, or if it has no parameters yet;
+        ShapeError if an array does not have its parameter's shape.
+        """
+        where = f"{type(self).__name__}: load_state"
+        if not self._parameters:
+            raise ValueError(f"{where}: it has no parameters yet; call attach(parameters) first")
+        expected = self.state()
+        if set(state) != set(expected):
+            missing = sorted(set(expected) - set(state))
+            unknown = sorted(set(state) - set(expected))
+            raise ValueError(
+                f"{where}: the state is of another optimiser or other parameters: missing "
+                f"{missing}, unknown {unknown}"
+            )
+        rate = number(
+            state["learning_rate"],
+            f"{where}: learning_rate",
+            "a finite number, not negative",
+            lambda rate: 0 <= rate < math.inf,
+        )
+        steps = [
+            int(
+                number(
+                    state[f"steps.{i}"],
+                    f"{where}: steps.{i}",
+                    "a whole number, not negative",
+                    lambda count: count >= 0 and count == int(count),
+                )
+            )
+            for i in range(len(self._parameters))
+        ]
+        arrays: list[dict[str, Any]] = []
+        for i, parameter in enumerate(self._parameters):
+            arrays.append({})
+            for name in self._remembers:
+                array = np.asarray(state[f"{name}.{i}"])
+                if array.shape != parameter.shape or array.dtype.kind != "f":
+                    raise ShapeError(
+                        f"{where}: {name}.{i} has {describe(array)}, the parameter "
+                        f"{describe(parameter)}"
+                    )
+                arrays[i][name] = parameter._device.xp.array(array, dtype=parameter.dtype)
+        self._learning_rate, self._steps = rate, steps
+        for memory, loaded in zip(self._memory, arrays, strict=True):
+            for name, array in loaded.items():
+                if name in memory:
+                    memory[name][...] = array
+                else:
+                    memory[name] = array
+        self._active, self._runs = [], []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy gets: everything but the layout, since copies of parameters lie elsewhere."""
+        layout: dict[str, Any] = {
+            "_places": [],
+            "_segments": [],
+            "_blocks": [],
+            "_active": [],
+            "_runs": [],
+        }
+        memory = [dict(each) for each in self._memory]
+        return {**self.__dict__, **layout, "_memory": memory, "_steps": list(self._steps)}
+
+
+class Segment:
+    """Adjacent places of one optimiser's parameters, and what it remembers of them.
+
+    `positions` are those of the parameters. Each flat array is laid out as this part of the block.
+    """
+
+    def __init__(self, places: list[Place], positions: list[int], names: tuple[str, ...]) -> None:
+        self.places, self.positions = places, positions
+        self.block, self.start = places[0].block, places[0].start
+        size = places[-1].end - self.start
+        values = self.block.values
+        self.memory = {name: aligned_zeros(self.block.device, values.dtype, size) for name in names}
+
+    def memory_of(self, place: Place) -> dict[str, Any]:
+        """What is remembered of one parameter: views of its shape."""
+        start, stop = place.start - self.start, place.stop - self.start
+        return {
+            name: flat[start:stop].reshape(place.value.shape) for name, flat in self.memory.items()
+        }
+
+    def run(self, first: int, last: int) -> Run:
+        """The run of the parameters from the `first` to the `last` of the segment."""
+        start, stop = self.places[first].start, self.places[last].stop
+        here = slice(start - self.start, stop - self.start)
+        return Run(
+            self.block.device,
+            self.positions[first],
+            self.block.values[start:stop],
+            self.block.gradients[start:stop],
+            tuple(flat[here] for flat in self.memory.values()),
+        )
+
+
+def number(value: Any, what: str, rule: str, is_right: Callable[[float], bool]) -> float:
+    """`value` as a Python float.
+
+    Raises TypeError if it is no real number, ValueError if it is not right, telling the `rule`.
+    """
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{what} must be {rule}; got {describe(value)}")
+    if not is_right(float(value)):
+        raise ValueError(f"{what} must be {rule}; got {describe(value)}")
+    return float(value)
+
+
+def checked(parameters: Any, where: str) -> list[Tensor]:
+    """The Tensors of an iterable of Tensors, or of pairs of a name and a Tensor, each once.
+
+    Raises ValueError, TypeError, DtypeError or GradientError, as `Optimizer` says.
+    """
+    if isinstance(parameters, Tensor):
+        raise TypeError(f"{where}: parameters must be a list of Tensors; put the one in brackets")
+    if callable(parameters):
+        raise TypeError(
+            f"{where}: parameters must be Tensors, got the function {describe(parameters)}; call "
+            "it: parameters()"
+        )
+    if not isinstance(parameters, Iterable):
+        raise TypeError(
+            f"{where}: parameters must be an iterable of Tensors, got {describe(parameters)}; "
+            f"write {where}(parameters, learning_rate=...)"
+        )
+    found: dict[int, Tensor] = {}
+    for i, item in enumerate(parameters):
+        is_pair = isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
+        name, tensor = (repr(item[0]), item[1]) if is_pair else (f"parameters[{i}]", item)
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"{where}: {name} must be a Tensor, got {describe(tensor)} of type "
+                f"{type(tensor).__name__}; make it by cr.tensor(value, requires_grad=True)"
+            )
+        if tensor.dtype.kind != "f":
+            raise DtypeError(
+                f"{where}: {name} has {describe(tensor)}; only floating tensors have gradients, "
+                "use .astype('float32')"
+            )
+        if not tensor.is_leaf:
+            assert tensor._node is not None
+            assert tensor._node.record is not None
+            raise GradientError(
+                f"{where}: {name} was computed by '{tensor._node.record.name}', a step would not "
+                "reach what it was computed from; give that, or a leaf made by .detach()"
+            )
+        found[id(tensor)] = tensor
+    if not found:
+        raise ValueError(
+            f"{where}: parameters is empty: an iterator is used up by its first use; layers have "
+            "no weights before they are built, by their first input or by build(input_shape)"
+        )
+    return list(found.values())

@@ -1,0 +1,246 @@
+"""Weights in files and lists: exact, all or none, and clear about what does not fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from safetensors.numpy import load_file, save_file
+
+import chainrule as cr
+from chainrule.engine.tensor import Tensor
+from chainrule.layers import Dense, Layer, Normalization
+from chainrule.models import Model, Sequential
+from chainrule.training.weights import assign_weights, read_weights, save_weights
+
+
+def built(*units, dtype=None, features=3):
+    model = Sequential([Dense(n, dtype=dtype) for n in units])
+    model.build((None, features))
+    return model
+
+
+def same(a, b):
+    return all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, b, strict=True))
+
+
+@given(
+    array=npst.arrays(
+        st.sampled_from([np.float32, np.float64, np.int64]),
+        npst.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+    ),
+    transpose=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_is_read_is_what_was_written_bit_by_bit(tmp_path_factory, array, transpose):
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    weight = Tensor(array)
+    if transpose:
+        weight = weight.transpose()
+    save_weights([("w", weight)], path)
+    found = read_weights(path)["w"]
+    assert found.dtype == weight.dtype
+    assert found.shape == weight.shape
+    assert found.tobytes() == weight.numpy().tobytes()
+
+
+def test_a_model_is_restored(tmp_path):
+    path = tmp_path / "model.safetensors"
+    model, other = built(4, 2), built(4, 2)
+    model.compile("adam", "mse")
+    model.fit(np.ones((5, 3)), np.ones((5, 2)), epochs=2, verbose=0)
+    model.save_weights(path)
+    assert set(load_file(path)) == {name for name, _ in model.named_weights()}
+    tensors = other.parameters()
+    other.load_weights(str(path))
+    assert same(model.get_weights(), other.get_weights())
+    assert all(a is b for a, b in zip(tensors, other.parameters(), strict=True))
+    assert [each.name for each in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_training_goes_on_with_loaded_weights(tmp_path):
+    """Loading copies into the memory that the optimiser steps."""
+    x, y, path = np.ones((5, 3)), np.ones((5, 2)), tmp_path / "w"
+    model = built(2, dtype="float64")
+    model.compile("sgd", "mse")
+    model.fit(x, y, verbose=0)
+    model.save_weights(path)
+    model.fit(x, y, verbose=0)
+    expected = model.get_weights()
+    model.load_weights(path)
+    model.fit(x, y, verbose=0)
+    assert same(model.get_weights(), expected)
+
+
+def test_state_is_saved_and_frees_a_model_from_its_training_data(tmp_path):
+    def make():
+        model = Sequential([Normalization(dtype="float64"), Dense(2, dtype="float64")])
+        model.build((None, 3))
+        return model
+
+    x, first, second = np.random.default_rng(0).normal(3, 2, (9, 3)), make(), make()
+    first.layers[0].adapt(x)
+    first.save_weights(tmp_path / "w")
+    with pytest.raises(RuntimeError, match="adapt"):
+        second.predict(x)
+    second.load_weights(tmp_path / "w")
+    np.testing.assert_array_equal(first.predict(x), second.predict(x))
+
+
+def test_floating_weights_are_converted_to_the_models_dtype(tmp_path):
+    double, single = built(2, dtype="float64"), built(2, dtype="float32")
+    double.save_weights(tmp_path / "w")
+    single.load_weights(tmp_path / "w")
+    np.testing.assert_array_equal(single.get_weights()[0], double.get_weights()[0].astype("f4"))
+    assert single.get_weights()[0].dtype == np.float32
+
+
+def test_shared_weights_are_saved_once(tmp_path):
+    shared = Dense(3)
+    model = Sequential([shared, shared])
+    model.build((None, 3))
+    model.save_weights(tmp_path / "w")
+    assert len(load_file(tmp_path / "w")) == 2
+
+
+def test_get_and_set_are_copies_in_keras_order():
+    model = built(4, 2)
+    weights = model.get_weights()
+    assert [each.shape for each in weights] == [(3, 4), (4,), (4, 2), (2,)]
+    weights[0][:] = 5
+    assert not (model.get_weights()[0] == 5).any()
+    model.set_weights(weights)
+    weights[0][:] = 6
+    assert (model.get_weights()[0] == 5).all()
+    model.set_weights([np.zeros((3, 4), int), [0, 0, 0, 0], np.zeros((4, 2)), np.zeros(2)])
+    assert all((each == 0).all() for each in model.get_weights())
+
+
+def test_a_gradient_from_before_is_refused_after_loading():
+    model = built(2, 1)
+    loss = (model(np.ones((1, 3))) ** 2).sum()
+    model.set_weights(model.get_weights())
+    with pytest.raises(cr.GradientError, match="changed in place"):
+        loss.backward()
+
+
+# Refusals ---------------------------------------------------------------------------------------
+
+
+def test_what_does_not_fit_is_listed_and_nothing_is_changed(tmp_path):
+    path = tmp_path / "w"
+    built(4, 2).save_weights(path)
+    changed = load_file(path)
+    changed["dense.kernel"] = changed["dense.kernel"] * 0
+    changed["dense_1.kernel"] = np.zeros((2, 4), np.float32)
+    changed["extra.kernel"] = changed.pop("dense_1.bias")
+    save_file(changed, path)
+    model = built(4, 2)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="the weights do not fit") as caught:
+        model.load_weights(path)
+    text = str(caught.value)
+    assert "missing from the file: dense_1.bias" in text
+    assert "unknown to the model: extra.kernel" in text
+    assert "dense_1.kernel (the model has (4, 2), got (2, 4))" in text
+    assert same(before, model.get_weights())
+
+
+def test_a_long_list_is_cut():
+    model = built(*[1] * 9)
+    with pytest.raises(ValueError, match=r"missing from the file: dense.kernel, .* and 13 more"):
+        assign_weights(model.named_weights(), {})
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", b"\xff" * 100])
+def test_a_damaged_file_is_refused(tmp_path, content):
+    path = tmp_path / "w"
+    path.write_bytes(content)
+    model = built(2)
+    with pytest.raises(ValueError, match=r"load_weights: '.*w' is damaged"):
+        model.load_weights(path)
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    path = tmp_path / "w"
+    model = built(2)
+    model.save_weights(path)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(ValueError, match="is damaged"):
+        model.load_weights(path)
+
+
+def test_missing_files_and_folders_are_named(tmp_path):
+    model = built(2)
+    with pytest.raises(FileNotFoundError, match=r"load_weights: cannot read '.*nothing'"):
+        model.load_weights(tmp_path / "nothing")
+    with pytest.raises(OSError, match="load_weights: cannot read"):
+        model.load_weights(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"save_weights: cannot write .*create the folder"):
+        model.save_weights(tmp_path / "no" / "w")
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path, model = tmp_path / "w", built(2)
+    model.save_weights(path)
+    old = path.read_bytes()
+    model.set_weights([each + 1 for each in model.get_weights()])
+
+    def interrupt(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.save_weights(path)
+    assert path.read_bytes() == old
+    assert [each.name for each in tmp_path.iterdir()] == ["w"]
+
+
+class Own(Model):
+    def __init__(self):
+        super().__init__()
+        self.part = Dense(2)
+
+    def call(self, x):
+        return self.part(x)
+
+
+@pytest.mark.parametrize("make", [lambda: Sequential([Dense(2)]), Own])
+@pytest.mark.parametrize("where", ["save_weights", "load_weights", "get_weights", "set_weights"])
+def test_a_model_that_is_not_built_says_so(make, where, tmp_path):
+    arguments = {"save_weights": [tmp_path / "w"], "load_weights": [tmp_path / "w"]}
+    arguments["set_weights"] = [[np.zeros((3, 2)), np.zeros(2)]]
+    with pytest.raises(RuntimeError, match=rf"^{where}: .*no weights yet.*build\(input_shape\)"):
+        getattr(make(), where)(*arguments.get(where, []))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "text"),
+    [
+        ([np.zeros((3, 2))], ValueError, r"2 weight arrays \(dense.kernel, dense.bias\), got 1"),
+        ([np.zeros((2, 3)), np.zeros(2)], cr.ShapeError, r"the model has \(3, 2\), got \(2, 3\)"),
+        ([np.full((3, 2), "a"), np.zeros(2)], cr.DtypeError, "cannot be converted"),
+    ],
+)
+def test_lists_that_do_not_fit_are_refused_whole(weights, error, text):
+    model = built(2)
+    before = model.get_weights()
+    with pytest.raises(error, match=f"set_weights: .*{text}"):
+        model.set_weights(weights)
+    assert same(before, model.get_weights())
+
+
+def test_floating_numbers_do_not_become_integers():
+    class Counter(Layer):
+        def __init__(self):
+            super().__init__()
+            self.count = Tensor([3])
+            self._is_parameter["count"] = False
+
+    counter = Counter()
+    with pytest.raises(cr.DtypeError, match=r"count has shape .* int64, but got"):
+        assign_weights(counter.named_weights(), {"count": np.array([1.5])})
+    assert counter.count.tolist() == [3]

@@ -1,0 +1,100 @@
+"""The arguments of `fit` and `evaluate`, checked before anything is computed."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from .data import check_arrays
+
+VALIDATION_NAMES = ("validation_data[0]", "validation_data[1]")
+
+
+def check_samples(x: Any, y: Any, *, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Samples and their targets as arrays, neither of them missing.
+
+    Raises:
+        ValueError, TypeError: one is missing, or `check_arrays` refuses them.
+
+    >>> check_samples([[1.0], [2.0]], [0, 1], where="fit")[1]
+    array([0, 1])
+    """
+    for name, value in (("x", x), ("y", y)):
+        if value is None:
+            raise ValueError(f"{where}: {name} is missing; give the samples x and their targets y")
+    x, targets = check_arrays(x, y, where=where)
+    assert targets is not None
+    return x, targets
+
+
+def check_validation_data(data: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The argument `validation_data` as a pair of arrays.
+
+    Raises:
+        TypeError: it is not a pair.
+        ValueError, TypeError: `check_arrays` refuses the arrays.
+
+    >>> check_validation_data(([[1.0]], [0]))[0].shape
+    (1, 1)
+    """
+    if not isinstance(data, (tuple, list)) or len(data) != 2 or data[1] is None:
+        got = type(data).__name__
+        if isinstance(data, (tuple, list)):
+            got = f"{len(data)} items" if len(data) != 2 else "(x, None)"
+        raise TypeError(f"fit: validation_data must be a pair (x, y) of arrays, got {got}")
+    x, y = check_arrays(
+        data[0], data[1], x_name=VALIDATION_NAMES[0], y_name=VALIDATION_NAMES[1], where="fit"
+    )
+    assert y is not None
+    return x, y
+
+
+def check_epochs(epochs: Any, initial_epoch: Any) -> tuple[int, int]:
+    """The arguments `epochs` and `initial_epoch` as Python integers.
+
+    Raises:
+        TypeError: one is no integer.
+        ValueError: one is too small, or they leave no epoch to train.
+
+    >>> check_epochs(10, 0)
+    (10, 0)
+    """
+    last = _integer(epochs, "epochs", least=1)
+    first = _integer(initial_epoch, "initial_epoch", least=0)
+    if first >= last:
+        raise ValueError(
+            f"fit: initial_epoch={first} leaves nothing to train up to epochs={last}; epochs is "
+            f"the number of the last epoch, not of further ones: epochs={first + last}"
+        )
+    return last, first
+
+
+def check_flag(value: Any, name: str, *, where: str) -> bool:
+    """An argument that is True or False.
+
+    Raises:
+        TypeError: it is neither.
+
+    >>> check_flag(True, "shuffle", where="fit")
+    True
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{where}: {name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _integer(value: Any, name: str, *, least: int) -> int:
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"fit: {name} must be an integer of at least {least}, got {value!r} "
+            f"({type(value).__name__})"
+        ) from None
+    if number < least:
+        raise ValueError(f"fit: {name} must be at least {least}, got {number}")
+    return number

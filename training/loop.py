@@ -1,0 +1,114 @@
+"""Training, evaluation and prediction, batch by batch."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from chainrule.engine.tape import enable_grad, no_grad
+
+from .callbacks import CallbackList
+from .data import Batches
+from .objective import Objective, Predictor
+from .progress import ProgressLine
+
+
+class Trainable(Predictor, Protocol):
+    """What is asked of a model here."""
+
+    optimizer: Any
+    stop_training: bool
+
+
+def train_step(model: Trainable, objective: Objective, x: np.ndarray, y: np.ndarray) -> None:
+    """Forward pass, loss, backward pass, and one step of the optimiser."""
+    with enable_grad():
+        outputs = objective.outputs(model, x)
+        learn(model, objective, y, outputs)
+
+
+def learn(model: Trainable, objective: Objective, y: np.ndarray, outputs: Any) -> None:
+    """What follows the forward pass in a training step."""
+    loss = objective.evaluate(y, outputs)
+    objective.update_metrics(y, outputs)  # may refuse the batch: nothing is changed by then
+    model.optimizer.zero_grad()
+    loss.backward()
+    model.optimizer.step()
+
+
+def evaluate_step(model: Predictor, objective: Objective, x: np.ndarray, y: np.ndarray) -> None:
+    """Forward pass and loss, without recording."""
+    with no_grad():
+        outputs = objective.outputs(model, x)
+        objective.evaluate(y, outputs)
+    objective.update_metrics(y, outputs)
+
+
+def train_epoch(
+    model: Trainable,
+    objective: Objective,
+    batches: Batches,
+    hooks: CallbackList,
+    line: ProgressLine,
+) -> dict[str, float]:
+    """Go through the batches once; ends early if a callback has set `stop_training`.
+
+    Returns:
+        loss and metrics by name, averages over the samples seen, each batch as it was before its
+        step.
+    """
+    objective.reset()
+    for index, (x, y) in enumerate(batches):
+        if hooks.train_batch_hooks:
+            hooks.on_train_batch_begin(index)
+        assert y is not None
+        train_step(model, objective, x, y)
+        line.update(index + 1, objective.logs)
+        if hooks.train_batch_hooks:
+            hooks.on_train_batch_end(index, objective.logs())
+        if model.stop_training:
+            break
+    return objective.logs()
+
+
+def evaluate(
+    model: Predictor,
+    objective: Objective,
+    batches: Batches,
+    hooks: CallbackList,
+    line: ProgressLine | None = None,
+) -> dict[str, float]:
+    """Loss and metrics by name, averages over all samples."""
+    objective.reset()
+    hooks.on_test_begin()
+    for index, (x, y) in enumerate(batches):
+        if hooks.test_batch_hooks:
+            hooks.on_test_batch_begin(index)
+        assert y is not None
+        evaluate_step(model, objective, x, y)
+        if line is not None:
+            line.update(index + 1, objective.logs)
+        if hooks.test_batch_hooks:
+            hooks.on_test_batch_end(index, objective.logs())
+    results = objective.logs()
+    hooks.on_test_end(results)
+    return results
+
+
+def predict(
+    model: Predictor, batches: Batches, hooks: CallbackList, line: ProgressLine
+) -> np.ndarray:
+    """The outputs for all samples, one after the other."""
+    parts = []
+    hooks.on_predict_begin()
+    for index, (x, _) in enumerate(batches):
+        if hooks.predict_batch_hooks:
+            hooks.on_predict_batch_begin(index)
+        with no_grad():
+            parts.append(model(x).numpy())
+        line.update(index + 1)
+        if hooks.predict_batch_hooks:
+            hooks.on_predict_batch_end(index, {"outputs": parts[-1]})
+    hooks.on_predict_end()
+    return np.concatenate(parts)

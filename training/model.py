@@ -1,0 +1,433 @@
+"""The Model: a layer that can be compiled, trained, evaluated, saved and loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from chainrule import optim
+from chainrule.engine import random
+from chainrule.engine.errors import ShapeError
+from chainrule.engine.tape import enable_grad, no_grad
+from chainrule.layers import Layer
+
+from . import loop
+from . import weights as weights_files
+from .arguments import (
+    VALIDATION_NAMES,
+    check_epochs,
+    check_flag,
+    check_samples,
+    check_validation_data,
+)
+from .callbacks import Callback, CallbackList
+from .data import Batches, check_arrays, split_validation
+from .history import History
+from .objective import Objective
+from .progress import ProgressLine, check_verbose
+
+Callbacks = Iterable[Callback] | Callback | None
+
+
+class Model(Layer):
+    """A layer with a training loop; `Sequential` is the one for a plain stack of layers.
+
+    A subclass makes its layers in `__init__` and connects them in `call(x)`. If it ends in a
+    softmax or a sigmoid, it may define `final_activation` and `logits(x)` too, so that activation
+    and cross-entropy are computed as one (see `Layer` and `compile`).
+
+    Arguments: those of `Layer`. Inputs are cast to `dtype`, which should be that of the layers.
+
+    >>> import chainrule as cr
+    >>> from chainrule.layers import Dense
+    >>> class Skip(Model):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.hidden, self.out = Dense(3, activation="tanh"), Dense(1)
+    ...     def call(self, x):
+    ...         return self.out(self.hidden(x)) + x
+    >>> model = Skip()
+    >>> model.compile(optimizer="sgd", loss="mse")
+    >>> x = np.linspace(0.0, 1.0, 8).reshape(8, 1)
+    >>> history = model.fit(x, 2 * x, epochs=20, verbose=0)
+    >>> history.history["loss"][-1] < history.history["loss"][0]
+    True
+    """
+
+    #: The optimiser, once compiled.
+    optimizer: Any = None
+    #: The record of the last call of `fit`, also of one that was interrupted.
+    history: History | None = None
+    #: Set to True by a callback to end the training after the current batch.
+    stop_training: bool = False
+
+    _loss: Any = None
+    _metrics: Any = None
+    _objective: Objective | None = None
+    _is_running = False
+
+    def compile(self, optimizer: Any = None, loss: Any = None, metrics: Any = None) -> None:
+        """Choose how the model is trained and what is measured.
+
+        If the model ends in a softmax and the loss is a cross-entropy of classes from
+        probabilities (or in a sigmoid, and it is binary), they are computed as one, from the
+        logits: the loss cannot overflow nor its gradient vanish. Predictions stay probabilities.
+
+        Arguments:
+            optimizer: name ("sgd", "adam") or optimiser.
+            loss: name, `Loss`, or function `(y_true, y_pred)` of Tensors.
+            metrics: list of names, `Metric`s, or functions `(y_true, y_pred)` of arrays.
+
+        Raises:
+            ValueError: optimizer or loss is missing, or a name is unknown; the message lists the
+                known ones.
+            TypeError: an argument is of another kind.
+        """
+        if optimizer is None:
+            raise ValueError("compile: optimizer is missing; give a name such as 'adam'")
+        if loss is None:
+            raise ValueError("compile: loss is missing; give a name such as 'mean_squared_error'")
+        objective = Objective(loss, metrics, self.final_activation)
+        self.optimizer = optim.get(optimizer)
+        self._loss, self._metrics, self._objective = loss, metrics, objective
+
+    @property
+    def compiled(self) -> bool:
+        """Has `compile` been called?"""
+        return self._objective is not None
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int = 32,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Callbacks = None,
+        *,
+        validation_split: float = 0.0,
+        validation_data: tuple[Any, Any] | None = None,
+        shuffle: bool = True,
+        initial_epoch: int = 0,
+    ) -> History:
+        """Train on samples and their targets, in batches, epoch by epoch.
+
+        Everything is checked before the first step. Loss and metrics of an epoch are averages
+        over its samples, also where the last batch is shorter. An interrupt (Ctrl-C) ends the run
+        cleanly: callbacks hear of the end, `self.history` holds the epochs so far, the weights
+        stay as the last step left them, and the interrupt goes on to the caller.
+
+        Arguments:
+            x: samples, shape (samples, ...).
+            y: targets, shape (samples, ...), as the loss wants them.
+            batch_size: samples per step.
+            epochs: number of the last epoch; `initial_epoch` of them are already done.
+            verbose: 0 silent, 1 or "auto" a progress bar, 2 one line per epoch.
+            callbacks: `Callback`s, whose hooks are called.
+            validation_split: share of the samples, between 0 and 1, that is set aside for
+                validation. They are drawn at random with the run's seed, anew in each call: to
+                go on training after an earlier call, use `validation_data`.
+            validation_data: `(x, y)`; takes the place of `validation_split`.
+            shuffle: go through the samples in a new random order in each epoch?
+            initial_epoch: number of epochs already done, when a run is taken up again.
+
+        Returns:
+            the `History`, whose `history["loss"]` and so on are lists with a value per epoch.
+
+        Raises:
+            RuntimeError: the model is not compiled.
+            ValueError, TypeError: arguments or data that cannot be trained on; see the message.
+
+        >>> import chainrule as cr
+        >>> from chainrule.layers import Dense
+        >>> from chainrule.training import Sequential
+        >>> cr.seed(0)
+        >>> model = Sequential([Dense(8, activation="tanh"), Dense(2, activation="softmax")])
+        >>> model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        >>> x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+        >>> history = model.fit(x, np.array([0, 1, 1, 0]), epochs=3, verbose=0)
+        >>> sorted(history.history), len(history.epoch)
+        (['accuracy', 'loss'], 3)
+        """
+        self._require_compiled("fit")
+        epochs, initial_epoch = check_epochs(epochs, initial_epoch)
+        verbose = check_verbose(verbose)
+        shuffle = check_flag(shuffle, "shuffle", where="fit")
+        x, y = check_samples(x, y, where="fit")
+        chosen, history = CallbackList(callbacks).callbacks, History()
+        held_out = None
+        if validation_data is not None:
+            x_val, y_val = check_validation_data(validation_data)
+            held_out = Batches(x_val, y_val, batch_size)
+        elif validation_split != 0:
+            generator = random.generator()
+            x, y, x_val, y_val = split_validation(x, y, validation_split, generator)
+            held_out = Batches(x_val, y_val, batch_size)
+        batches = Batches(x, y, batch_size, random.generator() if shuffle else None)
+        self._prepare(x, y, where="fit")
+        if held_out is not None:
+            x_name, y_name = VALIDATION_NAMES
+            self._prepare(held_out.x, held_out.y, where="fit", x_name=x_name, y_name=y_name)
+        self._attach("fit")
+        params = {"epochs": epochs, "steps": len(batches), "verbose": verbose}
+        hooks = CallbackList([*chosen, history], model=self, params=params)
+        self.history, self.stop_training = history, False
+        line, logs = ProgressLine(len(batches), verbose=verbose), {}
+        with self._run() as objective:
+            try:
+                hooks.on_train_begin()
+                for epoch in range(initial_epoch, epochs):
+                    line.start(epoch=epoch + 1, epochs=epochs)
+                    hooks.on_epoch_begin(epoch)
+                    logs = loop.train_epoch(self, objective, batches, hooks, line)
+                    if held_out is not None:
+                        found = loop.evaluate(self, objective, held_out, hooks)
+                        logs |= {f"val_{name}": value for name, value in found.items()}
+                    line.finish(logs)
+                    hooks.on_epoch_end(epoch, logs)
+                    if self.stop_training:
+                        break
+            finally:
+                line.close()
+                hooks.on_train_end(logs)
+        return history
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int = 32,
+        verbose: int | str = "auto",
+        *,
+        callbacks: Callbacks = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics on samples and their targets, as averages over the samples.
+
+        Arguments:
+            x: samples, shape (samples, ...).
+            y: targets, shape (samples, ...).
+            batch_size: samples computed together.
+            verbose: 0 silent, 1 or "auto" a progress bar, 2 one line.
+            callbacks: `Callback`s, whose hooks for tests are called.
+            return_dict: return the values by name?
+
+        Returns:
+            the loss; a list of the loss and each metric, if there are metrics; or a dictionary.
+
+        Raises:
+            RuntimeError, ValueError, TypeError: as for `fit`.
+        """
+        self._require_compiled("evaluate")
+        line = ProgressLine(verbose=verbose, where="evaluate")
+        x, y = check_samples(x, y, where="evaluate")
+        batches = Batches(x, y, batch_size, where="evaluate")
+        line.total = len(batches)
+        params = {"steps": len(batches), "verbose": line.verbose}
+        hooks = CallbackList(callbacks, model=self, params=params, where="evaluate")
+        self._prepare(x, y, where="evaluate")
+        with self._run() as objective:
+            try:
+                line.start()
+                results = loop.evaluate(self, objective, batches, hooks, line)
+                line.finish(results)
+            finally:
+                line.close()
+        return _returned(results, return_dict)
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int = 32,
+        verbose: int | str = 0,
+        *,
+        callbacks: Callbacks = None,
+    ) -> np.ndarray:
+        """The model's outputs for samples, computed in batches without recording gradients.
+
+        Arguments:
+            x: samples, shape (samples, ...).
+            batch_size: samples computed together.
+            verbose: 0 silent, 1 or "auto" a progress bar, 2 one line.
+            callbacks: `Callback`s, whose hooks for predictions are called.
+
+        Returns:
+            an array of shape (samples, ...).
+
+        Raises:
+            ValueError, TypeError: as for `fit`.
+        """
+        line = ProgressLine(verbose=verbose, where="predict")
+        x, _ = check_arrays(x, where="predict")
+        batches = Batches(x, None, batch_size, where="predict")
+        line.total = len(batches)
+        params = {"steps": len(batches), "verbose": line.verbose}
+        hooks = CallbackList(callbacks, model=self, params=params, where="predict")
+        try:
+            line.start()
+            outputs = loop.predict(self, batches, hooks, line)
+            line.finish()
+        finally:
+            line.close()
+        return outputs
+
+    def train_on_batch(self, x: Any, y: Any, return_dict: bool = False) -> Any:
+        """Take one training step on one batch.
+
+        Returns:
+            loss and metrics of this batch, before the step, in the form that `evaluate` has.
+
+        Raises:
+            RuntimeError, ValueError, TypeError: as for `fit`.
+        """
+        x, y, objective = self._batch(x, y, "train_on_batch")
+        with enable_grad():
+            outputs = objective.outputs(self, x)
+            objective.check(y, outputs, len(y), where="train_on_batch")
+            self._attach("train_on_batch")
+            loop.learn(self, objective, y, outputs)
+        return _returned(objective.logs(), return_dict)
+
+    def test_on_batch(self, x: Any, y: Any, return_dict: bool = False) -> Any:
+        """Loss and metrics of one batch, in the form that `evaluate` has.
+
+        Raises:
+            RuntimeError, ValueError, TypeError: as for `fit`.
+        """
+        x, y, objective = self._batch(x, y, "test_on_batch")
+        with no_grad():
+            outputs = objective.outputs(self, x)
+        objective.check(y, outputs, len(y), where="test_on_batch")
+        with no_grad():
+            objective.evaluate(y, outputs)
+        objective.update_metrics(y, outputs)
+        return _returned(objective.logs(), return_dict)
+
+    def predict_on_batch(self, x: Any) -> np.ndarray:
+        """The model's outputs for one batch, as an array.
+
+        Raises:
+            ValueError, TypeError: as for `fit`.
+        """
+        x, _ = check_arrays(x, where="predict_on_batch")
+        with no_grad():
+            return self(x).numpy().copy()
+
+    # Weights ------------------------------------------------------------------------------------
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write all weights, by name, to a `safetensors` file; it is complete or not there at all.
+
+        Raises:
+            RuntimeError: the model is not built.
+            OSError: the file cannot be written.
+        """
+        weights_files.save_weights(self._named_weights("save_weights"), path)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Copy the weights of a file into the model's own, which stay the same Tensors.
+
+        All names, shapes and dtypes are compared before anything is changed.
+
+        Raises:
+            RuntimeError: the model is not built.
+            OSError: the file is missing or cannot be read.
+            ValueError: it is damaged, or its weights do not fit the model; the message lists the
+                missing, unknown and wrongly shaped ones.
+        """
+        named = self._named_weights("load_weights")
+        weights_files.assign_weights(named, weights_files.read_weights(path))
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of all weights, in the order of `named_weights`.
+
+        Raises:
+            RuntimeError: the model is not built.
+        """
+        return [weight.numpy().copy() for _, weight in self._named_weights("get_weights")]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Copy arrays into the weights, in the order of `get_weights`.
+
+        Raises:
+            RuntimeError: the model is not built.
+            ValueError: number or shapes differ; nothing is changed then.
+        """
+        named = self._named_weights("set_weights")
+        values = weights_files.positional(named, weights, where="set_weights")
+        weights_files.assign_weights(named, values, where="set_weights")
+
+    def _named_weights(self, where: str) -> weights_files.Named:
+        try:
+            return self.named_weights()
+        except RuntimeError as error:
+            raise RuntimeError(f"{where}: {error}") from error
+
+    # What the above share -----------------------------------------------------------------------
+
+    def _require_compiled(self, where: str) -> None:
+        if self._objective is None:
+            raise RuntimeError(
+                f"{where}: {self.name} is not compiled; call model.compile(optimizer='adam', "
+                "loss=...) first"
+            )
+
+    def _current_objective(self) -> Objective:
+        """The objective, made anew where layers came or went since `compile`."""
+        assert self._objective is not None
+        if self._objective.final_activation != self.final_activation:
+            self._objective = Objective(self._loss, self._metrics, self.final_activation)
+        return self._objective
+
+    def _prepare(
+        self, x: np.ndarray, y: Any, *, where: str, x_name: str = "x", y_name: str = "y"
+    ) -> None:
+        """Build the model if need be, and prove on one sample, and all targets, that data fit."""
+        objective = self._current_objective().copy()
+        with no_grad():
+            try:
+                outputs = objective.outputs(self, x[:1])
+            except ShapeError as error:
+                raise ShapeError(f"{where}: {x_name} does not fit the model: {error}") from error
+            objective.check(y, outputs, 1, where=where, y_name=y_name)
+            objective.evaluate(y[:1], outputs)
+        objective.update_metrics(y[:1], outputs)
+
+    def _batch(self, x: Any, y: Any, where: str) -> tuple[np.ndarray, np.ndarray, Objective]:
+        self._require_compiled(where)
+        x, y = check_samples(x, y, where=where)
+        return x, y, self._current_objective().copy()
+
+    def _attach(self, where: str) -> None:
+        """Hand the optimiser the model's parameters, which must be those that it has, if any."""
+        parameters = self.parameters()
+        if not any(parameter.requires_grad for parameter in parameters):
+            raise ValueError(
+                f"{where}: {self.name} has no parameter to train; set trainable=True on a layer, "
+                "or add one that has weights"
+            )
+        self.optimizer.attach(parameters)
+
+    @contextmanager
+    def _run(self) -> Iterator[Objective]:
+        """The objective of a run; one inside of another, from a callback, has its own averages."""
+        assert self._objective is not None
+        if self._is_running:
+            yield self._objective.copy()
+            return
+        self._is_running = True
+        try:
+            yield self._objective
+        finally:
+            self._is_running = False
+
+
+def _returned(results: dict[str, float], return_dict: bool) -> Any:
+    if return_dict:
+        return results
+    values = list(results.values())
+    return values if len(values) > 1 else values[0]

@@ -1,0 +1,194 @@
+"""What a compiled model computes of a batch: outputs, loss and metrics.
+
+Where the model ends in a softmax and the loss is a cross-entropy of classes (or in a sigmoid, and
+the loss is binary), the two are computed as one, from the logits: probabilities that are rounded
+to 0 would cut off a loss of 200 at 87 in float32, and their gradient would vanish in the saturated
+activation. It is decided here, once, by kind, for training and evaluation alike.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import numpy as np
+
+from chainrule.engine.errors import DtypeError, ShapeError, describe
+from chainrule.engine.operations.elementwise import sigmoid
+from chainrule.engine.operations.reductions import softmax
+from chainrule.engine.tensor import Tensor
+
+from .losses import (
+    LOSSES,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Loss,
+    SparseCategoricalCrossentropy,
+    get_loss,
+)
+from .metrics import (
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    Mean,
+    Metric,
+    SparseCategoricalAccuracy,
+    get_metric,
+)
+
+FUSIBLE = (BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy)
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"softmax": softmax, "sigmoid": sigmoid}
+ACCURACIES = (Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy)
+
+
+class Predictor(Protocol):
+    """What is asked of a model here."""
+
+    def __call__(self, x: Any) -> Tensor:
+        """The model's predictions."""
+
+    def logits(self, x: Any) -> Tensor:
+        """What comes before the model's final activation."""
+
+
+class Objective:
+    """Loss and metrics of a model, chosen to fit its final activation.
+
+    Arguments:
+        loss: name, `Loss` or function.
+        metrics: names, `Metric`s or functions; or a single one; or None.
+        final_activation: name of the model's last activation, None if there is none to speak of.
+
+    Raises:
+        ValueError: a name is unknown, two metrics have one name, or the loss has no reduction.
+        TypeError: something else than a loss, or than a metric, is given.
+
+    >>> Objective("sparse_categorical_crossentropy", ["accuracy"], "softmax").fused
+    True
+    >>> Objective("mse", ["mae"], "linear").fused
+    False
+    """
+
+    def __init__(self, loss: Any, metrics: Any, final_activation: str | None) -> None:
+        self.loss: Loss = get_loss(loss, where="compile")
+        if self.loss.reduction is None:
+            raise ValueError(
+                f"compile: loss {self.loss.name} has reduction=None, but training needs one "
+                "number; use reduction='mean' or 'sum'"
+            )
+        self.final_activation = final_activation
+        self.fused = (
+            type(self.loss) in FUSIBLE
+            and not self.loss.from_logits
+            and self.loss.activation == final_activation
+        )
+        self.computed = self.loss.with_logits() if self.fused else self.loss
+        identifiers = _as_list(metrics)
+        self.metrics = [
+            get_metric(each, loss=_kind(self.loss), from_logits=self.computed.from_logits)
+            for each in identifiers
+        ]
+        # An accuracy sees logits only where it was made for them here, or asks for the largest.
+        self._read_logits = [
+            (isinstance(each, str) and isinstance(metric, ACCURACIES))
+            or type(metric) in (CategoricalAccuracy, SparseCategoricalAccuracy)
+            for each, metric in zip(identifiers, self.metrics, strict=True)
+        ]
+        self.average = Mean("loss")
+        names = ["loss", *(metric.name for metric in self.metrics)]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(
+                f"compile: two of the loss and the metrics are called {twice[0]!r}; give one of "
+                "them another name, as in BinaryAccuracy(name=...)"
+            )
+
+    def copy(self) -> Objective:
+        """The same with averages of its own, for a run inside of another."""
+        twin = copy.copy(self)
+        twin.average = Mean("loss")
+        twin.metrics = copy.deepcopy(self.metrics)
+        twin.reset()
+        return twin
+
+    def reset(self) -> None:
+        """Start the averages again."""
+        self.average.reset()
+        for metric in self.metrics:
+            metric.reset()
+
+    def outputs(self, model: Predictor, x: Any) -> Tensor:
+        """What the loss reads: the model's predictions; its logits where they are fused."""
+        return model.logits(x) if self.fused else model(x)
+
+    def evaluate(self, y: np.ndarray, outputs: Tensor) -> Tensor:
+        """The loss of a batch, which is entered in the average over samples.
+
+        The average is per sample, also where the loss is a sum over the batch.
+        """
+        values = self.computed.call(self.computed.targets(y, outputs), outputs)
+        loss = self.computed.reduce(values)
+        mean = loss.item() if self.computed.reduction == "mean" else loss.item() / values.size
+        self.average.update(mean, len(y))
+        return loss
+
+    def update_metrics(self, y: np.ndarray, outputs: Tensor) -> None:
+        """Enter a batch in the metrics; probabilities are computed only if one reads them."""
+        if not self.metrics:
+            return
+        raw = outputs.numpy()
+        predictions = raw if not self.fused or all(self._read_logits) else None
+        for metric, reads_logits in zip(self.metrics, self._read_logits, strict=True):
+            if reads_logits or not self.fused:
+                metric.update(y, raw)
+                continue
+            if predictions is None:
+                assert self.final_activation is not None
+                predictions = ACTIVATIONS[self.final_activation](outputs.detach()).numpy()
+            metric.update(y, predictions)
+
+    def logs(self) -> dict[str, float]:
+        """The averages so far, by name."""
+        results = {metric.name: float(metric.result()) for metric in self.metrics}
+        return {"loss": self.average.result(), **results}
+
+    def check(
+        self, y: np.ndarray, outputs: Tensor, samples: int, *, where: str, y_name: str = "y"
+    ) -> None:
+        """Prove that all targets fit outputs that were computed from a few samples.
+
+        Arguments:
+            y: targets, shape (n, ...).
+            outputs: what `outputs` gave for `samples` samples.
+            samples: how many, one for a trial.
+            where: name of the public function, for messages.
+            y_name: name of the targets, for messages.
+
+        Raises:
+            ShapeError, DtypeError, ValueError: as for a call of the loss.
+        """
+        if not isinstance(outputs, Tensor) or outputs.dtype.kind != "f":
+            raise DtypeError(
+                f"{where}: the model must return a floating Tensor, got {describe(outputs)} "
+                f"({type(outputs).__name__})"
+            )
+        if outputs.shape[:1] != (samples,):
+            raise ShapeError(
+                f"{where}: the model returned {describe(outputs)} for {samples} samples; it must "
+                "keep the first axis, (batch, ...)"
+            )
+        self.computed.check(y, (len(y), *outputs.shape[1:]), where=where, y_name=y_name)
+
+
+def _as_list(metrics: Any) -> list[Any]:
+    if metrics is None:
+        return []
+    if isinstance(metrics, (str, Metric, dict)) or not isinstance(metrics, Iterable):
+        return [metrics]
+    return list(metrics)
+
+
+def _kind(loss: Loss) -> str:
+    """The name under which a loss is known, whatever the user called this one."""
+    return next((name for name, kind in LOSSES.items() if type(loss) is kind), loss.name)

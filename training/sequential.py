@@ -1,0 +1,250 @@
+"""The Sequential model: layers applied one after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from chainrule.engine.errors import describe
+from chainrule.engine.tensor import Tensor
+from chainrule.layers import Layer, from_config
+from chainrule.layers.layer import Shape, registered
+
+from .model import Model
+from .summary import Row, summary_text
+
+
+@registered
+class Sequential(Model):
+    """A plain stack of layers: each is applied to what the one before it returned.
+
+    It is built by its first input, or by `build((None, ...))`. A layer is known in it by its name,
+    with a number where it has only the default name of its class: dense, dense_1, dense_2; so are
+    its weights, as "dense_1.kernel". The same layer may stand in it twice: its weights are shared,
+    and count once. Inputs are cast to the dtype of the first layer.
+
+    Arguments:
+        layers: the layers, in order; more can be added later.
+        name: name of the model, without dots.
+
+    Raises:
+        TypeError: an item is not a layer.
+        ValueError: two layers were given the same name.
+
+    >>> import chainrule as cr
+    >>> from chainrule.layers import Dense
+    >>> model = Sequential([Dense(500, activation="relu"), Dense(10, activation="softmax")])
+    >>> model.build((None, 100))
+    >>> model.count_params()
+    55510
+    >>> model(cr.zeros((32, 100))).shape
+    (32, 10)
+    """
+
+    def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
+        super().__init__(name)
+        self._layers: list[Layer] = []
+        if isinstance(layers, (Layer, type)):
+            raise TypeError(f"Sequential: layers must be a list of layers, got {layers!r}")
+        for layer in () if layers is None else layers:
+            self.add(layer)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in order, one that stands twice twice; changing this list changes nothing."""
+        return list(self._layers)
+
+    def add(self, layer: Layer) -> None:
+        """Put a layer at the end. A model that was built is built further at its next input.
+
+        Raises:
+            TypeError: it is not a layer; a class instead of an instance, for example.
+            ValueError: another layer was given the same name, or it is the model itself.
+        """
+        if isinstance(layer, type) and issubclass(layer, Layer):
+            raise TypeError(
+                f"Sequential.add: got the class {layer.__name__}, not a layer of that class; "
+                f"write {layer.__name__}(...) with parentheses"
+            )
+        if not isinstance(layer, Layer):
+            raise TypeError(
+                f"Sequential.add: a layer is needed, got {describe(layer)} "
+                f"({type(layer).__name__}); activations, for example, are layers as ReLU() or "
+                "Activation('relu')"
+            )
+        if any(each is self for _, each in layer._tree()):
+            raise ValueError("Sequential.add: a model cannot be put into itself")
+        if all(each is not layer for each in self._layers) and not _has_default_name(layer):
+            taken = [name for name, each in self.sublayers() if name == layer.name]
+            if taken:
+                raise ValueError(
+                    f"Sequential.add: there is a layer called {layer.name!r} already; give this "
+                    f"{type(layer).__name__} another name="
+                )
+        self._layers.append(layer)
+        self._changed()
+
+    def pop(self) -> Layer:
+        """Take the last layer away, and return it.
+
+        Raises:
+            IndexError: there is no layer.
+        """
+        if not self._layers:
+            raise IndexError("Sequential.pop: there is no layer to take away")
+        was_built, layer = self._built, self._layers.pop()
+        self._changed()
+        self._built = was_built and bool(self._layers)
+        return layer
+
+    def get_layer(self, name: str) -> Layer:
+        """The layer of that name.
+
+        Raises:
+            ValueError: there is none; the message lists the names.
+        """
+        named = dict(self.sublayers())
+        if name not in named:
+            raise ValueError(
+                f"Sequential.get_layer: there is no layer {name!r}; there are: {', '.join(named)}"
+            )
+        return named[name]
+
+    def sublayers(self) -> list[tuple[str, Layer]]:
+        """The layers, each once, with names that differ: dense, dense_1, dense_2."""
+        named: dict[str, Layer] = {}
+        for layer in self._layers:
+            if any(each is layer for each in named.values()):
+                continue
+            name, number = layer.name, 0
+            while name in named:
+                number += 1
+                name = f"{layer.name}_{number}"
+            named[name] = layer
+        return list(named.items())
+
+    def _changed(self) -> None:
+        """What depends on the layers, after these have changed."""
+        self._built = False
+        if self._layers:
+            self.dtype = self._layers[0].dtype
+
+    # What it computes ---------------------------------------------------------------------------
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the weights of all layers for an input of a shape, the batch first: (None, 100).
+
+        Raises:
+            ValueError: there is no layer, or the shape does not fit one.
+        """
+        if not self._layers:
+            raise ValueError(f"{self.name}: there are no layers; add one: model.add(Dense(10))")
+        self._input_shape = shape = _checked_shape(input_shape)
+        for layer in self._layers:
+            if not layer.built:
+                layer.build(shape)
+                if not layer.built:  # by a build() that does not call that of Layer
+                    Layer.build(layer, shape)
+            shape = layer.compute_output_shape(shape)
+        super().build(self._input_shape)
+
+    def call(self, x: Tensor) -> Tensor:
+        """The last layer's result."""
+        for layer in self._layers:
+            x = layer(x)
+        return x
+
+    @property
+    def final_activation(self) -> str | None:
+        """That of the last layer."""
+        return self._layers[-1].final_activation if self._layers else None
+
+    def logits(self, x: Any) -> Tensor:
+        """What the last layer's `final_activation` is applied to."""
+        x = self._prepared(x)
+        for layer in self._layers[:-1]:
+            x = layer(x)
+        return self._layers[-1].logits(x)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(batch, ...) -> the last layer's shape, found layer by layer."""
+        for layer in self._layers:
+            input_shape = layer.compute_output_shape(input_shape)
+        return tuple(input_shape)
+
+    # What is told of it -------------------------------------------------------------------------
+
+    def summary(self, print_fn: Callable[[str], object] = print) -> None:
+        """Show a table of the layers, their output shapes and how many weights they have.
+
+        The totals, with their memory, are of the weights alone: what an optimiser keeps is not
+        counted. Until the model is built, question marks stand for what is not known.
+
+        Arguments:
+            print_fn: called with the whole text.
+
+        >>> from chainrule.layers import Dense
+        >>> model = Sequential([Dense(3, activation="relu"), Dense(2)], name="small")
+        >>> model.build((None, 4))
+        >>> model.summary()
+        Model: "small"
+        _________________________________________________________________
+         Layer (type)                  Output Shape             Param #
+        =================================================================
+         dense (Dense)                 (None, 3)                15
+         dense_1 (Dense)               (None, 2)                8
+        =================================================================
+        Total params: 23 (92.00 B)
+        Trainable params: 23 (92.00 B)
+        Non-trainable params: 0 (0.00 B)
+        _________________________________________________________________
+        """
+        names = {id(layer): name for name, layer in self.sublayers()}
+        shape: Shape | None = self._input_shape if self.built else None
+        rows = []
+        for layer in self._layers:
+            count = None
+            if shape is not None:
+                shape = layer.compute_output_shape(shape)
+                count = sum(math.prod(weight.shape) for _, weight in layer.named_weights())
+            rows.append(Row(names[id(layer)], type(layer).__name__, shape, count))
+        weights = [weight for _, weight in self.named_weights()] if self.built else []
+        trainable = [weight for weight in weights if weight.requires_grad]
+        fixed = [weight for weight in weights if not weight.requires_grad]
+        print_fn(summary_text(self.name, rows, trainable, fixed))
+
+    def get_config(self) -> dict[str, Any]:
+        """Name and layers as plain data, from which `from_config` makes the model, not built.
+
+        Raises:
+            TypeError: a layer stands twice, which plain data cannot tell from two equal ones; or
+                has an argument that is no plain data.
+        """
+        if len(self.sublayers()) != len(self._layers):
+            raise TypeError(
+                f"{self.name}.get_config: a layer stands twice in the model; its configuration "
+                "would describe two layers with weights of their own"
+            )
+        return {"name": self.name, "layers": [layer.to_config() for layer in self._layers]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Sequential:
+        """A model, not built, from what `get_config` returned."""
+        return cls([from_config(each) for each in config["layers"]], config.get("name"))
+
+    def __repr__(self) -> str:
+        return f"Sequential({self._layers!r})"
+
+
+def _has_default_name(layer: Layer) -> bool:
+    return layer.name == layer._default_name()
+
+
+def _checked_shape(input_shape: Any) -> Shape:
+    if isinstance(input_shape, (tuple, list)) and len(input_shape) > 0:
+        return (None, *input_shape[1:])
+    raise ValueError(
+        f"build: input_shape must be a tuple with the batch first, such as (None, 100), got "
+        f"{input_shape!r}"
+    )
