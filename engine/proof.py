@@ -13,7 +13,9 @@ one branch, and the proof holds where that branch does. SymPy is loaded at the f
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -266,9 +268,8 @@ def parse(text: str, record: Record) -> Any:
         name: resolve(other)
         for name, other in {**RECORDS, record.name: record}.items()
         if other.elementwise
-        and name in text
-        and name not in other.formula.replace(f"{name}_", "")
-        and (other is not record or text != record.formula)
+        and re.search(rf"\b{re.escape(name)}\b", text)
+        and not re.search(rf"\b{re.escape(name)}\b", other.formula)  # exp(x) is SymPy's own
     }
     try:
         return parse_expr(text, local_dict={**space, **_symbols_of(record)})
@@ -318,7 +319,7 @@ def _regions(record: Record, formula: Any, names: Mapping[str, Any]) -> Iterator
     if kinks:
         (x,) = (names[name] for name in record.arguments)
         yield {x: kinks[0] - distance}
-        for low, high in zip(kinks, kinks[1:], strict=False):
+        for low, high in itertools.pairwise(kinks):
             yield {x: low + (high - low) / (1 + distance)}
         yield {x: kinks[-1] + distance}
     elif not _switches(formula):
@@ -423,7 +424,9 @@ def _prove_code_symbolically(record: Record) -> list[str]:
             name = record.arguments[position]
             stated = parse(record.derivative[name], record)
             true = stated * upstream[()].expression
-            _compare(record, f"the VJP of {name!r}", Term.of(np.asarray(gradient)[()]), true, branch)
+            _compare(
+                record, f"the VJP of {name!r}", Term.of(np.asarray(gradient)[()]), true, branch
+            )
     return [f"the code of {record.name} on symbols"]
 
 
@@ -499,9 +502,7 @@ def _prove_code_on_numbers(record: Record) -> list[str]:
     return [f"the code of {record.name} on numbers, to {ULPS} units in the last place"]
 
 
-def _prove_arrays(
-    record: Record, arguments: Iterable[Any], static: Mapping[str, Any]
-) -> list[str]:
+def _prove_arrays(record: Record, arguments: Iterable[Any], static: Mapping[str, Any]) -> list[str]:
     """The VJPs are, entry by entry, the derivative of what the forward function computes."""
     import sympy
 
@@ -515,14 +516,14 @@ def _prove_arrays(
             each = symbols(name, each, values)
         arrays.append(each)
 
-    def upstream(result: Any) -> Any:
-        return symbols("upstream", result.shape, draw.uniform(-2, 2, result.shape))
-
     given: list[Any] = []
+
+    def upstream(result: Any) -> Any:
+        given.append(symbols("upstream", result.shape, draw.uniform(-2, 2, result.shape)))
+        return given[0]
+
     try:
-        result, gradients = run(
-            record, symbolic, arrays, static, lambda y: given.append(upstream(y)) or given[0]
-        )
+        result, gradients = run(record, symbolic, arrays, static, upstream)
     except (TypeError, AttributeError, ValueError) as error:
         raise ProofError(f"{record.name}: cannot run on symbols: {error}") from error
     total = sum(

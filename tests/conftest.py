@@ -1,0 +1,12 @@
+"""What all tests share: how hypothesis draws, so that the same commit gives the same result."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+# A first call may compile a kernel or load a library: no deadline, here or there.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI", "").lower() in ("1", "true") else "local")

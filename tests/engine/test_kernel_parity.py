@@ -1,0 +1,298 @@
+"""Every kernel that replaces a reference computes what the reference does.
+
+A kernel joins by an entry in CASES that says how to draw its arguments and how far results may be
+apart; the kernels of every set of every device are then tested, and one without an entry fails.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import chainrule as cr
+from chainrule.engine.devices import REFERENCE, get_device
+from chainrule.engine.kernels import numba_optimizers
+
+Array = np.ndarray[Any, Any]
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a kernel is tested.
+
+    `draw` gives its arguments for a dtype. `allowed`, given the arguments before the call, and an
+    array after it by the reference, says how far the kernel's array may be from that; `changed`
+    are the positions of the arguments that are compared, as what the kernel returns is too.
+    """
+
+    draw: Callable[[Draw, np.dtype[Any]], list[Any]]
+    allowed: Callable[[list[Any], int | None, Array], Array]
+    changed: tuple[int, ...] = ()
+
+
+# Drawing ------------------------------------------------------------------------------------
+
+
+def numbers(draw: Draw, dtype: np.dtype[Any], size: int, at_least: float | None = None) -> Array:
+    """Random numbers among which special ones are strewn: zeros, denormal, huge, NaN, inf.
+
+    Huge ones have finite sums and infinite squares. The quotient of a number by 1 - beta^t
+    overflows for none: next to overflow, one of two right answers may be infinite.
+    """
+    about = np.finfo(dtype)
+    huge = float(about.max) ** 0.75
+    special = [0.0, -0.0, about.smallest_subnormal, 7 * about.smallest_subnormal, about.tiny / 2]
+    special += [about.tiny, about.eps, 1.0, huge, np.inf, np.nan]
+    special += [-number for number in special]
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    array = (random.standard_normal(size) * 10.0 ** random.integers(-6, 6, size)).astype(dtype)
+    is_special = random.random(size) < draw(st.sampled_from([0.0, 0.1, 0.9]))
+    array[is_special] = random.choice(np.array(special, dtype), is_special.sum())
+    if at_least is not None:  # NaN stays
+        array = np.where(array < at_least, np.abs(array), array)
+    return array
+
+
+lengths = st.sampled_from([0, 1, 3, 17, 1000])
+rates = st.sampled_from([1e-3, 0.1, 1.0])
+
+
+def size_of(array: Array) -> Array:
+    """The absolute values; 0 for what is not finite: where that takes part, so is the result."""
+    return np.where(np.isfinite(array), np.abs(array), 0)
+
+
+def spacing(array: Array) -> Array:
+    """The distance from each number to the next larger one: one ulp."""
+    return np.spacing(array).astype(np.float64)
+
+
+# The optimiser steps ------------------------------------------------------------------------
+
+
+def draw_sgd_step(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
+    size = draw(lengths)
+    w, g, velocity = (numbers(draw, dtype, size) for _ in range(3))
+    momentum = draw(st.sampled_from([0.0, 0.5, 0.9]))
+    nesterov = bool(momentum) and draw(st.booleans())
+    decay = draw(st.sampled_from([0.0, 1e-4, 0.3]))
+    return [w, g, velocity if momentum else None, draw(rates), momentum, nesterov, decay]
+
+
+def sgd_step_allows(arguments: list[Any], position: int | None, after: Array) -> Array:
+    """The roundings are the same ones, unless a compiler contracts a product and a sum.
+
+    Then each of at most four products (decay * w, momentum * velocity, twice; learning_rate *
+    the step) may keep what it would have lost: half an ulp of the product, multiplied by factors
+    of at most 1 on its way. No product, and no sum on that way, is larger than the sum of the
+    arguments' sizes and the result's.
+    """
+    w, g, velocity = arguments[:3]
+    sizes = size_of(w) + size_of(g) + size_of(after)
+    return 4 * spacing(sizes if velocity is None else sizes + size_of(velocity))
+
+
+def draw_adam_step(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
+    size = draw(lengths)
+    w, g, m = (numbers(draw, dtype, size) for _ in range(3))
+    v = numbers(draw, dtype, size, at_least=0.0)
+    beta_1, beta_2 = draw(st.sampled_from([0.0, 0.5, 0.9])), draw(st.sampled_from([0.5, 0.999]))
+    epsilon, decay = draw(st.sampled_from([1e-8, 1e-3])), draw(st.sampled_from([0.0, 1e-4, 0.3]))
+    t = draw(st.sampled_from([1, 2, 10, 100_000]))
+    return [w, g, m, v, draw(rates), beta_1, beta_2, epsilon, decay, t]
+
+
+def adam_step_allows(arguments: list[Any], position: int | None, after: Array) -> Array:
+    """m and v: each of their sums' roundings, as for SGD. w: derived below, with u = eps / 2.
+
+    The step s is reached by seven roundings at most, on either side: of 1 - beta_1^t, of m_hat,
+    of learning_rate * m_hat, of 1 - beta_2^t and v_hat (halved by the root), of the root, of the
+    sum with epsilon, of the quotient. Contracted products in m and v are two more in each. So the
+    two s differ by at most (2 * 7 + 4) u |s|. The new w are rounded once more: by u |w| each.
+    With |s| <= |w before| + |w after|, at most twice the larger, the whole is at most
+    (2 * 18 + 2) u times the larger, and one ulp is at least u times the number.
+    Where m_hat (or its product with the rate) is denormal its rounding is absolute: one denormal
+    unit, divided by no less than epsilon.
+    """
+    w, g, m, v, rate, *_, epsilon, _, _ = arguments
+    if position == 0:
+        smallest = float(np.finfo(w.dtype).smallest_subnormal)
+        larger = np.maximum(size_of(w), size_of(after))
+        return 38 * spacing(larger) + 4 * smallest * (1 + (1 + rate) / epsilon)
+    slope = size_of(g) + size_of(w)
+    if position == 2:
+        return 3 * spacing(size_of(m) + slope)
+    with np.errstate(over="ignore"):
+        return 6 * spacing(size_of(size_of(v) + slope * slope))
+
+
+CASES = {
+    "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),
+    "adam_step": Case(draw_adam_step, adam_step_allows, changed=(0, 2, 3)),
+}
+
+# The test -----------------------------------------------------------------------------------
+
+REPLACED = [
+    (device, name, kernel)
+    for device in cr.devices()
+    for name, kernels in get_device(device).sets.items()
+    for kernel in kernels.replaced
+]
+
+
+def host(array: Any) -> Array:
+    """The array in NumPy's memory, from wherever it was."""
+    return array.get() if hasattr(array, "get") else np.asarray(array)
+
+
+def fresh(arguments: list[Any], xp: Any) -> list[Any]:
+    return [xp.array(each) if isinstance(each, np.ndarray) else each for each in arguments]
+
+
+def results(case: Case, arguments: list[Any], returned: Any) -> list[tuple[int | None, Array]]:
+    """What to compare: the changed arguments, with their positions, and what was returned."""
+    changed = [(i, host(arguments[i])) for i in case.changed if arguments[i] is not None]
+    if returned is None:
+        return [*changed]
+    several = returned if isinstance(returned, tuple) else (returned,)
+    return [*changed, *((None, host(each)) for each in several)]
+
+
+def compare(device: str, name: str, kernel: str, arguments: list[Any]) -> None:
+    case, target = CASES[kernel], get_device(device)
+    expected, actual = fresh(arguments, np), fresh(arguments, target.xp)
+    with np.errstate(all="ignore"):
+        expected_returned = REFERENCE[kernel](get_device("cpu").sets["reference"], *expected)
+        actual_returned = getattr(target.sets[name], kernel)(*actual)
+    right = results(case, expected, expected_returned)
+    found = results(case, actual, actual_returned)
+    assert len(right) == len(found)
+    for (position, by_reference), (_, by_kernel) in zip(right, found, strict=True):
+        assert by_kernel.dtype == by_reference.dtype
+        assert by_kernel.shape == by_reference.shape
+        allowed = case.allowed(arguments, position, by_reference)
+        finite = np.isfinite(by_reference)
+        np.testing.assert_array_equal(by_kernel[~finite], by_reference[~finite])
+        assert np.isfinite(by_kernel[finite]).all(), f"argument {position}: not finite"
+        distance = np.abs(np.subtract(by_kernel[finite], by_reference[finite], dtype=np.float64))
+        excess = distance - np.broadcast_to(allowed, finite.shape)[finite]
+        assert not (excess > 0).any(), f"argument {position}: off by {excess.max()} too much"
+    for i, before in enumerate(arguments):
+        if isinstance(before, np.ndarray) and i not in case.changed:
+            np.testing.assert_array_equal(host(actual[i]), before, err_msg=f"argument {i} changed")
+
+
+@pytest.fixture
+def _all_compiled() -> Iterator[None]:
+    """Compiles outside of drawn examples, and has compiled code run arrays of every length."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kernel in numba_optimizers.THRESHOLDS:
+            patch.setitem(numba_optimizers.THRESHOLDS, kernel, 0)
+        for dtype in DTYPES:
+            array = np.ones(3, dtype)
+            kernels = get_device("cpu").sets["numba"]
+            kernels.sgd_step(array, array, None, 0.1, 0.0, False, 0.0)
+            kernels.sgd_step(array, array, array.copy(), 0.1, 0.9, False, 0.0)
+            kernels.adam_step(array, array, array.copy(), array.copy(), 0.1, 0.9, 0.9, 1.0, 0.0, 1)
+        yield
+
+
+@pytest.mark.parametrize(("device", "name", "kernel"), REPLACED)
+def test_every_kernel_has_a_case(device: str, name: str, kernel: str) -> None:
+    assert kernel in REFERENCE, f"{kernel} of set {name!r} on {device!r} replaces no reference"
+    assert kernel in CASES, f"say in CASES how to draw the arguments of {kernel}"
+
+
+@pytest.mark.usefixtures("_all_compiled")
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("device", "name", "kernel"), REPLACED)
+def test_kernel_equals_its_reference(
+    device: str, name: str, kernel: str, dtype: np.dtype[Any]
+) -> None:
+    @settings(max_examples=60, deadline=None)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        compare(device, name, kernel, CASES[kernel].draw(data.draw, dtype))
+
+    check()
+
+
+@pytest.mark.parametrize("kernel", sorted(numba_optimizers.THRESHOLDS))
+def test_just_below_and_at_the_threshold(kernel: str) -> None:
+    """With the thresholds as they are: the reference to the bit below, the loop from there on."""
+    calls: dict[str, list[Any]] = {
+        "sgd_step": [None, 0.1, 0.0, False, 0.01],
+        "adam_step": [0.1, 0.9, 0.999, 1e-8, 0.0, 3],
+    }
+    random = np.random.default_rng(0)
+    limit = numba_optimizers.THRESHOLDS[kernel] // 4
+    for size in (limit - 1, limit):
+        arrays = [np.abs(random.standard_normal(size)).astype(np.float32) for _ in range(4)]
+        arguments: list[Any] = [*arrays[: 2 if kernel == "sgd_step" else 4], *calls[kernel]]
+        compare("cpu", "numba", kernel, arguments)
+        before = numba_optimizers._compiled.cache_info()
+        getattr(get_device("cpu").sets["numba"], kernel)(*fresh(arguments, np))
+        after = numba_optimizers._compiled.cache_info()
+        assert (after.hits + after.misses > before.hits + before.misses) is (size == limit)
+
+
+def run_python(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_small_runs_do_not_load_numba() -> None:
+    run_python(
+        """
+        import sys
+        import chainrule as cr
+        w = cr.ones(100, dtype="float32")
+        w.requires_grad = True
+        for optimizer in (cr.optim.SGD([w]), cr.optim.Adam([w])):
+            (w * w).sum().backward()
+            optimizer.step()
+        assert "numba" not in sys.modules
+        """
+    )
+
+
+@pytest.mark.parametrize("trouble", ["no folder", "damaged file"])
+def test_works_without_a_usable_cache(trouble: str, tmp_path: Any) -> None:
+    """In a process of its own: the loops there are compiled anew, and give the same numbers."""
+    code = f"""
+        import numpy as np, pickle
+        from numba.core import caching
+        from chainrule.engine.devices import cpu
+        if {trouble!r} == "no folder":
+            caching.CacheImpl._locator_classes = []
+        else:
+            def damaged(self):
+                raise pickle.UnpicklingError("pickle data was truncated")
+            caching.IndexDataCacheFile._load_index = damaged
+        w, g = np.ones(2**20, np.float32), np.ones(2**20, np.float32)
+        cpu.sets["numba"].sgd_step(w, g, None, 0.25, 0.0, False, 0.0)
+        assert (w == 0.75).all()
+        """
+    run_python(code, NUMBA_CACHE_DIR=str(tmp_path))
+    assert not list(tmp_path.rglob("*.nbc"))

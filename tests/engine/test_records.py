@@ -1,0 +1,556 @@
+"""Every operation: gradients of first and second order, dtypes, aliasing, docs; and users' own."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, mutually_broadcastable_shapes
+
+import chainrule as cr
+from chainrule import engine
+from chainrule.engine.record import RECORDS
+
+from .gradients import check_first, check_second, first_order, upstream_for
+
+quick = settings(deadline=None, max_examples=10)
+BUILTIN = {name: record for name, record in RECORDS.items() if record.builtin}
+ELEMENTWISE = [name for name, record in BUILTIN.items() if record.elementwise and name != "where"]
+seeds = st.integers(0, 2**32 - 1)
+
+
+def draw_values(record, name, shape, rng):
+    """Values in the domain, at least 0.1 from every kink (the differences reach 0.01)."""
+    values = rng.uniform(*record.domain.get(name, (-3.0, 3.0)), shape)
+    for kink in record.kinks:
+        near = np.abs(values - kink) < 0.1
+        values = np.where(near, kink + 0.1 + rng.uniform(0, 1, shape), values)
+    return values
+
+
+def layouts(array, kind):
+    """The same numbers in other strides: transposed memory, or every second one of a larger."""
+    if kind == "transposed":
+        return np.array(array.T, order="C").T
+    if kind == "strided":
+        larger = np.empty((*array.shape[:-1], 2 * array.shape[-1])) if array.ndim else array
+        if array.ndim:
+            larger[..., ::2] = array
+            return larger[..., ::2]
+    return array
+
+
+def untied(arrays):
+    """Pairs that differ by more than the differences reach, where they are broadcast together."""
+    return bool(np.all(np.abs(np.subtract(*arrays)) > 0.1))
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@quick
+@given(data=st.data(), seed=seeds, layout=st.sampled_from(["plain", "transposed", "strided"]))
+def test_elementwise_gradients_of_first_and_second_order(name, data, seed, layout):
+    record, rng = BUILTIN[name], np.random.default_rng(seed)
+    count = len(record.arguments)
+    shapes = data.draw(
+        mutually_broadcastable_shapes(num_shapes=count, max_dims=2, max_side=3, min_side=0)
+    ).input_shapes
+    arrays = [
+        layouts(draw_values(record, argument, shape, rng), layout)
+        for argument, shape in zip(record.arguments, shapes, strict=True)
+    ]
+    if name in ("maximum", "minimum") and not untied(arrays):
+        arrays[0] = arrays[0] + 10.0
+    check_first(record.function, arrays, seed)
+    check_second(record.function, arrays, seed)
+
+
+@quick
+@given(seed=seeds, shapes=mutually_broadcastable_shapes(num_shapes=3, max_dims=2, max_side=3))
+def test_where_sends_each_gradient_to_the_side_that_was_taken(seed, shapes):
+    rng = np.random.default_rng(seed)
+    condition, a, b = shapes.input_shapes
+    chosen = rng.integers(0, 2, condition).astype(bool)
+    arrays = [rng.normal(size=a), rng.normal(size=b)]
+    check_first(lambda x, y: cr.where(chosen, x, y), arrays, seed)
+    check_second(lambda x, y: cr.where(chosen, x, y) ** 2, arrays, seed)
+
+
+@dataclass
+class Case:
+    """A call of an array operation: its function of the differentiable arguments, their shapes."""
+
+    record: str
+    function: Any
+    shapes: list
+    domain: tuple[float, float] = (-2.0, 2.0)
+    extra: dict = field(default_factory=dict)
+
+
+def of(record, *shapes, domain=(-2.0, 2.0), **static):
+    function = BUILTIN[record].function
+    if BUILTIN[record].variadic:
+        return Case(record, lambda *x: function(x, **static), list(shapes), domain)
+    return Case(record, lambda *x: function(*x, **static), list(shapes), domain)
+
+
+LABELS = np.array([[0, 2], [1, 1]])
+SOFT = np.array([[0.2, 0.5, 0.0], [1.0, 0.0, 0.7]])
+CASES = [
+    of("sum", (2, 3), axis=-1),
+    of("sum", (2, 3), axis=(0, 1), keepdims=True),
+    of("sum", (2, 3), axis=()),
+    of("sum", (0, 3), axis=0),
+    of("sum", ()),
+    of("sum", (), axis=-1),
+    of("mean", (2, 3)),
+    of("mean", (2, 1, 3), axis=(0, -1)),
+    of("mean", (2, 3), axis=1, keepdims=True),
+    of("max", (2, 3), axis=0),
+    of("max", (4,), keepdims=True),
+    of("min", (2, 3)),
+    of("min", (2, 3), axis=-1, keepdims=True),
+    of("softmax", (2, 3)),
+    of("softmax", (2, 3), axis=0),
+    of("softmax", (1,)),
+    of("log_softmax", (2, 2, 2), axis=1),
+    of("matmul", (2, 3), (3, 2)),
+    of("matmul", (3,), (3,)),
+    of("matmul", (3,), (2, 3, 2)),
+    of("matmul", (2, 2, 3), (3,)),
+    of("matmul", (2, 1, 2, 3), (2, 3, 1)),
+    of("matmul", (2, 0), (0, 3)),
+    of("reshape", (2, 3), shape=(3, -1)),
+    of("permute_dims", (2, 3, 1), axes=(-1, 0, 1)),
+    of("matrix_transpose", (2, 2, 3)),
+    of("expand_dims", (2, 3), axis=-2),
+    of("squeeze", (1, 2, 1)),
+    of("squeeze", (1, 2, 1), axis=0),
+    of("broadcast_to", (2, 1), shape=(3, 2, 2)),
+    of("broadcast_to", (), shape=(2,)),
+    of("concat", (2, 1), (2, 0), (2, 3), axis=-1),
+    of("stack", (2,), (2,), axis=1),
+    of("getitem", (4, 2), index=[0, 0, -1]),
+    of("getitem", (4, 2), index=(slice(None, None, -2), 1)),
+    of("getitem", (3,), index=np.array([True, False, True])),
+    of("getitem", (3, 2), index=(np.array([[0], [2]]), np.array([1, 1]))),
+    of("getitem", (3, 2), index=(None, Ellipsis, 0)),
+    of("scatter_index", (3,), index=np.array([1, 1, 0]), shape=(2,)),
+    of("clip", (8,), low=-0.7, high=0.6),
+    of("clip", (4,), high=0.0),
+    of("astype", (3,), dtype="float64"),
+    of("positive", (2, 2)),
+    Case(
+        "take_along_axis",
+        lambda x: cr.take_along_axis(x, np.array([[1, 1], [2, 0]]), axis=1),
+        [(2, 3)],
+    ),
+    Case("softmax_cross_entropy", lambda x: cr.softmax_cross_entropy(x, SOFT), [(2, 3)]),
+    Case(
+        "sparse_softmax_cross_entropy",
+        lambda x: cr.sparse_softmax_cross_entropy(x, LABELS),
+        [(2, 2, 3)],
+    ),
+    Case("sigmoid_cross_entropy", lambda x: cr.sigmoid_cross_entropy(x, SOFT), [(2, 3)]),
+    Case("cross_entropy", lambda x: cr.cross_entropy(x, SOFT), [(2, 3)], (0.1, 0.9)),
+]
+
+
+def numbers(case, seed):
+    """Distinct numbers, 0.05 apart at least and as far from the bounds of the clip cases."""
+    rng, low, high = np.random.default_rng(seed), *case.domain
+    total = sum(int(np.prod(shape)) for shape in case.shapes)
+    grid = rng.permutation(np.linspace(low, high, total + 2)[1:-1]) + 0.01
+    arrays, start = [], 0
+    for shape in case.shapes:
+        size = int(np.prod(shape))
+        arrays.append(grid[start : start + size].reshape(shape))
+        start += size
+    return arrays
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.record)
+@settings(deadline=None, max_examples=3)
+@given(seed=seeds, layout=st.sampled_from(["plain", "transposed", "strided"]))
+def test_gradients_of_array_operations(case, seed, layout):
+    arrays = [layouts(each, layout) for each in numbers(case, seed)]
+    check_first(case.function, arrays, seed)
+    # The square makes even linear operations have a second derivative that can be wrong.
+    check_second(lambda *x: cr.square(case.function(*x)), arrays, seed)
+
+
+def test_every_differentiable_record_is_checked():
+    assert {name for name, record in BUILTIN.items() if record.differentiable} == (
+        set(ELEMENTWISE) | {"where"} | {case.record for case in CASES}
+    )
+
+
+ALL = [*CASES, *(Case(name, None, []) for name in ELEMENTWISE)]
+
+
+def call(case, dtype, seed=0):
+    """A call's function, and arrays of a dtype for it."""
+    if case.function is not None:
+        return case.function, [each.astype(dtype) for each in numbers(case, seed)]
+    record, rng = BUILTIN[case.record], np.random.default_rng(seed)
+    arrays = [draw_values(record, name, (2, 3), rng) for name in record.arguments]
+    return record.function, [each.astype(dtype) for each in arrays]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.record)
+def test_gradients_have_the_shape_and_dtype_of_their_argument(case, dtype):
+    function, arrays = call(case, dtype)
+    if case.record == "astype":
+        return
+    tensors = [cr.tensor(each, requires_grad=True) for each in arrays]
+    result = function(*tensors)
+    targets_are_float64 = "cross_entropy" in case.record and SOFT.dtype != dtype
+    assert result.dtype == ("float64" if targets_are_float64 else dtype)
+    result.backward(upstream_for(result.shape, 1))
+    for each in tensors:
+        assert (each.grad.shape, each.grad.dtype) == (each.shape, each.dtype)
+        assert each.grad.numpy().flags["C_CONTIGUOUS"] or each.grad.numpy().base is None
+
+
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.record)
+def test_float32_gradients_are_those_of_float64_to_rounding(case):
+    if case.record == "astype":
+        return
+    function, wide = call(case, np.float32)
+    narrow = first_order(function, wide, 3)
+    exact = first_order(function, [each.astype(np.float64) for each in wide], 3)
+    for ours, expected in zip(narrow, exact, strict=True):
+        scale = max(1.0, float(np.max(np.abs(expected), initial=0.0)))
+        # 64 units in the last place: a chain of about ten roundings, conditions of about 5.
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=64 * 2**-23 * scale)
+
+
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.record)
+def test_inputs_are_neither_mutated_nor_aliased(case):
+    function, arrays = call(case, np.float64)
+    tensors = [cr.tensor(each, requires_grad=True) for each in arrays]
+    result = function(*tensors)
+    gradient = cr.tensor(upstream_for(result.shape, 2))
+    before = gradient.numpy().copy()
+    result.backward(gradient)
+    np.testing.assert_array_equal(gradient.numpy(), before)
+    kept = [each.grad.numpy() for each in tensors]
+    for tensor, array in zip(tensors, arrays, strict=True):
+        np.testing.assert_array_equal(tensor.numpy(), array)
+    memories = [*kept, gradient.numpy(), *(each.numpy() for each in tensors)]
+    for i, a in enumerate(kept):
+        for b in [*memories[:i], *memories[i + 1 :], result.numpy()]:
+            assert not np.shares_memory(a, b)
+    if not BUILTIN[case.record].view:
+        assert not any(np.shares_memory(result.numpy(), each.numpy()) for each in tensors)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_python_numbers_are_weak(name):
+    record = BUILTIN[name]
+    if len(record.arguments) != 2:
+        return
+    x = cr.tensor(np.array([1.5, 2.5], np.float32), requires_grad=True)
+    for result in (record.function(x, 2.0), record.function(2.0, x), record.function(x, 2)):
+        assert result.dtype == np.float32
+        (gradient,) = cr.grad([result], [x], [np.array([1.0, -2.0])])
+        assert gradient.dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", ["bool", "int8", "uint8", "int16", "int64"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_integers_and_booleans_give_a_dtype_that_a_tensor_may_have(name, kind):
+    record = BUILTIN[name]
+    if kind == "bool" and name in ("subtract", "negative", "positive", "sign", "expm1"):
+        return  # NumPy has none of these for booleans
+    x = cr.tensor(np.array([1, 1], kind))
+    result = record.function(*[x] * len(record.arguments))
+    assert result.dtype.kind in "biu" or result.dtype in (np.float32, np.float64)
+    exact = record.function(*[cr.tensor([1.0, 1.0])] * len(record.arguments)).numpy()
+    if name != "negative" or kind != "uint8":
+        np.testing.assert_allclose(result.numpy(), exact, rtol=2**-22)
+
+
+def test_the_functions_of_bytes_do_not_wrap_around():
+    x = cr.tensor(np.array([3], np.uint8))
+    for function in (cr.sigmoid, cr.softplus):
+        expected = function(cr.tensor([3.0])).numpy()
+        np.testing.assert_allclose(function(x).numpy(), expected, rtol=2**-10)
+
+
+@pytest.mark.parametrize("function", [cr.maximum, cr.minimum])
+def test_ties_share_the_gradient(function):
+    a, b = (cr.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    function(a, b).backward([3.0, -5.0])
+    assert a.grad.tolist() == b.grad.tolist() == [1.5, -2.5]
+
+
+@pytest.mark.parametrize("function", [cr.max, cr.min])
+def test_equal_extremes_share_the_gradient(function):
+    x = cr.tensor([[2.0, 2.0, 2.0, 2.0], [1.0, 1.0, 1.0, 1.0]], requires_grad=True)
+    function(x, axis=1).backward([-8.0, 2.0])
+    assert x.grad.tolist() == [[-2.0] * 4, [0.5] * 4]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_repeated_indices_add_up(dtype):
+    x = cr.tensor(np.zeros((3, 2), dtype), requires_grad=True)
+    x[[2, 0, 2]].backward([[1.0, -2.0], [3.0, 4.0], [10.0, 20.0]])
+    assert x.grad.tolist() == [[3.0, 4.0], [0.0, 0.0], [11.0, 18.0]]
+
+
+def test_the_max_of_a_row_with_nan_has_no_warning():
+    x = cr.tensor([np.nan, 1.0], requires_grad=True)
+    cr.max(x).backward()
+    assert np.isnan(x.grad.numpy()[0]) or x.grad.numpy()[0] == 1.0
+
+
+# Errors -------------------------------------------------------------------------------------
+
+
+def test_joining_nothing_is_an_error_that_says_so():
+    for function in (cr.concat, cr.stack):
+        with pytest.raises(ValueError, match=f"{function.__name__}: .*at least one"):
+            function([])
+
+
+def test_numbers_are_stacked_beside_tensors():
+    x = cr.tensor(2.0, requires_grad=True)
+    cr.stack([x, 1.0]).backward([3.0, -5.0])
+    assert x.grad.item() == 3.0
+
+
+def test_concat_without_axis_flattens():
+    x = cr.tensor([[1.0, 2.0]], requires_grad=True)
+    y = cr.tensor([3.0], requires_grad=True)
+    cr.concat([x, y], axis=None).backward([1.0, -2.0, 5.0])
+    assert (x.grad.tolist(), y.grad.tolist()) == ([[1.0, -2.0]], [5.0])
+
+
+def test_clip_takes_numbers_as_bounds_and_says_so():
+    x = cr.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises((TypeError, ValueError), match="clip: .*low"):
+        cr.clip(x, cr.tensor(0.0), 1.5)
+
+
+def test_errors_tell_the_operation_and_its_arguments():
+    a, b = cr.zeros((2, 3)), cr.zeros((4, 5), dtype="float32")
+    with pytest.raises(
+        cr.ShapeError, match=r"add: .*a has shape \(2, 3\), float64.*b has shape \(4, 5\), float32"
+    ):
+        a + b
+    with pytest.raises(cr.ShapeError, match=r"matmul: .*a has shape \(2, 3\)"):
+        a @ b
+    with pytest.raises(cr.ShapeError, match=r"reshape: .*shape=\(7,\)"):
+        a.reshape(7)
+    with pytest.raises(IndexError, match=r"getitem: .*x has shape \(2, 3\)"):
+        a[5]
+    with pytest.raises(cr.DtypeError, match="add: .*NoneType"):
+        a + None
+
+
+# Users' own ---------------------------------------------------------------------------------
+
+
+def own(name="cubed", vjp=None, **about):
+    return cr.elementwise(
+        name,
+        formula="x**3",
+        derivative="3 * x**2",
+        forward=lambda k, x: x * x * x,
+        vjp=vjp or (lambda k, g, x: g * (3 * x * x)),
+        **about,
+    )
+
+
+def test_a_users_operation_gets_everything():
+    cubed = own(summary="The cube.", example=">>> 1 + 1\n2")
+    check_first(cubed, [np.array([[1.0, -2.0]])])
+    check_second(cubed, [np.array([[1.0, -2.0]])])
+    assert cr.grad(cr.grad(cr.grad(cubed)))(2.0).item() == 6.0
+    assert list(inspect.signature(cubed).parameters) == ["x"]
+    for text in ("The cube.", "cubed = x**3", "d/dx = 3 * x**2", ">>> 1 + 1"):
+        assert text in cubed.__doc__
+
+
+def test_a_users_operation_broadcasts():
+    weighted = cr.elementwise(
+        "weighted",
+        formula="a * b**2",
+        derivative={"a": "b**2", "b": "2 * a * b"},
+        forward=lambda k, a, b: a * b * b,
+        vjp={"a": lambda k, g, b: g * b * b, "b": lambda k, g, a, b: g * 2 * a * b},
+    )
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(2, 1)), rng.normal(size=(3,))]
+    check_first(weighted, arrays)
+    check_second(weighted, arrays)
+
+
+def test_redefinition_replaces_the_users_own_and_never_ours():
+    own("again")
+    second = own("again", vjp=lambda k, g, x: g * 100.0)
+    assert RECORDS["again"].function is second
+    assert cr.grad(second)(1.0).item() == 100.0
+    ours = RECORDS["tanh"]
+    own("tanh")
+    assert RECORDS["tanh"] is ours
+    x = cr.tensor(0.3, requires_grad=True)
+    assert cr.tanh(x).item() == np.tanh(0.3)
+
+
+def test_a_vjp_that_reads_an_unknown_name_is_refused_at_definition():
+    with pytest.raises(TypeError, match="operation 'cubed': a VJP reads an unknown name 'z'"):
+        own(vjp=lambda k, g, z: g)
+
+
+def test_vjps_for_unknown_arguments_are_refused_at_definition():
+    with pytest.raises(TypeError, match="unknown arguments"):
+        cr.operation("bad", forward=lambda k, x: x * 2, vjp={"z": lambda k, g: g})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda k, g, x: g.sum(),
+        lambda k, g, x: k.sum(g, axis=0, keepdims=True),
+        lambda k, g, x: k.sum(g, axis=1),
+        lambda k, g, x: k.concat([g, g]),
+        lambda k, g, x: 2.0,
+        lambda k, g, x: (g, g),
+    ],
+    ids=["0-d", "kept axis", "lost axis", "longer", "number", "tuple"],
+)
+def test_a_vjp_of_the_wrong_shape_is_refused_by_name(wrong):
+    x = cr.tensor(np.ones((2, 3)), requires_grad=True)
+    y = own("misshapen", vjp=wrong)(x)
+    with pytest.raises(cr.GradientError, match="VJP of 'misshapen' for 'x'"):
+        y.backward(upstream_for((2, 3), 0))
+
+
+def test_a_joint_vjp_with_too_few_gradients_is_refused_by_name():
+    product = cr.operation(
+        "short", forward=lambda k, a, b: a * b, joint=lambda k, g, needed, a, b: [g * b]
+    )
+    x = cr.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(cr.GradientError, match="'short'"):
+        product(x, x).backward([1.0, -1.0])
+
+
+@pytest.mark.parametrize("reserved", ["y", "residuals"])
+def test_an_argument_with_the_name_of_the_result_is_refused_or_meant(reserved):
+    """Else a VJP that reads `y` gets the result where the argument is meant: a wrong gradient."""
+    space: dict = {}
+    exec(
+        f"forward = lambda k, x, {reserved}: x * x * {reserved}\n"
+        f"vjp = lambda k, g, x, {reserved}: g * 2 * x * {reserved}",
+        space,
+    )
+    try:
+        function = cr.operation("named", forward=space["forward"], vjp={"x": space["vjp"]})
+    except TypeError as error:
+        assert reserved in str(error)
+        return
+    x = cr.tensor(3.0, requires_grad=True)
+    function(x, 2.0).backward()
+    assert x.grad.item() == 12.0
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("query", "key", "value"), ("device", "record", "apply"), ("Tensor", "compute", "nothing")],
+)
+def test_arguments_may_have_any_name(names):
+    space: dict = {}
+    a, b, c = names
+    exec(
+        f"forward = lambda k, {a}, {b}, {c}: {a} * {b} * {c}\n"
+        f"vjp = lambda k, g, {a}, {c}: g * {a} * {c}",
+        space,
+    )
+    function = cr.operation("named", forward=space["forward"], vjp={b: space["vjp"]})
+    x, y, z = (cr.tensor(v, requires_grad=True) for v in (2.0, 3.0, 5.0))
+    function(x, y, z).backward()
+    assert y.grad.item() == 10.0
+
+
+def test_residuals_without_a_definition_lose_no_second_derivative():
+    """On Tensors a raw residual would count as a constant: x**3 would have second derivative 4 x."""
+    squared = cr.operation(
+        "remembers", forward=lambda k, x: (x * x, x), vjp=lambda k, g, residuals: 2 * g * residuals
+    )
+    x = cr.tensor(3.0, requires_grad=True)
+    assert cr.grad(squared(x) * x, x).item() == 27.0
+    with pytest.raises((cr.GradientError, TypeError), match="definition"):
+        cr.grad(squared(x) * x, x, create_graph=True)
+
+
+def test_a_definition_gives_the_second_derivative():
+    squared = cr.operation(
+        "defined",
+        forward=lambda k, x: (x * x, x),
+        vjp=lambda k, g, residuals: 2 * g * residuals,
+        definition=lambda x: x * x,
+    )
+    check_second(lambda x: squared(x) * x, [np.array([3.0, -1.0])])
+
+
+@pytest.mark.parametrize("forward", [lambda k, x: x, lambda k, x: x[::2]], ids=["same", "view"])
+def test_a_users_result_does_not_share_the_memory_of_its_argument_unknown_to_us(forward):
+    identity = cr.operation("same", forward=forward, vjp={"x": lambda k, g, x: g})
+    x = cr.tensor([1.0, 2.0])
+    y = identity(x)
+    y += 1
+    assert x.tolist() == [1.0, 2.0]
+
+
+def test_a_users_vjp_may_return_an_array_that_it_keeps():
+    weights = np.array([1.0, -2.0])
+    linear = cr.operation("linear", forward=lambda k, x: x * weights, vjp=lambda k, g: weights)
+    x = cr.tensor([1.0, 2.0], requires_grad=True)
+    linear(x).backward([1.0, 1.0])
+    assert not np.shares_memory(x.grad.numpy(), weights)
+
+
+# Docs ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_every_function_tells_what_it_does(name):
+    function = BUILTIN[name].function
+    assert function.__name__ == name
+    assert function.__doc__.strip()[0].isalnum() or function.__doc__[0] in "-`"
+    assert list(inspect.signature(function).parameters) == [
+        *BUILTIN[name].arguments,
+        *BUILTIN[name].statics,
+    ]
+    if BUILTIN[name].differentiable:
+        assert BUILTIN[name].formula in function.__doc__
+        assert "d/d" in function.__doc__ or BUILTIN[name].variadic
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_the_examples_of_every_record_run(name):
+    function = BUILTIN[name].function
+    for test in doctest.DocTestFinder(recurse=False).find(function, name, globs={}):
+        assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
+
+
+def modules():
+    found = pkgutil.walk_packages(engine.__path__, "chainrule.engine.")
+    return ["chainrule.engine", *(each.name for each in found)]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_the_examples_of_every_module_run(name):
+    module = importlib.import_module(name)
+    assert module.__doc__
+    assert doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
