@@ -1,11 +1,14 @@
-"""`chainrule doctor`: what a report of a problem should contain."""
+"""What a report of a problem should contain: versions, BLAS and threads, kernel cache, devices."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import sys
 import tempfile
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,72 +16,154 @@ import numpy as np
 
 from chainrule.gpu.probe import installed, probe
 
-PACKAGES = ("numpy", "numba", "llvmlite", "safetensors", "matplotlib", "threadpoolctl")
-VARIABLES = (
-    *("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OMP_WAIT_POLICY"),
-    *("NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_CACHE_DIR", "OPENBLAS_CORETYPE"),
+__all__ = ["report"]
+
+_PACKAGES = ("chainrule", "numpy", "numba", "llvmlite", "safetensors", "matplotlib")
+_BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
+_NUMBA_VARIABLES = (
+    "NUMBA_NUM_THREADS",
+    "NUMBA_THREADING_LAYER",
+    "NUMBA_DISABLE_JIT",
+    "NUMBA_CACHE_DIR",
 )
 
 
 def report() -> str:
-    """Versions, BLAS and threads, kernel cache, devices and why each is or is not usable.
+    """The whole report, as lines of text.
 
-    >>> report().splitlines()[0]
-    'Versions'
+    >>> print(report())  # doctest: +ELLIPSIS
+    Versions
+      chainrule ...
     """
     sections = {
-        "Versions": _versions(),
-        "BLAS and threads": _threads(),
-        "Kernel cache": {"folder": _cache()},
-        "Devices": {},
+        "Versions": versions(),
+        "Machine": machine(),
+        "BLAS and threads": blas(),
+        "Numba": numba(),
+        "Devices": devices(),
     }
-    for each in probe():
-        sections["Devices"][each.name] = f"{'usable' if each.usable else 'not usable'}: {each.reason}"
-        if each.remedy:
-            sections["Devices"]["  remedy"] = each.remedy
-        sections["Devices"].update({f"  {key}": text for key, text in each.details.items()})
     lines = []
     for title, entries in sections.items():
-        lines.append(title)
-        lines += [f"  {key:<22} {text}" for key, text in entries.items()]
-        lines.append("")
+        entries = list(entries)
+        width = max(len(name) for name, _ in entries)
+        lines += [
+            title,
+            *(f"  {name.ljust(width)}  {value}".rstrip() for name, value in entries),
+            "",
+        ]
     return "\n".join(lines).rstrip()
 
 
-def _versions() -> dict[str, str]:
-    found = {
-        "chainrule": installed("chainrule") or "not installed (run from its folder)",
-        "Python": f"{platform.python_version()} ({sys.executable})",
-        "platform": platform.platform(),
-    }
-    return found | {name: installed(name) or "not installed" for name in PACKAGES}
+def versions() -> Iterator[tuple[str, str]]:
+    """The versions of Python and of the packages that matter, by their metadata."""
+    for name in _PACKAGES:
+        try:
+            yield name, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            yield name, "not installed"
+        if name == "chainrule":
+            yield "Python", f"{platform.python_version()} ({platform.python_implementation()})"
+    for pattern in (r"cupy(-.*)?", "numba-cuda"):
+        yield from installed(pattern).items()
 
 
-def _threads() -> dict[str, str]:
-    built: Any = np.show_config(mode="dicts")
-    blas = (built or {}).get("Build Dependencies", {}).get("blas", {})
-    found = {
-        "processors": str(os.cpu_count()),
-        "NumPy's BLAS": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".rstrip(),
-    }
-    if installed("threadpoolctl"):
+def machine() -> Iterator[tuple[str, str]]:
+    """The operating system and the processor."""
+    yield "platform", platform.platform()
+    cores = f"{os.cpu_count() or 'unknown'} logical cores"
+    if hasattr(os, "sched_getaffinity"):
+        cores += f", {len(os.sched_getaffinity(0))} of them for this process"
+    yield "processor", f"{platform.machine()}, {cores}"
+    yield "Python at", sys.executable or "unknown"
+
+
+def blas() -> Iterator[tuple[str, str]]:
+    """The library that multiplies matrices, its threads, and what would change their number."""
+    config: dict[str, Any] = np.show_config(mode="dicts") or {}
+    built = config.get("Build Dependencies", {}).get("blas", {})
+    yield "NumPy's BLAS", f"{built.get('name', 'unknown')} {built.get('version', '')}".rstrip()
+    if importlib.util.find_spec("threadpoolctl"):
         from threadpoolctl import threadpool_info
 
         for pool in threadpool_info():
+            kind = pool.get("architecture") or pool.get("user_api")
             name = f"{pool['internal_api']} {pool.get('version') or ''}".rstrip()
-            found[f"pool {name}"] = f"{pool['num_threads']} threads"
-    return found | {name: os.environ[name] for name in VARIABLES if name in os.environ}
+            yield "loaded", f"{name} ({kind}), {pool['num_threads']} threads"
+    else:
+        yield "loaded", "unknown: pip install threadpoolctl to see the threads in use"
+    yield from variables(_BLAS_VARIABLES)
 
 
-def _cache() -> str:
-    """Where Numba keeps compiled kernels, and whether it can."""
-    import chainrule.engine.kernels as kernels
+def numba() -> Iterator[tuple[str, str]]:
+    """The settings of Numba, and where compiled kernels are kept, without importing it."""
+    yield from variables(_NUMBA_VARIABLES)
+    folder, why = cache_folder()
+    if folder is None:
+        yield "kernel cache", f"none: {why}"
+    else:
+        yield "kernel cache", f"{folder} ({why})"
 
+
+def variables(names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The values of environment variables."""
+    for name in names:
+        yield name, os.environ.get(name, "not set")
+
+
+def cache_folder() -> tuple[Path | None, str]:
+    """Where Numba keeps compiled kernels, as it looks for a place, and a word on which that is.
+
+    The folder is None where none of the places can be written; then the word says which they were,
+    and what to do.
+    """
     chosen = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(chosen) if chosen else Path(kernels.__file__).parent / "__pycache__"
+    if chosen:
+        places = [(Path(chosen), "NUMBA_CACHE_DIR, writable")]
+    else:
+        kernels = importlib.util.find_spec("chainrule.engine.kernels")
+        places = [(_user_cache(), "the user's cache, writable")]
+        if kernels is not None and kernels.origin is not None:
+            beside = Path(kernels.origin).parent / "__pycache__"
+            places.insert(0, (beside, "beside the kernels, writable"))
+    for folder, why in places:
+        if writable(folder):
+            return folder, why
+    tried = " and ".join(str(folder) for folder, _ in places)
+    return None, (
+        f"cannot write {tried}; kernels are compiled anew in every process: set NUMBA_CACHE_DIR to "
+        f"a folder that can be written"
+    )
+
+
+def _user_cache() -> Path:
+    """The user's folder for Numba's cache, by the customs of the operating system."""
+    if sys.platform == "win32":
+        root = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+        return Path(root) / "numba" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "numba"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "numba"
+
+
+def writable(folder: Path) -> bool:
+    """Can a file be made in `folder`, or could the folder be made? Leaves nothing behind."""
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        return False
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return f"{folder} (writable)"
-    except OSError as error:
-        return f"{folder} (not writable: {error.strerror}); Numba uses the user's cache folder"
+        with tempfile.TemporaryFile(dir=existing):
+            return True
+    except OSError:
+        return False
+
+
+def devices() -> Iterator[tuple[str, str]]:
+    """Each device, and why it is or is not usable."""
+    for each in probe():
+        yield each.name, f"{'usable' if each.usable else 'not usable'}: {each.reason}"
+        for name, value in each.details.items():
+            yield "", f"{name}: {value}"
+        if each.remedy is not None:
+            yield "", f"what to do: {each.remedy}"

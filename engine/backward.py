@@ -14,10 +14,10 @@ from heapq import heappop, heappush
 from typing import Any
 
 from .devices import Device
-from .errors import GradientError
-from .record import tensor_functions
+from .errors import GradientError, describe
+from .record import Record, tensor_functions
 from .tape import Node, Watch, next_moment
-from .tensor import Tensor, seed, wrap
+from .tensor import Tensor, is_array, seed, wrap
 
 
 def walk(
@@ -67,6 +67,8 @@ def walk(
         gradient = gradients.pop(node)
         if node.watch is not None or targets is not None:
             gradient = watched(node, gradient)
+            if targets is not None and node.moment == oldest:
+                continue  # nothing below it was asked for
         plan, parents, saved, moment = node.plan, node.parents, node.saved, node.moment
         if parents is None:
             raise _freed(node)
@@ -85,6 +87,8 @@ def walk(
             parent: Any = parents[position]
             if contribution is None or parent.moment < oldest:
                 continue
+            if not plan.builtin and not is_array(contribution):
+                raise _misshapen(plan.record, position, contribution, parent.shape)
             if contribution.shape != parent.shape:
                 contribution = _unbroadcast(k, contribution, parent.shape, plan.record, position)
             if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
@@ -98,7 +102,7 @@ def walk(
                     contribution is gradient
                     or on_tensors
                     or contribution.base is not None
-                    or (plan.may_alias and (plan.joint or id(contribution) in map(id, saved)))
+                    or plan.may_alias
                 ):
                     shared.add(parent)
             elif parent in owned:
@@ -159,18 +163,22 @@ def _stale(node: Node) -> GradientError:
     )
 
 
+def _misshapen(record: Record, position: int, gradient: Any, shape: Any) -> GradientError:
+    return GradientError(
+        f"the VJP of '{record.name}' for '{record.argument_name(position)}' returned "
+        f"{describe(gradient)}; the argument has shape {shape}"
+    )
+
+
 def _unbroadcast(
-    k: Any, gradient: Any, shape: tuple[int, ...], record: Any = None, position: int = 0
+    k: Any, gradient: Any, shape: tuple[int, ...], record: Record, position: int
 ) -> Any:
     """The sum of a gradient over the axes along which a value of `shape` had been repeated."""
     given = gradient.shape
     extra = len(given) - len(shape)
     tail = given[extra:] if extra >= 0 else ()
-    if extra < 0 or any(a not in (b, 1) and b != 1 for a, b in zip(tail, shape, strict=True)):
-        raise GradientError(
-            f"the VJP of '{record.name}' for '{record.argument_name(position)}' returned shape "
-            f"{given}; the argument has shape {shape}"
-        )
+    if extra < 0 or any(b not in (a, 1) for a, b in zip(tail, shape, strict=True)):
+        raise _misshapen(record, position, gradient, shape)
     repeated = [extra + i for i, (a, b) in enumerate(zip(tail, shape, strict=True)) if a != b]
     gradient = k.sum(gradient, axis=(*range(extra), *repeated))
     return k.reshape(gradient, shape) if repeated else gradient
@@ -180,7 +188,8 @@ def _call_hooks(node: Node, watch: Watch, gradient: Any) -> Any:
     """The gradient after every hook has seen it, and perhaps replaced it."""
     raw = type(gradient) is not Tensor
     for hook in tuple(watch.hooks.values()):
-        answer = hook(wrap(gradient, node.kernels.device) if raw else gradient)
+        # A copy: what a hook writes into it reaches nobody else.
+        answer = hook(wrap(gradient.copy(), node.kernels.device) if raw else gradient)
         if answer is None:
             continue
         if type(answer) is not Tensor or answer.shape != node.shape:
@@ -188,6 +197,8 @@ def _call_hooks(node: Node, watch: Watch, gradient: Any) -> Any:
                 f"register_hook: {hook!r} must return None or a Tensor of shape {node.shape}, "
                 f"got {answer!r}"
             )
+        if answer.dtype != node.dtype:
+            answer = answer.astype(node.dtype)
         gradient = answer._data if raw else answer
     return gradient
 

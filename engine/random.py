@@ -43,7 +43,9 @@ def _result(array: Any, dtype: Any, where: str, requires_grad: bool, device: Any
     return _made(array, requires_grad, device)
 
 
-def draw_truncated_normal(source: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+def draw_truncated_normal(
+    source: np.random.Generator, shape: tuple[int, ...]
+) -> np.ndarray[Any, Any]:
     """A standard normal distribution, drawn anew where beyond ±2."""
     drawn = np.asarray(source.standard_normal(shape))
     while (outside := np.abs(drawn) > 2).any():

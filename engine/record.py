@@ -18,17 +18,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from numpy import ndarray
+from numpy import dtype as numpy_dtype
+from numpy import may_share_memory, ndarray, result_type
 
-from .devices import REFERENCE, Device, state
+from .devices import Device, state
 from .errors import DeviceError, DtypeError, GradientError, ShapeError, describe
+from .functions import TensorFunctions, public_function
 from .tape import FIXED, Node, Storage, next_moment
 from .tensor import Tensor, as_operand, is_array, wrap
 
 #: Every record, by the name of its function.
 RECORDS: dict[str, Record] = {}
 
+#: The namespace `k` that computes on Tensors.
+tensor_functions = TensorFunctions(RECORDS)
+
 new = object.__new__
+FLOAT16 = numpy_dtype("float16")
 
 
 @dataclass(eq=False)
@@ -64,11 +70,17 @@ class Record:
         self.statics = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.differentiable = bool(self.vjps or self.joint)
-        self.builtin = self.forward.__module__.startswith("chainrule.")
+        self.builtin = (self.forward.__module__ or "").startswith("chainrule.")
         self.plans: dict[int, Plan] = {}
         unknown = set(self.vjps) - set(self.arguments)
         if unknown:
             raise TypeError(f"operation '{self.name}': VJPs for unknown arguments {unknown}")
+        reserved = {"y", "residuals"} & {*self.arguments, *self.statics}
+        if reserved:
+            raise TypeError(
+                f"operation '{self.name}': {', '.join(map(repr, reserved))} means the result (or what forward "
+                "keeps of it) in a VJP; give the argument another name"
+            )
 
     def argument_name(self, position: int) -> str:
         """What errors call the argument at that position."""
@@ -97,6 +109,7 @@ class Plan:
         self.record, self.joint = record, record.joint is not None
         #: Might a VJP return an array that is not its own? Ours do not.
         self.may_alias = self.joint or not record.builtin
+        self.builtin = record.builtin
         tracked = [i for i in range(count) if key >> i & 1]
         if record.joint is not None:
             self.positions = tuple(tracked)
@@ -121,14 +134,25 @@ class Plan:
         #: (what the VJPs will read, the storages whose change would make that stale)
         self.save = eval(f"lambda y, r, a, own, t: (({values}), ({watched}))")
         if record.joint is not None:
-            body = f"f0(k, g, n, {calls[0]})"
-            body = f"[each for each, is_needed in zip({body}, n, strict=True) if is_needed]"
+            body = f"pick(f0(k, g, n, {calls[0]}))"
         else:
             body = "".join(f"f{i}(k, g, {call})," for i, call in enumerate(calls))
             body = f"({body})"
-        names = {f"f{i}": vjp for i, vjp in enumerate(self.vjps)} | {"n": self.needed}
+        names: dict[str, Any] = {f"f{i}": vjp for i, vjp in enumerate(self.vjps)} | {
+            "n": self.needed
+        }
+        names["pick"] = self._pick
         #: (k, gradient of the result, saved, static) -> gradients, one per position
         self.pull = eval(f"lambda k, g, s, static: {body}", names)
+
+    def _pick(self, results: Any) -> list[Any]:
+        """Of the gradients that a joint VJP returned, those that were asked for."""
+        if not isinstance(results, (list, tuple)) or len(results) != len(self.needed):
+            raise GradientError(
+                f"the joint VJP of '{self.record.name}' must return a gradient or None for each "
+                f"of {len(self.needed)} arguments, got {describe(results)}"
+            )
+        return [each for each, needed in zip(results, self.needed, strict=True) if needed]
 
     def _slot(self, expressions: Any) -> None:
         self.slots += [each for each in expressions if each not in self.slots]
@@ -176,6 +200,12 @@ class Plan:
             else:
                 lifted[slot] = raw
         if self.record.definition is None:
+            if self.saves_residuals:
+                raise GradientError(
+                    f"create_graph: the VJP of '{self.record.name}' reads residuals, which are "
+                    "constants to a second derivative; give the operation a definition=, a "
+                    "composition of other operations that computes the same"
+                )
             return self.pull(tensor_functions, gradient, tuple(lifted.values()), node.static)
 
         from .backward import walk
@@ -219,7 +249,12 @@ def apply(record: Record, inputs: Sequence[Any], static: dict[str, Any]) -> Tens
                 )
             device = value._device
     if device is None:  # numbers and arrays only
+        if not inputs:
+            raise ShapeError(f"{record.name}: give at least one tensor")
         return apply(record, [Tensor(value) for value in inputs], static)
+    if record.variadic:
+        kind = result_type(*arrays)  # numbers take it too
+        arrays = [each if is_array(each) else device.xp.asarray(each, kind) for each in arrays]
     return compute(record, device, arrays, parents, storages, mask | bit, static)
 
 
@@ -244,12 +279,21 @@ def compute(
         result, residuals = result
     if type(result) is not ndarray:
         result = device.xp.asarray(result)
+    dtype = result.dtype
+    if dtype is FLOAT16:  # of booleans and bytes, from which NumPy goes to float16
+        arrays = [each * 1.0 for each in arrays]
+        return compute(record, device, arrays, parents, storages, key, static)
+    if not record.builtin and any(is_array(a) and may_share_memory(result, a) for a in arrays):
+        result = result.copy()
     tensor = new(Tensor)
     tensor._data = result
     tensor._device = device
-    tensor._storage = own = storages[0] if record.view else Storage()
+    if record.view and may_share_memory(result, arrays[0]):
+        own = storages[0]
+    else:
+        own = Storage()
+    tensor._storage = own
     if state.recording and record.differentiable and key & (key - 1):  # a bit beside the first
-        dtype = result.dtype
         if dtype.kind == "f":
             plan = record.plans.get(key) or record.plan(key)
             tensor._node = node = new(Node)
@@ -280,77 +324,6 @@ def explain(
     if isinstance(error, IndexError) and not isinstance(error, ValueError):
         return IndexError(text)
     return ShapeError(text) if isinstance(error, ValueError) else DtypeError(text)
-
-
-_SOURCE = """
-def {name}({parameters}):
-    {shortcut}
-    return apply(record, {inputs}, {static})
-"""
-
-#: The way past `apply` for calls with nothing but Tensors; saves 0.3 µs each.
-_SHORTCUT = """if {tensors}:
-        device = {first}._device
-        if {together}:
-            key = {key}
-            return compute(record, device, ({data}), ({nodes}), ({storages}), key, {static})"""
-
-
-def _public_function(record: Record) -> Callable[..., Any]:
-    """The function users call: the record's own signature, without `k`, over `apply`."""
-    defaults = {p.name: p.default for p in record.signature if p.default is not p.empty}
-    names = record.arguments
-    static = ", ".join(f"{each!r}: {each}" for each in record.statics)
-    texts = {
-        "name": record.name,
-        "parameters": ", ".join(
-            p.name + (f"=defaults[{p.name!r}]" if p.name in defaults else "")
-            for p in record.signature
-        ),
-        "static": f"{{{static}}}" if static else "nothing",
-        "inputs": f"tuple({names[0]})" if record.variadic else f"({', '.join(names)},)",
-        "first": names[0],
-        "tensors": " and ".join(f"type({each}) is Tensor" for each in names),
-        "together": " and ".join(f"{each}._device is device" for each in names[1:]) or "True",
-        "key": " | ".join(f"({each}._node is not None) << {i}" for i, each in enumerate(names))
-        + f" | {1 << len(names)}",
-        "data": "".join(f"{each}._data, " for each in names),
-        "nodes": "".join(f"{each}._node, " for each in names),
-        "storages": "".join(f"{each}._storage, " for each in names),
-    }
-    shortcut = "" if record.variadic else _SHORTCUT.format(**texts)
-    space: dict[str, Any] = {
-        "Tensor": Tensor,
-        "apply": apply,
-        "compute": compute,
-        "defaults": defaults,
-        "nothing": {},
-        "record": record,
-    }
-    exec(_SOURCE.format(shortcut=shortcut, **texts), space)
-    function = space[record.name]
-    function.__module__ = __name__
-    function.__doc__ = documentation(record)
-    function.record = record
-    return function
-
-
-def documentation(record: Record) -> str:
-    """The docstring of a record's function, put together from its fields."""
-    parts = [record.summary or f"The operation {record.name}."]
-    if record.formula:
-        parts.append(f"    {record.name} = {record.formula}")
-    for argument, text in record.derivative.items():
-        parts.append(f"    d/d{argument} = {text}")
-    if record.elementwise and len(record.arguments) > 1:
-        parts.append("Arguments are Tensors, arrays or numbers, broadcast as in NumPy.")
-    if not record.differentiable:
-        parts.append("Has no gradient.")
-    if record.kinks:
-        parts.append(f"Not differentiable at {', '.join(map(str, record.kinks))}.")
-    if record.example:
-        parts.append(inspect.cleandoc(record.example))
-    return "\n\n".join(parts) + "\n"
 
 
 def operation(
@@ -385,7 +358,7 @@ def operation(
     if isinstance(derivative, str):
         about["derivative"] = {next(iter(vjp or {"x": None})): derivative}
     record = Record(name, forward, vjp or {}, joint, **about)
-    record.function = _public_function(record)
+    record.function = public_function(record, apply, compute)
     for position in range(len(record.arguments) if not record.variadic else 0):
         if record.differentiable and (joint or record.arguments[position] in record.vjps):
             record.plan(1 << position | 1 << len(record.arguments))  # finds misspelt names now
@@ -414,26 +387,3 @@ def elementwise(
     12.0
     """
     return operation(name, formula=formula, derivative=derivative or {}, elementwise=True, **about)
-
-
-class TensorFunctions:
-    """The namespace `k` that computes on Tensors, by recorded operations.
-
-    A name is a record's function, or else a kernel's reference, run on this same namespace.
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        if name in RECORDS:
-            value: Any = RECORDS[name].function
-        elif name in REFERENCE:
-            reference = REFERENCE[name]
-
-            def value(*args: Any, **kwargs: Any) -> Any:
-                return reference(self, *args, **kwargs)
-        else:
-            raise AttributeError(f"no operation or kernel is called {name!r}")
-        setattr(self, name, value)
-        return value
-
-
-tensor_functions = TensorFunctions()

@@ -8,8 +8,8 @@ somebody holds its result.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ContextDecorator
 from typing import TYPE_CHECKING, Any
 
 from .devices import state
@@ -96,17 +96,25 @@ def leaf(data: Any, kernels: Kernels) -> Node:
     return node
 
 
-@contextmanager
-def _recording(value: bool) -> Iterator[None]:
-    before = state.recording
-    state.recording = value
-    try:
-        yield
-    finally:
-        state.recording = before
+class _Recording(ContextDecorator):
+    """A context, or decorator, in which this thread records or does not; may be entered again."""
+
+    def __init__(self, value: bool) -> None:
+        self.value = value
+        self.before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self.before.append(state.recording)
+        state.recording = self.value
+
+    def __exit__(self, *error: object) -> None:
+        state.recording = self.before.pop()
+
+    def _recreate_cm(self) -> _Recording:
+        return _Recording(self.value)  # each call of a decorated function has its own
 
 
-def no_grad() -> Any:
+def no_grad() -> _Recording:
     """Within this `with` block (or decorated function), this thread records no operation.
 
     >>> import chainrule as cr
@@ -116,10 +124,10 @@ def no_grad() -> Any:
     >>> w.item(), (w * 1).requires_grad
     (1.5, True)
     """
-    return _recording(False)
+    return _Recording(False)
 
 
-def enable_grad() -> Any:
+def enable_grad() -> _Recording:
     """Within this `with` block (or decorated function), this thread records operations again.
 
     >>> import chainrule as cr
@@ -128,7 +136,7 @@ def enable_grad() -> Any:
     ...     (w * w).requires_grad
     True
     """
-    return _recording(True)
+    return _Recording(True)
 
 
 def is_recording() -> bool:

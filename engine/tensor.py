@@ -388,6 +388,8 @@ def raw_index(index: Any) -> Any:
         return tuple(raw_index(each) for each in index)
     if isinstance(index, Tensor):
         index = index._data
+    if isinstance(index, list):
+        return np.array(index, dtype=None if index else np.int64)
     return index.copy() if isinstance(index, np.ndarray) else index
 
 

@@ -6,7 +6,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from numpy import may_share_memory
+
 from .backward import walk
+from .creation import zeros_like
 from .errors import GradientError
 from .record import RECORDS
 from .tape import enable_grad
@@ -58,6 +61,8 @@ def grad(
     many_out, many_in = not isinstance(outputs, Tensor), not isinstance(inputs, Tensor)
     outs: Sequence[Tensor] = list(outputs) if many_out else [outputs]
     ins: Sequence[Tensor] = list(inputs) if many_in else [inputs]
+    if not outs or not ins:
+        raise ValueError(f"grad: give at least one {'input' if outs else 'output'}")
     upstream = list(grad_outputs) if many_out and grad_outputs is not None else [grad_outputs]
     if grad_outputs is None:
         upstream = [None] * len(outs)
@@ -78,7 +83,8 @@ def grad(
     keep = create_graph if retain_graph is None else retain_graph
     with enable_grad():
         found = walk(seeds, on_tensors=create_graph, targets=targets, retain_graph=keep)  # type: ignore[arg-type]
-    results = []
+    results: list[Tensor] = []
+    given_memory = [each._data for _, each in seeds if isinstance(each, Tensor)]
     for i, (each, node) in enumerate(zip(ins, targets, strict=True)):
         gradient = found.get(node)  # type: ignore[arg-type]
         if gradient is None:
@@ -89,6 +95,9 @@ def grad(
             gradient = each._device.xp.zeros(each.shape, each.dtype)
         if not isinstance(gradient, Tensor):
             gradient = wrap(gradient.copy(), each._device)
+        elif any(may_share_memory(gradient._data, other) for other in given_memory):
+            gradient = RECORDS["positive"].function(gradient)  # a copy, still in the graph
+        given_memory.append(gradient._data)
         results.append(gradient)
     return tuple(results) if many_in else results[0]
 
@@ -122,8 +131,11 @@ def value_and_grad(function: Callable[..., Any], argnums: int | tuple[int, ...] 
     @functools.wraps(function)
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
         arguments = list(args)
+        if not numbers or not all(-len(args) <= number < len(args) for number in numbers):
+            raise IndexError(
+                f"grad: argnums={argnums} names none of the {len(args)} positional arguments"
+            )
         with enable_grad():
-            again = any(isinstance(each, Tensor) and each.requires_grad for each in args)
             for number in numbers:
                 given = arguments[number]
                 if isinstance(given, Tensor) and given.requires_grad:
@@ -135,20 +147,30 @@ def value_and_grad(function: Callable[..., Any], argnums: int | tuple[int, ...] 
                 raise GradientError(
                     f"grad: the function must return a Tensor of one element, got {result!r}"
                 )
-            gradients = (
-                grad(
-                    [result],
-                    [arguments[number] for number in numbers],
-                    create_graph=again,
-                    allow_unused=True,
-                )
-                if result.requires_grad
-                else tuple(
-                    wrap(each._device.xp.zeros(each.shape, each.dtype), each._device)
-                    for each in (arguments[number] for number in numbers)
-                )
-            )
+            variables = [arguments[number] for number in numbers]
+            again = _reaches_beyond(result, variables)
+            if result.requires_grad:
+                gradients = grad([result], variables, create_graph=again, allow_unused=True)
+            else:
+                gradients = tuple(zeros_like(each) for each in variables)
         value = result if again else result.detach()
         return value, gradients if isinstance(argnums, tuple) else gradients[0]
 
     return value_and_gradient
+
+
+def _reaches_beyond(result: Tensor, variables: Sequence[Tensor]) -> bool:
+    """Was it computed from tensors that require gradients, other than these variables?"""
+    ours = {each._node for each in variables}
+    seen, waiting = set(ours), [result._node]
+    if any(each._node is not None and each._node.plan is not None for each in variables):
+        return True
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.plan is None:
+            return True
+        waiting += node.parents or ()
+    return False

@@ -1,4 +1,4 @@
-"""What is known of the machine's GPUs. Kernels for them are not there yet: training is on the CPU."""
+"""What is known of the machine's devices, and why each is or is not usable."""
 
 from .probe import DeviceReport, probe
 

@@ -103,9 +103,9 @@ def test_the_errors_delta(page: ByHand) -> None:
 
 def test_the_gradients_of_all_306_010_parameters(page: ByHand) -> None:
     engine = ByEngine(page)
-    for l in range(3):
-        assert_equal(engine.W[l].grad, page.dW[l])
-        assert_equal(engine.b[l].grad, page.db[l])
+    for i in range(3):
+        assert_equal(engine.W[i].grad, page.dW[i])
+        assert_equal(engine.b[i].grad, page.db[i])
     assert sum(each.size for each in engine.W + engine.b) == 306_010
 
 
@@ -114,23 +114,24 @@ def test_one_step_of_gradient_descent(page: ByHand) -> None:
     with cr.no_grad():
         for parameter in engine.W + engine.b:
             parameter -= LEARNING_RATE * parameter.grad
-    for l in range(3):
-        assert_equal(engine.W[l], page.W[l] - LEARNING_RATE * page.dW[l])
-        assert_equal(engine.b[l], page.b[l] - LEARNING_RATE * page.db[l])
+    for i in range(3):
+        assert_equal(engine.W[i], page.W[i] - LEARNING_RATE * page.dW[i])
+        assert_equal(engine.b[i], page.b[i] - LEARNING_RATE * page.db[i])
 
 
 def test_one_step_of_the_sgd_optimiser(page: ByHand) -> None:
     engine = ByEngine(page)
     cr.optim.SGD(engine.W + engine.b, learning_rate=LEARNING_RATE).step()
-    for l in range(3):
-        assert_equal(engine.W[l], page.W[l] - LEARNING_RATE * page.dW[l])
-        assert_equal(engine.b[l], page.b[l] - LEARNING_RATE * page.db[l])
+    for i in range(3):
+        assert_equal(engine.W[i], page.W[i] - LEARNING_RATE * page.dW[i])
+        assert_equal(engine.b[i], page.b[i] - LEARNING_RATE * page.db[i])
 
 
 @pytest.mark.parametrize("as_printed", [False, True], ids=["published", "as printed"])
 def test_three_steps_of_adam(page: ByHand, as_printed: bool) -> None:
     """m and v are running means of the gradient and its square. The rule as the source prints it
-    divides by 1 - beta2^t and leaves v unused; the published one divides by the root of v-hat."""
+    divides by 1 - beta2^t and leaves v unused; the published one divides by the root of v-hat.
+    """
     alpha, beta1, beta2, epsilon = 0.001, 0.9, 0.999, 1e-8
     w = page.W[2].copy()
     m, v = np.zeros_like(w), np.zeros_like(w)
@@ -162,14 +163,14 @@ def test_the_layers_compute_the_same(page: ByHand) -> None:
         ]
     )
     model.build((None, 100))
-    for l in range(3):
-        model.layers[l].kernel.assign(page.W[l])
-        model.layers[l].bias.assign(page.b[l])
+    for i in range(3):
+        model.layers[i].kernel.assign(page.W[i])
+        model.layers[i].bias.assign(page.b[i])
     y = model(page.x)
     loss = cr.losses.HalfSquaredError(reduction="sum")(page.target, y)
     loss.backward()
     assert_equal(y, page.y)
     assert_equal(loss, page.J)
-    for l in range(3):
-        assert_equal(model.layers[l].kernel.grad, page.dW[l])
-        assert_equal(model.layers[l].bias.grad, page.db[l])
+    for i in range(3):
+        assert_equal(model.layers[i].kernel.grad, page.dW[i])
+        assert_equal(model.layers[i].bias.grad, page.db[i])

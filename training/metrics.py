@@ -437,7 +437,7 @@ def confusion_matrix(y_true: np.ndarray, y_pred: np.ndarray, classes: int) -> np
 
 
 def format_confusion(matrix: np.ndarray, class_names: Sequence[object] | None = None) -> str:
-    """A confusion matrix as an aligned table, with the recall of each class.
+    r"""A confusion matrix as an aligned table, with the recall of each class.
 
     Recall is the share of a class's samples that were found; `-` where there are no samples.
 

@@ -7,9 +7,15 @@ from typing import Any
 from ..devices import reference
 
 
+def _floating(x: Any) -> Any:
+    """Integers and booleans as float64: the negative of an unsigned one would wrap around."""
+    return x * 1.0 if x.dtype.kind in "biu" else x
+
+
 @reference
 def sigmoid(xp: Any, x: Any) -> Any:
     """1 / (1 + exp(-x)), computed from exp(-|x|), which cannot overflow."""
+    x = _floating(x)
     decay = xp.exp(-abs(x))
     return xp.where(x >= 0, 1.0, decay) / (1 + decay)
 
@@ -17,6 +23,7 @@ def sigmoid(xp: Any, x: Any) -> Any:
 @reference
 def softplus(xp: Any, x: Any) -> Any:
     """log(1 + exp(x)), computed from exp(-|x|), which cannot overflow."""
+    x = _floating(x)
     return xp.maximum(x, 0.0) + xp.log1p(xp.exp(-abs(x)))
 
 

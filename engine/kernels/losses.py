@@ -15,7 +15,7 @@ def softmax_cross_entropy(xp: Any, logits: Any, targets: Any) -> Any:
     """-sum(targets * log_softmax(logits)) of each row, and log_softmax(logits)."""
     log_probabilities = xp.log_softmax(logits, -1)
     # A target of 0 takes no part, even where a logit is -inf.
-    terms = xp.where(targets == 0, 0.0, targets * log_probabilities)
+    terms = targets * xp.where(targets == 0, 0.0, log_probabilities)
     return -xp.sum(terms, axis=-1), log_probabilities
 
 
@@ -29,6 +29,9 @@ def softmax_cross_entropy_backward(xp: Any, g: Any, log_probabilities: Any, targ
 @reference
 def sparse_softmax_cross_entropy(xp: Any, logits: Any, labels: Any) -> Any:
     """-log_softmax(logits)[label] of each row, and log_softmax(logits)."""
+    labels = xp.asarray(labels)
+    if labels.size and not 0 <= labels.min() <= labels.max() < logits.shape[-1]:
+        raise ValueError(f"labels must be from 0 to {logits.shape[-1] - 1}, the classes of logits")
     log_probabilities = xp.log_softmax(logits, -1)
     picked = xp.take_along_axis(log_probabilities, xp.expand_dims(labels, -1), -1)
     return -picked[..., 0], log_probabilities
@@ -39,8 +42,7 @@ def sparse_softmax_cross_entropy_backward(
     xp: Any, g: Any, log_probabilities: Any, labels: Any
 ) -> Any:
     """The gradient of the logits: g * (softmax(logits) - one_hot(label))."""
-    gradient = xp.exp(log_probabilities)
-    rows = gradient.reshape(-1, gradient.shape[-1])
-    rows[xp.arange(rows.shape[0]), labels.reshape(-1)] -= 1
+    gradient, labels = xp.exp(log_probabilities), xp.expand_dims(xp.asarray(labels), -1)
+    xp.put_along_axis(gradient, labels, xp.take_along_axis(gradient, labels, -1) - 1, -1)
     gradient *= xp.expand_dims(g, -1)
     return gradient

@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
+from ..errors import DtypeError, describe
 from ..record import elementwise, operation
 
-_positive = (0.1, 5.0)
-_open_unit = (-0.9, 0.9)
+_positive = (0.5, 5.0)
 
 # Arithmetic ---------------------------------------------------------------------------------
 
@@ -163,7 +163,7 @@ log1p = elementwise(
     derivative="1 / (1 + x)",
     forward=lambda k, x: k.log1p(x),
     vjp=lambda k, g, x: g / (1 + x),
-    domain={"x": (-0.9, 5.0)},
+    domain={"x": (-0.5, 5.0)},
 )
 
 expm1 = elementwise(
@@ -285,12 +285,24 @@ where = elementwise(
     },
 )
 
+
+def _bound(value: object, name: str) -> object:
+    if value is None or isinstance(value, (int, float, np.integer, np.floating)):
+        return value
+    raise DtypeError(
+        f"clip: {name} must be a number or None, got {describe(value)}; for bounds that are "
+        "tensors use cr.maximum and cr.minimum"
+    )
+
+
 clip = operation(
     "clip",
     summary="Numbers held between two bounds (numbers, or None); 0 gradient beyond them.",
     formula="min(max(x, low), high)",
     derivative="1 for low <= x <= high, 0 elsewhere",
-    forward=lambda k, x, *, low=None, high=None: k.clip(x, low, high),
+    forward=lambda k, x, *, low=None, high=None: k.clip(
+        x, _bound(low, "low"), _bound(high, "high")
+    ),
     vjp=lambda k, g, x, low, high: k.where(
         (x >= (-math.inf if low is None else low)) * (x <= (math.inf if high is None else high)),
         g,

@@ -27,7 +27,7 @@ softmax_cross_entropy = operation(
         )
     },
     definition=lambda logits, targets: (
-        -(where(targets == 0, 0.0, targets * log_softmax(logits, axis=-1))).sum(axis=-1)
+        -(targets * where(targets == 0, 0.0, log_softmax(logits, axis=-1))).sum(axis=-1)
     ),
 )
 

@@ -33,7 +33,9 @@ def count(shape: tuple[int, ...], axis: Any) -> int:
 
 def _share(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """The gradient of an extreme value, shared equally among the elements that equal it."""
-    hit = (x == spread(k, y, x.shape, axis, keepdims)).astype(x.dtype)
+    extreme = spread(k, y, x.shape, axis, keepdims)
+    # Where the extreme is NaN, the NaN elements are those that equal it.
+    hit = k.where(extreme == extreme, x == extreme, x != x).astype(x.dtype)
     hits = k.sum(hit, axis=axis, keepdims=True)
     return spread(k, g, x.shape, axis, keepdims) * (hit / hits)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..record import operation
@@ -79,17 +80,18 @@ concat = operation(
     formula="y = [x0, x1, ...]",
     derivative="g, cut where the tensors were joined",
     forward=lambda k, *tensors, axis=0: k.concat(tensors, axis=axis),
-    joint=lambda k, g, needed, tensors_shape, axis: _cut(g, tensors_shape, axis),
+    joint=lambda k, g, needed, tensors_shape, axis: _cut(k, g, tensors_shape, axis),
 )
 
 
-def _cut(g: Any, shapes: tuple[tuple[int, ...], ...], axis: int) -> list[Any]:
+def _cut(k: Any, g: Any, shapes: tuple[tuple[int, ...], ...], axis: int | None) -> list[Any]:
+    """The pieces of g that came from tensors of these shapes; axis None: they were flattened."""
     pieces, start = [], 0
-    axis = axis % g.ndim
+    before = () if axis is None else (slice(None),) * (axis % g.ndim)
     for shape in shapes:
-        index = (slice(None),) * axis + (slice(start, start + shape[axis]),)
-        pieces.append(g[index])
-        start += shape[axis]
+        end = start + (math.prod(shape) if axis is None else shape[axis])
+        pieces.append(k.reshape(g[(*before, slice(start, end))], shape))
+        start = end
     return pieces
 
 

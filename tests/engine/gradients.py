@@ -25,7 +25,8 @@ def upstream_for(shape: tuple[int, ...], seed: int) -> np.ndarray:
 def numeric_gradient(function: Callable[..., float], arrays: Sequence[np.ndarray]) -> list:
     """Gradients of a number by central differences, extrapolated twice (Richardson).
 
-    With steps h, h/2 and h/4 the error is of order h^6 + eps/h: about 1e-12 at h = 1e-2.
+    With steps h, h/2 and h/4 the error is of order (h / r)^6 / 64 + eps / h, with r the distance to
+    the nearest singularity: below 1e-12 for h = 4e-3 and r = 0.3.
     """
 
     def slope(which: int, index: tuple[int, ...], step: float) -> float:
@@ -40,7 +41,7 @@ def numeric_gradient(function: Callable[..., float], arrays: Sequence[np.ndarray
     for which, array in enumerate(arrays):
         gradient = np.zeros(array.shape)
         for index in np.ndindex(array.shape):
-            coarse, middle, fine = (slope(which, index, h) for h in (1e-2, 5e-3, 2.5e-3))
+            coarse, middle, fine = (slope(which, index, h) for h in (4e-3, 2e-3, 1e-3))
             first, second = (4 * middle - coarse) / 3, (4 * fine - middle) / 3
             gradient[index] = (16 * second - first) / 15
         gradients.append(gradient)
@@ -86,7 +87,7 @@ def assert_close(
 
 
 def check_first(function: Function, arrays: Sequence[np.ndarray], seed: int = 0) -> None:
-    """VJPs against differences. 1e-9: rounding eps / 2.5e-3 times the weights, with a margin."""
+    """VJPs against differences. 1e-9: rounding, eps / 1e-3, times weights and slopes to 1e3."""
 
     def value(*moved: np.ndarray) -> float:
         result = function(*(cr.tensor(each) for each in moved)).numpy()

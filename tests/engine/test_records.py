@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, mutually_broadcastable_shapes
+from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 import chainrule as cr
 from chainrule import engine
@@ -28,8 +28,9 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def draw_values(record, name, shape, rng):
-    """Values in the domain, at least 0.1 from every kink (the differences reach 0.01)."""
-    values = rng.uniform(*record.domain.get(name, (-3.0, 3.0)), shape)
+    """Values 0.2 inside the domain, whose ends may be singular, and 0.1 from every kink."""
+    low, high = record.domain.get(name, (-3.0, 3.0))
+    values = rng.uniform(low + 0.2, high - 0.2, shape)
     for kink in record.kinks:
         near = np.abs(values - kink) < 0.1
         values = np.where(near, kink + 0.1 + rng.uniform(0, 1, shape), values)
@@ -102,6 +103,7 @@ def of(record, *shapes, domain=(-2.0, 2.0), **static):
 
 
 LABELS = np.array([[0, 2], [1, 1]])
+SOFT_TARGETS = ("softmax_cross_entropy", "sigmoid_cross_entropy", "cross_entropy")
 SOFT = np.array([[0.2, 0.5, 0.0], [1.0, 0.0, 0.7]])
 CASES = [
     of("sum", (2, 3), axis=-1),
@@ -212,8 +214,8 @@ def test_gradients_have_the_shape_and_dtype_of_their_argument(case, dtype):
         return
     tensors = [cr.tensor(each, requires_grad=True) for each in arrays]
     result = function(*tensors)
-    targets_are_float64 = "cross_entropy" in case.record and SOFT.dtype != dtype
-    assert result.dtype == ("float64" if targets_are_float64 else dtype)
+    targets_are_float64 = case.record in SOFT_TARGETS and "sparse" not in case.record
+    assert result.dtype == ("float64" if targets_are_float64 else dtype)  # SOFT is float64
     result.backward(upstream_for(result.shape, 1))
     for each in tensors:
         assert (each.grad.shape, each.grad.dtype) == (each.shape, each.dtype)
@@ -269,8 +271,8 @@ def test_python_numbers_are_weak(name):
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_integers_and_booleans_give_a_dtype_that_a_tensor_may_have(name, kind):
     record = BUILTIN[name]
-    if kind == "bool" and name in ("subtract", "negative", "positive", "sign", "expm1"):
-        return  # NumPy has none of these for booleans
+    if kind == "bool" and name in ("add", "subtract", "negative", "positive", "sign"):
+        return  # NumPy has none of these for booleans; its add is `or`, and its sum of them is "or"
     x = cr.tensor(np.array([1, 1], kind))
     result = record.function(*[x] * len(record.arguments))
     assert result.dtype.kind in "biu" or result.dtype in (np.float32, np.float64)
@@ -337,7 +339,7 @@ def test_concat_without_axis_flattens():
 
 def test_clip_takes_numbers_as_bounds_and_says_so():
     x = cr.tensor([1.0, 2.0], requires_grad=True)
-    with pytest.raises((TypeError, ValueError), match="clip: .*low"):
+    with pytest.raises((TypeError, ValueError), match=r"clip: .*low"):
         cr.clip(x, cr.tensor(0.0), 1.5)
 
 
@@ -353,7 +355,7 @@ def test_errors_tell_the_operation_and_its_arguments():
         a.reshape(7)
     with pytest.raises(IndexError, match=r"getitem: .*x has shape \(2, 3\)"):
         a[5]
-    with pytest.raises(cr.DtypeError, match="add: .*NoneType"):
+    with pytest.raises(cr.DtypeError, match=r"add: .*NoneType"):
         a + None
 
 
@@ -446,22 +448,16 @@ def test_a_joint_vjp_with_too_few_gradients_is_refused_by_name():
 
 
 @pytest.mark.parametrize("reserved", ["y", "residuals"])
-def test_an_argument_with_the_name_of_the_result_is_refused_or_meant(reserved):
+def test_an_argument_with_the_name_of_the_result_is_refused(reserved):
     """Else a VJP that reads `y` gets the result where the argument is meant: a wrong gradient."""
-    space: dict = {}
+    space: dict = {"__name__": "users"}
     exec(
         f"forward = lambda k, x, {reserved}: x * x * {reserved}\n"
         f"vjp = lambda k, g, x, {reserved}: g * 2 * x * {reserved}",
         space,
     )
-    try:
-        function = cr.operation("named", forward=space["forward"], vjp={"x": space["vjp"]})
-    except TypeError as error:
-        assert reserved in str(error)
-        return
-    x = cr.tensor(3.0, requires_grad=True)
-    function(x, 2.0).backward()
-    assert x.grad.item() == 12.0
+    with pytest.raises(TypeError, match=f"operation 'named': .*'{reserved}'"):
+        cr.operation("named", forward=space["forward"], vjp={"x": space["vjp"]})
 
 
 @pytest.mark.parametrize(
@@ -469,7 +465,7 @@ def test_an_argument_with_the_name_of_the_result_is_refused_or_meant(reserved):
     [("query", "key", "value"), ("device", "record", "apply"), ("Tensor", "compute", "nothing")],
 )
 def test_arguments_may_have_any_name(names):
-    space: dict = {}
+    space: dict = {"__name__": "users"}
     a, b, c = names
     exec(
         f"forward = lambda k, {a}, {b}, {c}: {a} * {b} * {c}\n"
@@ -483,7 +479,7 @@ def test_arguments_may_have_any_name(names):
 
 
 def test_residuals_without_a_definition_lose_no_second_derivative():
-    """On Tensors a raw residual would count as a constant: x**3 would have second derivative 4 x."""
+    """On Tensors a raw residual would be a constant: x**3 would have second derivative 4 x."""
     squared = cr.operation(
         "remembers", forward=lambda k, x: (x * x, x), vjp=lambda k, g, residuals: 2 * g * residuals
     )
@@ -491,6 +487,13 @@ def test_residuals_without_a_definition_lose_no_second_derivative():
     assert cr.grad(squared(x) * x, x).item() == 27.0
     with pytest.raises((cr.GradientError, TypeError), match="definition"):
         cr.grad(squared(x) * x, x, create_graph=True)
+
+
+def test_a_function_may_come_from_no_module():
+    space: dict = {}
+    exec("forward = lambda k, x: x * 2", space)
+    function = cr.operation("doubled", forward=space["forward"], vjp=lambda k, g: g * 2)
+    assert cr.grad(function)(1.0).item() == 2.0
 
 
 def test_a_definition_gives_the_second_derivative():

@@ -1,0 +1,207 @@
+"""NumPy beside Tensors: every function runs our operation of that name, or raises, naming itself."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+
+tracked_values = [[0.25, 0.5], [0.75, 0.125]]
+
+
+def tracked():
+    return cr.tensor(tracked_values, requires_grad=True)
+
+
+UFUNCS = sorted(np.testing.overrides.get_overridable_numpy_ufuncs(), key=lambda f: f.__name__)
+FUNCTIONS = sorted(
+    np.testing.overrides.get_overridable_numpy_array_functions(),
+    key=lambda f: (f.__module__ or "", f.__name__),
+)
+
+
+def keeps_the_gradient(result):
+    """Is it a Tensor in the graph, or one that has no gradient, such as a comparison?"""
+    return isinstance(result, cr.Tensor) and (result.requires_grad or result.dtype.kind in "biu")
+
+
+@pytest.mark.parametrize("ufunc", UFUNCS, ids=lambda f: f.__name__)
+def test_every_ufunc_runs_ours_or_raises(ufunc):
+    plain = np.array(tracked_values)
+    for position in range(ufunc.nin):
+        arguments = [plain] * ufunc.nin
+        arguments[position] = tracked()
+        try:
+            result = ufunc(*arguments)
+        except TypeError as error:
+            assert ufunc.__name__ in str(error)
+        else:
+            assert keeps_the_gradient(result)
+            np.testing.assert_array_equal(result.numpy(), ufunc(*[plain] * ufunc.nin))
+
+
+@pytest.mark.parametrize("method", ["reduce", "accumulate", "outer", "at", "reduceat"])
+def test_the_methods_of_ufuncs_raise(method):
+    arguments = {
+        "outer": [tracked(), tracked()],
+        "at": [np.zeros(2), [0], tracked()[0]],
+        "reduceat": [tracked(), [0]],
+    }.get(method, [tracked()])
+    with pytest.raises(TypeError, match=f"numpy.add.{method}"):
+        getattr(np.add, method)(*arguments)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f"{f.__module__}.{f.__name__}")
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_function_runs_ours_or_raises(function, count):
+    x = tracked()
+    questions = ("shape", "ndim", "size")
+    try:
+        result = x.__array_function__(function, (cr.Tensor,), (x,) * count, {})
+    except (TypeError, ValueError) as error:
+        ours = {"transpose": "permute_dims", "concatenate": "concat"}
+        name = function.__name__
+        told = str(error)
+        assert name in told or ours.get(name, name) in told or name[1:] in told
+    else:
+        assert keeps_the_gradient(result) or function.__name__ in questions
+
+
+CALLS = {
+    "sum": lambda np_, x: np_.sum(x, axis=1),
+    "mean": lambda np_, x: np_.mean(x, 0, keepdims=True),
+    "max": lambda np_, x: np_.max(x, axis=-1),
+    "amin": lambda np_, x: np_.amin(x),
+    "reshape": lambda np_, x: np_.reshape(x, (4,)),
+    "transpose": lambda np_, x: np_.transpose(x),
+    "transpose axes": lambda np_, x: np_.transpose(x, (1, 0)),
+    "concatenate": lambda np_, x: np_.concatenate([x, np.ones((1, 2))]),
+    "stack": lambda np_, x: np_.stack([np.ones((2, 2)), x], axis=1),
+    "where": lambda np_, x: np_.where(np.array([True, False]), x, 0.0),
+    "clip": lambda np_, x: np_.clip(x, 0.2, 0.6),
+    "expand_dims": lambda np_, x: np_.expand_dims(x, 1),
+    "squeeze": lambda np_, x: np_.squeeze(x),
+    "broadcast_to": lambda np_, x: np_.broadcast_to(x, (3, 2, 2)),
+    "matmul": lambda np_, x: np_.matmul(np.ones((3, 2)), x),
+    "exp": lambda np_, x: np_.exp(x),
+    "take_along_axis": lambda np_, x: np_.take_along_axis(x, np.array([[0], [1]]), axis=1),
+    "argmax": lambda np_, x: np_.argmax(x, axis=0),
+    "astype": lambda np_, x: x.astype("float32"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_numpys_spelling_runs_our_operation(call):
+    result = call(np, tracked())
+    assert keeps_the_gradient(result)
+    np.testing.assert_array_equal(result.numpy(), call(np, np.array(tracked_values)))
+
+
+@pytest.mark.skipif(not hasattr(np, "astype"), reason="numpy.astype is of NumPy 2.1")
+def test_numpys_astype_refuses_what_ours_refuses():
+    with pytest.raises(cr.DtypeError, match="float16"):
+        np.astype(tracked(), np.float16)
+
+
+BINARY = [
+    *(operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.matmul),
+    *(operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne),
+]
+UNKNOWN = [operator.floordiv, operator.mod, operator.and_, operator.or_, operator.lshift]
+
+
+@pytest.mark.parametrize("function", BINARY, ids=lambda f: f.__name__)
+def test_array_operator_tensor(function):
+    array, x = np.array([[1.0, 2.0], [0.5, 4.0]]), tracked()
+    result = function(array, x)
+    assert keeps_the_gradient(result)
+    np.testing.assert_array_equal(result.numpy(), function(array, np.array(tracked_values)))
+
+
+@pytest.mark.parametrize("function", UNKNOWN, ids=lambda f: f.__name__)
+def test_operators_without_an_operation_raise(function):
+    for array in (np.ones((2, 2)), np.ones((2, 2), int), 2):
+        for pair in ((array, tracked()), (tracked(), array)):
+            with pytest.raises(TypeError):
+                function(*pair)
+
+
+@pytest.mark.parametrize(
+    "operate", [operator.iadd, operator.isub, operator.imul, operator.itruediv]
+)
+def test_an_array_is_not_changed_in_place_by_a_tensor(operate):
+    array = np.ones((2, 2))
+    with pytest.raises(TypeError, match=r"numpy\.\w+: cannot write .* into ndarray"):
+        operate(array, tracked())
+    assert (array == 1).all()
+
+
+def test_out_and_where_are_refused():
+    x = tracked()
+    with pytest.raises(TypeError, match=r"numpy\.exp: cannot write"):
+        np.exp(x, out=np.ones((2, 2)))
+    with pytest.raises(TypeError, match=r"numpy\.exp: cannot write"):
+        np.exp(np.ones((2, 2)), out=x)
+    with pytest.raises(TypeError, match=r"numpy\.add"):
+        np.add(x, 1.0, where=np.ones((2, 2), bool))
+    with pytest.raises(TypeError, match="sum"):
+        np.sum(x, out=np.ones(()))
+
+
+LOSSES = {
+    "asarray": np.asarray,
+    "array": np.array,
+    "array of a list": lambda x: np.array([x, x]),
+    "array of numbers": lambda x: np.array([x[0, 0], 1.0]),
+    "assignment": lambda x: np.zeros((2, 2)).__setitem__(slice(None), x),
+    "full": lambda x: np.full((2, 2), x),
+    "copyto": lambda x: np.copyto(np.zeros((2, 2)), x),
+    "full_like": lambda x: np.full_like(np.zeros((2, 2)), x),
+    "dot": lambda x: np.ones(2).dot(x),
+    "linalg": lambda x: np.linalg.norm(x),
+    "einsum": lambda x: np.einsum("ij->i", x),
+    "fft": lambda x: np.fft.fft(x),
+    "choice": lambda x: np.random.default_rng(0).choice(x),
+}
+
+
+@pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
+def test_nothing_drops_a_gradient_silently(lose):
+    with pytest.raises((cr.GradientError, TypeError)):
+        lose(tracked())
+
+
+def test_tensors_without_gradient_become_arrays():
+    x = cr.tensor([1.0, 2.0])
+    view, copied = np.asarray(x), np.array(x)
+    assert np.shares_memory(view, x.numpy())
+    assert not view.flags.writeable
+    assert not np.shares_memory(copied, x.numpy())
+    copied[0] = 9.0
+    assert np.asarray(x, dtype="float32").dtype == np.float32
+    assert np.array([x, x]).shape == (2, 2)
+    with pytest.raises(ValueError, match="copy"):
+        np.asarray(x, dtype="float32", copy=False)
+
+
+def test_lists_on_either_side():
+    x = cr.tensor([1.0, 2.0], requires_grad=True)
+    for result in (x + [1, 2], [1, 2] + x, (1.0, 2.0) * x, x @ [1.0, 2.0]):
+        assert keeps_the_gradient(result)
+
+
+def test_bounds_that_are_tensors_keep_their_gradient():
+    low = cr.tensor([0.5, 0.5], requires_grad=True)
+    try:
+        result = np.array([0.0, 1.0]).clip(low, None)
+    except (TypeError, ValueError):
+        return
+    assert keeps_the_gradient(result)
+
+
+def test_our_signatures_can_be_read():
+    assert str(inspect.signature(cr.sum)) == "(x, axis=None, keepdims=False)"
