@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.gpu.probe import installed, probe
+from chainrule.gpu import probe
 
 __all__ = ["report"]
 
@@ -26,6 +26,18 @@ _NUMBA_VARIABLES = (
     "NUMBA_DISABLE_JIT",
     "NUMBA_CACHE_DIR",
 )
+
+
+def installed(name: str) -> str | None:
+    """The version of an installed distribution, None if there is none.
+
+    >>> installed("numpy") is not None, installed("no-such-distribution")
+    (True, None)
+    """
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def report() -> str:

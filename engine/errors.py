@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -33,3 +34,18 @@ def describe(value: Any) -> str:
         text = repr(value)
         return text if len(text) <= 60 else text[:57] + "..."
     return f"shape {tuple(shape)}, {dtype}"
+
+
+def explain(
+    error: Exception, record: Any, inputs: Sequence[Any], static: dict[str, Any]
+) -> Exception:
+    """An error of the array library, retold with the operation and its arguments."""
+    if isinstance(error, (ShapeError, DtypeError, GradientError, DeviceError)):
+        return error
+    names = [record.argument_name(i) for i in range(len(inputs))]
+    told = [f"{name} has {describe(value)}" for name, value in zip(names, inputs, strict=True)]
+    told += [f"{name}={value!r}" for name, value in static.items() if value is not None]
+    text = f"{record.name}: {error}; {', '.join(told)}"
+    if isinstance(error, IndexError) and not isinstance(error, ValueError):
+        return IndexError(text)
+    return ShapeError(text) if isinstance(error, ValueError) else DtypeError(text)

@@ -17,7 +17,7 @@ _NAMES = {
     "amin": "min",
     "transpose": "permute_dims",
 }
-_QUESTIONS = {"shape": lambda x: x.shape, "ndim": lambda x: x.ndim, "size": lambda x: x.size}
+_QUESTIONS = ("shape", "ndim", "size")
 
 
 def _refuse(name: str) -> TypeError:
@@ -45,7 +45,7 @@ def __array_function__(self: Tensor, func: Any, types: Any, args: Any, kwargs: A
     """NumPy's other functions on Tensors: the record of that name."""
     name = _NAMES.get(func.__name__, func.__name__)
     if name in _QUESTIONS:
-        return _QUESTIONS[name](*args, **kwargs)
+        return func(args[0].numpy(), *args[1:], **kwargs)
     record = RECORDS.get(name)
     if record is None or func.__module__ != "numpy":
         raise _refuse(func.__name__)
@@ -63,6 +63,8 @@ def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:
         )
     result = self.numpy()
     if dtype is not None and result.dtype != dtype:
+        if copy is False:
+            raise ValueError(f"numpy.asarray: {result.dtype} to {dtype} needs a copy; allow it")
         return result.astype(dtype)
     return result.copy() if copy else result
 

@@ -86,8 +86,11 @@ def uniform(
     >>> bool((x >= -1.0).numpy().all())
     True
     """
-    drawn = _generator.uniform(low, high, _shape(shape, "uniform"))
-    return _result(drawn, dtype, "uniform", requires_grad, device)
+    kind = default_dtype() if dtype is None else as_dtype(dtype, "uniform")
+    drawn = np.asarray(_generator.uniform(low, high, _shape(shape, "uniform")))
+    if kind.kind == "f" and low < high:  # rounding may reach the end, which is not part of it
+        drawn = np.minimum(drawn.astype(kind), np.nextafter(kind.type(high), kind.type(low)))
+    return _result(drawn, kind, "uniform", requires_grad, device)
 
 
 def truncated_normal(
@@ -115,6 +118,9 @@ def randint(low: int, high: int, shape: Any = (), dtype: Any = "int64") -> Tenso
     >>> set(cr.random.randint(0, 2, 50).tolist()) <= {0, 1}
     True
     """
+    limits = np.iinfo(as_dtype(dtype, "randint"))
+    if low < limits.min or high - 1 > limits.max:
+        raise ValueError(f"randint: {low} to {high - 1} do not fit {limits.dtype}; use int64")
     drawn = _generator.integers(low, high, _shape(shape, "randint"))
     return _result(drawn, dtype, "randint", False, "cpu")
 

@@ -18,11 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from numpy import dtype as numpy_dtype
-from numpy import may_share_memory, ndarray, result_type
+import numpy as np
 
 from .devices import Device, state
-from .errors import DeviceError, DtypeError, GradientError, ShapeError, describe
+from .errors import DeviceError, GradientError, ShapeError, describe, explain
 from .functions import TensorFunctions, public_function
 from .tape import FIXED, Node, Storage, next_moment
 from .tensor import Tensor, as_operand, is_array, wrap
@@ -33,8 +32,8 @@ RECORDS: dict[str, Record] = {}
 #: The namespace `k` that computes on Tensors.
 tensor_functions = TensorFunctions(RECORDS)
 
-new = object.__new__
-FLOAT16 = numpy_dtype("float16")
+new, ndarray = object.__new__, np.ndarray
+FLOAT16 = np.dtype("float16")
 
 
 @dataclass(eq=False)
@@ -78,8 +77,8 @@ class Record:
         reserved = {"y", "residuals"} & {*self.arguments, *self.statics}
         if reserved:
             raise TypeError(
-                f"operation '{self.name}': {', '.join(map(repr, reserved))} means the result (or what forward "
-                "keeps of it) in a VJP; give the argument another name"
+                f"operation '{self.name}': {', '.join(map(repr, reserved))} means the result, or "
+                "what forward keeps of it, in a VJP; give the argument another name"
             )
 
     def argument_name(self, position: int) -> str:
@@ -253,7 +252,7 @@ def apply(record: Record, inputs: Sequence[Any], static: dict[str, Any]) -> Tens
             raise ShapeError(f"{record.name}: give at least one tensor")
         return apply(record, [Tensor(value) for value in inputs], static)
     if record.variadic:
-        kind = result_type(*arrays)  # numbers take it too
+        kind = np.result_type(*arrays)  # numbers take it too
         arrays = [each if is_array(each) else device.xp.asarray(each, kind) for each in arrays]
     return compute(record, device, arrays, parents, storages, mask | bit, static)
 
@@ -283,47 +282,32 @@ def compute(
     if dtype is FLOAT16:  # of booleans and bytes, from which NumPy goes to float16
         arrays = [each * 1.0 for each in arrays]
         return compute(record, device, arrays, parents, storages, key, static)
-    if not record.builtin and any(is_array(a) and may_share_memory(result, a) for a in arrays):
+    if not record.builtin and any(is_array(a) and np.may_share_memory(result, a) for a in arrays):
         result = result.copy()
     tensor = new(Tensor)
     tensor._data = result
     tensor._device = device
-    if record.view and may_share_memory(result, arrays[0]):
+    if record.view and np.may_share_memory(result, arrays[0]):
         own = storages[0]
     else:
         own = Storage()
     tensor._storage = own
-    if state.recording and record.differentiable and key & (key - 1):  # a bit beside the first
-        if dtype.kind == "f":
-            plan = record.plans.get(key) or record.plan(key)
-            tensor._node = node = new(Node)
-            node.plan = plan
-            node.static = static
-            node.parents = parents
-            node.saved, node.storages = plan.save(result, residuals, arrays, own, storages)
-            node.kernels = k
-            node.shape = result.shape
-            node.dtype = dtype
-            node.moment = next_moment()
-            node.watch = None
-            return tensor
+    tracked = state.recording and key & (key - 1)  # a bit beside the first
+    if tracked and record.differentiable and dtype.kind == "f":
+        plan = record.plans.get(key) or record.plan(key)
+        tensor._node = node = new(Node)
+        node.plan = plan
+        node.static = static
+        node.parents = parents
+        node.saved, node.storages = plan.save(result, residuals, arrays, own, storages)
+        node.kernels = k
+        node.shape = result.shape
+        node.dtype = dtype
+        node.moment = next_moment()
+        node.watch = None
+        return tensor
     tensor._node = None
     return tensor
-
-
-def explain(
-    error: Exception, record: Record, inputs: Sequence[Any], static: dict[str, Any]
-) -> Exception:
-    """An error of the array library, retold with the operation and its arguments."""
-    if isinstance(error, (ShapeError, DtypeError, GradientError, DeviceError)):
-        return error
-    names = [record.argument_name(i) for i in range(len(inputs))]
-    told = [f"{name} has {describe(value)}" for name, value in zip(names, inputs, strict=True)]
-    told += [f"{name}={value!r}" for name, value in static.items() if value is not None]
-    text = f"{record.name}: {error}; {', '.join(told)}"
-    if isinstance(error, IndexError) and not isinstance(error, ValueError):
-        return IndexError(text)
-    return ShapeError(text) if isinstance(error, ValueError) else DtypeError(text)
 
 
 def operation(

@@ -27,13 +27,25 @@ ALLOWED = {
 CORE_FILES = ["engine/tensor.py", "engine/tape.py", "engine/record.py", "engine/backward.py"]
 CORE_BUDGET = 800
 IMPORT_ALL = """
-import importlib, pkgutil, chainrule
-names = [m.name for m in pkgutil.walk_packages(chainrule.__path__, "chainrule.")]
-for name in names:
-    if not name.endswith("__main__"):
-        importlib.import_module(name)
-print(len(names), chainrule.__file__)
+import importlib, sys, chainrule
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(chainrule.__file__)
 """
+
+
+def modules() -> list[str]:
+    """The names of all our modules, by the rule: X/ is chainrule.X, and api/ is chainrule."""
+    names = []
+    for folder in ALLOWED:
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            parts = list(file.relative_to(ROOT).with_suffix("").parts)
+            parts = parts[1:] if folder == "api" else parts
+            if parts[-1:] == ["__init__"]:
+                parts.pop()
+            if parts[-1:] != ["__main__"]:
+                names.append(".".join(["chainrule", *parts]))
+    return names
 
 
 def imported(file: Path) -> set[str]:
@@ -126,9 +138,11 @@ def test_every_module_imports_from_a_fresh_environment(
     assert installed.returncode == 0, installed.stderr
     for folder in (tmp_path, copy_of_the_tree):  # elsewhere, and in the repository's root
         found = subprocess.run(
-            [python, "-c", IMPORT_ALL], cwd=folder, env=clean, capture_output=True, text=True
+            [python, "-c", IMPORT_ALL, *modules()],
+            cwd=folder,
+            env=clean,
+            capture_output=True,
+            text=True,
         )
         assert found.returncode == 0, found.stderr
-        count, where = found.stdout.split(maxsplit=1)
-        assert int(count) > 40
-        assert ("api" in where) is editable, where
+        assert ("api" in found.stdout) is editable, found.stdout

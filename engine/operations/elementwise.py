@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from ..dtypes import as_dtype
 from ..errors import DtypeError, describe
 from ..record import elementwise, operation
 
@@ -344,6 +345,6 @@ astype = operation(
     summary="The elements converted to another dtype; the gradient is converted back.",
     formula="x",
     derivative="1, if both dtypes are floating",
-    forward=lambda k, x, *, dtype: x.astype(np.dtype(dtype)),
+    forward=lambda k, x, *, dtype: x.astype(as_dtype(dtype, "astype")),
     vjp=lambda k, g: g,
 )

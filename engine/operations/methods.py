@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..dtypes import as_dtype
 from ..record import RECORDS
 from ..tensor import Tensor, raw_index
 
@@ -72,7 +72,7 @@ def _sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
     """What was given as f(2, 3) or as f((2, 3))."""
     if len(given) == 1 and isinstance(given[0], (tuple, list)):
         given = tuple(given[0])
-    return tuple(int(each) for each in given)
+    return tuple(map(operator.index, given))
 
 
 @_method
@@ -106,7 +106,7 @@ def astype(self: Tensor, dtype: Any) -> Tensor:
 
     Raises DtypeError for a dtype that a Tensor cannot have.
     """
-    return RECORDS["astype"].function(self, as_dtype(dtype, "astype"))
+    return RECORDS["astype"].function(self, dtype)
 
 
 @_method

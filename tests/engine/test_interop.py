@@ -1,4 +1,4 @@
-"""NumPy beside Tensors: every function runs our operation of that name, or raises, naming itself."""
+"""NumPy beside Tensors: every function runs the operation of its name, or raises, naming itself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.engine.record import RECORDS
 
 tracked_values = [[0.25, 0.5], [0.75, 0.125]]
 
@@ -17,7 +18,12 @@ def tracked():
     return cr.tensor(tracked_values, requires_grad=True)
 
 
-UFUNCS = sorted(np.testing.overrides.get_overridable_numpy_ufuncs(), key=lambda f: f.__name__)
+#: The ufunc `clip` takes arrays as bounds; ours takes numbers, as tested below.
+UFUNCS = [
+    each
+    for each in sorted(np.testing.overrides.get_overridable_numpy_ufuncs(), key=lambda f: str(f))
+    if each.__name__ != "clip"
+]
 FUNCTIONS = sorted(
     np.testing.overrides.get_overridable_numpy_array_functions(),
     key=lambda f: (f.__module__ or "", f.__name__),
@@ -35,13 +41,13 @@ def test_every_ufunc_runs_ours_or_raises(ufunc):
     for position in range(ufunc.nin):
         arguments = [plain] * ufunc.nin
         arguments[position] = tracked()
-        try:
+        if ufunc.__name__ in RECORDS or ufunc is np.absolute:
             result = ufunc(*arguments)
-        except TypeError as error:
-            assert ufunc.__name__ in str(error)
-        else:
             assert keeps_the_gradient(result)
             np.testing.assert_array_equal(result.numpy(), ufunc(*[plain] * ufunc.nin))
+        else:
+            with pytest.raises(TypeError, match=rf"numpy\.{ufunc.__name__} has no operation"):
+                ufunc(*arguments)
 
 
 @pytest.mark.parametrize("method", ["reduce", "accumulate", "outer", "at", "reduceat"])
@@ -55,20 +61,27 @@ def test_the_methods_of_ufuncs_raise(method):
         getattr(np.add, method)(*arguments)
 
 
+def outcome(call):
+    """What a call gives, or the error that it raises."""
+    try:
+        return call()
+    except (TypeError, ValueError, IndexError) as error:
+        return error
+
+
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f"{f.__module__}.{f.__name__}")
 @pytest.mark.parametrize("count", [1, 2])
 def test_every_function_runs_ours_or_raises(function, count):
-    x = tracked()
-    questions = ("shape", "ndim", "size")
-    try:
-        result = x.__array_function__(function, (cr.Tensor,), (x,) * count, {})
-    except (TypeError, ValueError) as error:
-        ours = {"transpose": "permute_dims", "concatenate": "concat"}
-        name = function.__name__
-        told = str(error)
-        assert name in told or ours.get(name, name) in told or name[1:] in told
+    x, name = tracked(), function.__name__
+    if name in ("shape", "ndim", "size"):
+        assert function(x) == function(np.array(tracked_values))
+        return
+    result = outcome(lambda: x.__array_function__(function, (cr.Tensor,), (x,) * count, {}))
+    if isinstance(result, Exception):
+        ours = {"transpose": "permute_dims", "concatenate": "concat", "amax": "max", "amin": "min"}
+        assert name in str(result) or ours[name] in str(result)
     else:
-        assert keeps_the_gradient(result) or function.__name__ in questions
+        assert keeps_the_gradient(result)
 
 
 CALLS = {
@@ -190,7 +203,7 @@ def test_tensors_without_gradient_become_arrays():
 
 def test_lists_on_either_side():
     x = cr.tensor([1.0, 2.0], requires_grad=True)
-    for result in (x + [1, 2], [1, 2] + x, (1.0, 2.0) * x, x @ [1.0, 2.0]):
+    for result in (x - [1, 2], [1, 2] - x, (1.0, 2.0) * x, x @ [1.0, 2.0]):
         assert keeps_the_gradient(result)
 
 

@@ -163,7 +163,7 @@ def test_requires_grad_may_be_switched_on_leaves_only():
         (x * 2).requires_grad = False
     x.requires_grad = False
     assert not (x * 2).requires_grad
-    with pytest.raises(cr.DtypeError, match="1.0 instead of 1"):
+    with pytest.raises(cr.DtypeError, match=r"1\.0 instead of 1"):
         cr.tensor([1, 2], requires_grad=True)
 
 
