@@ -104,11 +104,11 @@ def _packaged(
     floating = _floating(dtype, name.replace("-", "_"))
     with np.load(_FOLDER / file, allow_pickle=False) as archive:
         images, labels, split = archive["images"], archive["labels"], archive["split"]
-    parts = []
+    parts: Any = []
     for part in range(3):
         chosen = split == part
         parts += [_scaled(images[chosen], white, floating), labels[chosen].astype(np.int64)]
-    return Dataset(
+    return Dataset(  # type: ignore[misc]
         name,
         *parts,
         classes=tuple("0123456789"),
@@ -326,8 +326,8 @@ def load_npz(path: str | os.PathLike[str], dtype: Any = "float32", seed: int = 0
             checked[f"{axis}_validation"], checked[f"{axis}_train"] = whole[held_out], whole[kept]
     classes = 1 + max(int(checked[f"y_{part}"].max()) for part in parts)
     return Dataset(
-        path.stem,
-        **checked,
+        name=path.stem,
+        **checked,  # type: ignore[arg-type]
         classes=tuple(map(str, range(classes))),
         image_shape=checked["x_train"].shape[1:],
         description=f"Samples and labels read from {path}.",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.gpu import probe
+from chainrule.gpu.probe import installed, probe
 
 __all__ = ["report"]
 
@@ -26,18 +26,6 @@ _NUMBA_VARIABLES = (
     "NUMBA_DISABLE_JIT",
     "NUMBA_CACHE_DIR",
 )
-
-
-def installed(name: str) -> str | None:
-    """The version of an installed distribution, None if there is none.
-
-    >>> installed("numpy") is not None, installed("no-such-distribution")
-    (True, None)
-    """
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def report() -> str:
@@ -55,8 +43,8 @@ def report() -> str:
         "Devices": devices(),
     }
     lines = []
-    for title, entries in sections.items():
-        entries = list(entries)
+    for title, found in sections.items():
+        entries = list(found)
         width = max(len(name) for name, _ in entries)
         lines += [
             title,
@@ -91,7 +79,7 @@ def machine() -> Iterator[tuple[str, str]]:
 
 def blas() -> Iterator[tuple[str, str]]:
     """The library that multiplies matrices, its threads, and what would change their number."""
-    config: dict[str, Any] = np.show_config(mode="dicts") or {}
+    config: Any = np.show_config(mode="dicts") or {}
     built = config.get("Build Dependencies", {}).get("blas", {})
     yield "NumPy's BLAS", f"{built.get('name', 'unknown')} {built.get('version', '')}".rstrip()
     if importlib.util.find_spec("threadpoolctl"):

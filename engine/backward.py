@@ -69,7 +69,8 @@ def walk(
             gradient = watched(node, gradient)
             if targets is not None and node.moment == oldest:
                 continue  # nothing below it was asked for
-        plan, parents, saved, moment = node.plan, node.parents, node.saved, node.moment
+        plan: Any = node.plan
+        parents, saved, moment = node.parents, node.saved, node.moment
         if parents is None:
             raise _freed(node)
         for storage in node.storages:

@@ -222,7 +222,9 @@ class Plan:
 
 def apply(record: Record, inputs: Sequence[Any], static: dict[str, Any]) -> Tensor:
     """Runs a record on Tensors, arrays and numbers, and records it if a gradient may be asked."""
-    arrays, parents, storages = [], [], []
+    arrays: list[Any] = []
+    parents: list[Node | None] = []
+    storages: list[Storage] = []
     device, mask, bit = None, 0, 1
     for value in inputs:
         if type(value) is not Tensor:
@@ -340,7 +342,7 @@ def operation(
         vjp = {next(iter(list(inspect.signature(forward).parameters)[1:])): vjp}
     derivative = about.get("derivative")
     if isinstance(derivative, str):
-        about["derivative"] = {next(iter(vjp or {"x": None})): derivative}
+        about["derivative"] = {next(iter(vjp or "x")): derivative}
     record = Record(name, forward, vjp or {}, joint, **about)
     record.function = public_function(record, apply, compute)
     for position in range(len(record.arguments) if not record.variadic else 0):

@@ -317,16 +317,16 @@ class Tensor:
         self._storage.changed = next_moment()
         return self
 
-    def __iadd__(self, other: Any) -> Tensor:
+    def __iadd__(self, other: Any) -> Tensor:  # type: ignore[misc]
         return self._change(self._device.xp.add, "+=", other)
 
-    def __isub__(self, other: Any) -> Tensor:
+    def __isub__(self, other: Any) -> Tensor:  # type: ignore[misc]
         return self._change(self._device.xp.subtract, "-=", other)
 
-    def __imul__(self, other: Any) -> Tensor:
+    def __imul__(self, other: Any) -> Tensor:  # type: ignore[misc]
         return self._change(self._device.xp.multiply, "*=", other)
 
-    def __itruediv__(self, other: Any) -> Tensor:
+    def __itruediv__(self, other: Any) -> Tensor:  # type: ignore[misc]
         return self._change(self._device.xp.divide, "/=", other)
 
     def __setitem__(self, index: Any, value: Any) -> None:
