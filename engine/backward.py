@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from .devices import Device
-from .errors import GradientError, describe
+from .errors import GradientError, freed, misshapen, stale
 from .record import Record, tensor_functions
 from .tape import Node, Watch, next_moment
 from .tensor import Tensor, is_array, seed, wrap
@@ -72,10 +72,10 @@ def walk(
         plan: Any = node.plan
         parents, saved, moment = node.parents, node.saved, node.moment
         if parents is None:
-            raise _freed(node)
+            raise freed(node)
         for storage in node.storages:
             if storage.changed > moment:
-                raise _stale(node)
+                raise stale(node)
         if on_tensors:
             k: Any = tensor_functions
             contributions = plan.pull_tensors(gradient, node)
@@ -89,7 +89,7 @@ def walk(
             if contribution is None or parent.moment < oldest:
                 continue
             if not plan.builtin and not is_array(contribution):
-                raise _misshapen(plan.record, position, contribution, parent.shape)
+                raise misshapen(plan.record, position, contribution, parent.shape)
             if contribution.shape != parent.shape:
                 contribution = _unbroadcast(k, contribution, parent.shape, plan.record, position)
             if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
@@ -146,31 +146,6 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
 Tensor.backward = backward  # type: ignore[method-assign]
 
 
-def _name(node: Node) -> str:
-    return f"'{node.record.name}' (result shape {node.shape}, {node.dtype})" if node.record else ""
-
-
-def _freed(node: Node) -> GradientError:
-    return GradientError(
-        f"backward: the graph behind {_name(node)} was freed by an earlier backward(); pass "
-        "retain_graph=True to that call to go through it again"
-    )
-
-
-def _stale(node: Node) -> GradientError:
-    return GradientError(
-        f"backward: a value that {_name(node)} saved for its gradient was changed in place "
-        "afterwards; make the change after backward(), or out of place (w = w - step)"
-    )
-
-
-def _misshapen(record: Record, position: int, gradient: Any, shape: Any) -> GradientError:
-    return GradientError(
-        f"the VJP of '{record.name}' for '{record.argument_name(position)}' returned "
-        f"{describe(gradient)}; the argument has shape {shape}"
-    )
-
-
 def _unbroadcast(
     k: Any, gradient: Any, shape: tuple[int, ...], record: Record, position: int
 ) -> Any:
@@ -179,7 +154,7 @@ def _unbroadcast(
     extra = len(given) - len(shape)
     tail = given[extra:] if extra >= 0 else ()
     if extra < 0 or any(b not in (a, 1) for a, b in zip(tail, shape, strict=True)):
-        raise _misshapen(record, position, gradient, shape)
+        raise misshapen(record, position, gradient, shape)
     repeated = [extra + i for i, (a, b) in enumerate(zip(tail, shape, strict=True)) if a != b]
     gradient = k.sum(gradient, axis=(*range(extra), *repeated))
     return k.reshape(gradient, shape) if repeated else gradient

@@ -49,3 +49,31 @@ def explain(
     if isinstance(error, IndexError) and not isinstance(error, ValueError):
         return IndexError(text)
     return ShapeError(text) if isinstance(error, ValueError) else DtypeError(text)
+
+
+def _name(node: Any) -> str:
+    return f"'{node.record.name}' (result shape {node.shape}, {node.dtype})" if node.record else ""
+
+
+def freed(node: Any) -> GradientError:
+    """The error of going back over a graph a second time."""
+    return GradientError(
+        f"backward: the graph behind {_name(node)} was freed by an earlier backward(); pass "
+        "retain_graph=True to that call to go through it again"
+    )
+
+
+def stale(node: Any) -> GradientError:
+    """The error of a saved value that was changed in place since."""
+    return GradientError(
+        f"backward: a value that {_name(node)} saved for its gradient was changed in place "
+        "afterwards; make the change after backward(), or out of place (w = w - step)"
+    )
+
+
+def misshapen(record: Any, position: int, gradient: Any, shape: Any) -> GradientError:
+    """The error of a VJP whose result has not the shape of its argument."""
+    return GradientError(
+        f"the VJP of '{record.name}' for '{record.argument_name(position)}' returned "
+        f"{describe(gradient)}; the argument has shape {shape}"
+    )

@@ -449,7 +449,7 @@ def format_confusion(matrix: np.ndarray, class_names: Sequence[object] | None = 
         ValueError: the matrix is not square, or the number of names is another.
 
     >>> print(format_confusion(np.array([[8, 2], [0, 0]]), ["cat", "dog"]))
-    true \\ predicted  cat  dog  recall
+    true \ predicted  cat  dog  recall
     cat                 8    2  0.8000
     dog                 0    0       -
     """
