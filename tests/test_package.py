@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import io
 import json
 import os
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tokenize
+import types
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from importlib import metadata
@@ -364,3 +366,27 @@ def test_every_module_imports_after_a_fresh_installation(how, tmp_path):
     assert shown.stdout.strip() == f"chainrule {metadata.version('chainrule')}"
     if how == "ordinary":  # nothing is left that a later installation would copy
         assert not (tree / "build").exists()
+
+
+def test_setup_finds_subpackages_and_refuses_two_folders_for_one(tmp_path, monkeypatch):
+    stand_in = types.ModuleType("setuptools")  # the real one would replace distutils
+    stand_in.setup = lambda **options: None
+    monkeypatch.setitem(sys.modules, "setuptools", stand_in)
+    spec = importlib.util.spec_from_file_location("setup_of_chainrule", ROOT / "setup.py")
+    setup = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(setup)
+    for package in ("engine", "engine/kernels", "engine/kernels/deep", "api", "api/data", "gpu"):
+        (tmp_path / package).mkdir()
+        if package != "api/data":
+            (tmp_path / package / "__init__.py").touch()
+    assert setup.package_map(tmp_path) == {
+        "chainrule": "api",
+        "chainrule.engine": "engine",
+        "chainrule.engine.kernels": "engine/kernels",
+        "chainrule.engine.kernels.deep": "engine/kernels/deep",
+        "chainrule.gpu": "gpu",
+    }
+    (tmp_path / "api" / "engine").mkdir()
+    (tmp_path / "api" / "engine" / "__init__.py").touch()
+    with pytest.raises(ValueError, match=r"engine/ and api/engine/ are both chainrule\.engine"):
+        setup.package_map(tmp_path)

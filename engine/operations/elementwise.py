@@ -14,7 +14,7 @@ from ..dtypes import as_dtype
 from ..errors import DtypeError, describe
 from ..record import elementwise, operation
 
-_positive = (0.5, 5.0)
+_positive = (0.1, 5.0)
 
 # Arithmetic ---------------------------------------------------------------------------------
 
@@ -164,7 +164,7 @@ log1p = elementwise(
     derivative="1 / (1 + x)",
     forward=lambda k, x: k.log1p(x),
     vjp=lambda k, g, x: g / (1 + x),
-    domain={"x": (-0.5, 5.0)},
+    domain={"x": (-0.9, 5.0)},
 )
 
 expm1 = elementwise(
