@@ -1,7 +1,8 @@
 """chainrule: a deep-learning engine in which every gradient that runs is the one on the page.
 
-The public names, on one screen. Tensors and their functions are defined here; the modules of
-`_SUBMODULES` (layers, models, losses, ...) are loaded when they are first used.
+The public names, on one screen. The operations are those of the table (`engine/operations/`), each
+under the name of its record; the modules of `_SUBMODULES` (layers, models, losses, ...) are loaded
+when they are first used.
 """
 
 from __future__ import annotations
@@ -26,74 +27,8 @@ from chainrule.engine.creation import (
 from chainrule.engine.devices import devices, kernels
 from chainrule.engine.dtypes import default_dtype, set_default_dtype
 from chainrule.engine.errors import DeviceError, DtypeError, GradientError, ShapeError
-from chainrule.engine.operations.elementwise import (
-    absolute as abs,
-)
-from chainrule.engine.operations.elementwise import (
-    add,
-    astype,
-    clip,
-    cos,
-    divide,
-    equal,
-    exp,
-    expm1,
-    greater,
-    greater_equal,
-    isfinite,
-    less,
-    less_equal,
-    log,
-    log1p,
-    logical_not,
-    maximum,
-    minimum,
-    multiply,
-    negative,
-    not_equal,
-    positive,
-    power,
-    relu,
-    sigmoid,
-    sign,
-    sin,
-    softplus,
-    sqrt,
-    square,
-    subtract,
-    tanh,
-    where,
-)
-from chainrule.engine.operations.linalg import matmul
-from chainrule.engine.operations.losses import (
-    cross_entropy,
-    sigmoid_cross_entropy,
-    softmax_cross_entropy,
-    sparse_softmax_cross_entropy,
-)
-from chainrule.engine.operations.reductions import (
-    argmax,
-    argmin,
-    log_softmax,
-    max,
-    mean,
-    min,
-    softmax,
-    sum,
-)
-from chainrule.engine.operations.shapes import (
-    broadcast_to,
-    concat,
-    expand_dims,
-    matrix_transpose,
-    permute_dims,
-    reshape,
-    squeeze,
-    stack,
-    take_along_axis,
-)
 from chainrule.engine.random import seed
-from chainrule.engine.record import elementwise, operation
+from chainrule.engine.record import RECORDS, composition, elementwise, operation
 from chainrule.engine.tape import enable_grad, is_recording, no_grad
 from chainrule.engine.tensor import Tensor
 from chainrule.engine.transforms import grad, value_and_grad
@@ -104,6 +39,11 @@ if TYPE_CHECKING:
     __version__: str
 
 _SUBMODULES = ("callbacks", "datasets", "layers", "losses", "metrics", "models", "optim")
+
+
+#: Of every operation of the table, its function.
+OPERATIONS = {name: record.function for name, record in RECORDS.items() if record.builtin}
+globals().update(OPERATIONS)
 
 
 def __getattr__(name: str) -> Any:
@@ -127,91 +67,37 @@ __all__ = [
     "ShapeError",
     "Tensor",
     "__version__",
-    "abs",
-    "add",
     "arange",
-    "argmax",
-    "argmin",
-    "astype",
-    "broadcast_to",
     "callbacks",
-    "clip",
-    "concat",
-    "cos",
-    "cross_entropy",
+    "composition",
     "datasets",
     "default_dtype",
     "devices",
-    "divide",
     "elementwise",
     "enable_grad",
-    "equal",
-    "exp",
-    "expand_dims",
-    "expm1",
     "eye",
     "full",
     "full_like",
     "grad",
-    "greater",
-    "greater_equal",
     "is_recording",
-    "isfinite",
     "kernels",
     "layers",
-    "less",
-    "less_equal",
     "linspace",
-    "log",
-    "log1p",
-    "log_softmax",
-    "logical_not",
     "losses",
-    "matmul",
-    "matrix_transpose",
-    "max",
-    "maximum",
-    "mean",
     "metrics",
-    "min",
-    "minimum",
     "models",
-    "multiply",
-    "negative",
     "no_grad",
-    "not_equal",
     "one_hot",
     "ones",
     "ones_like",
     "operation",
     "optim",
-    "permute_dims",
-    "positive",
-    "power",
     "random",
-    "relu",
-    "reshape",
     "seed",
     "set_default_dtype",
-    "sigmoid",
-    "sigmoid_cross_entropy",
-    "sign",
-    "sin",
-    "softmax",
-    "softmax_cross_entropy",
-    "softplus",
-    "sparse_softmax_cross_entropy",
-    "sqrt",
-    "square",
-    "squeeze",
-    "stack",
-    "subtract",
-    "sum",
-    "take_along_axis",
-    "tanh",
     "tensor",
     "value_and_grad",
-    "where",
     "zeros",
     "zeros_like",
+    *OPERATIONS,
 ]

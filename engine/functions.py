@@ -52,7 +52,7 @@ def public_function(
         "nodes": "".join(f"{each}._node, " for each in names),
         "storages": "".join(f"{each}._storage, " for each in names),
     }
-    shortcut = "" if record.variadic else _SHORTCUT.format(**texts)
+    shortcut = "" if record.variadic or record.composed else _SHORTCUT.format(**texts)
     space: dict[str, Any] = {
         "_Tensor": Tensor,
         "_apply": apply,
@@ -82,6 +82,8 @@ def documentation(record: Record) -> str:
         parts.append("Has no gradient.")
     if record.kinks:
         parts.append(f"Not differentiable at {', '.join(map(str, record.kinks))}.")
+    if record.notes:
+        parts.append(inspect.cleandoc(record.notes))
     if record.example:
         parts.append(inspect.cleandoc(record.example))
     return "\n\n".join(parts) + "\n"

@@ -22,8 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from .cases import Case, case
 from .devices import REFERENCE, get_device
 from .record import RECORDS, Record
+from .tensor import Tensor
 
 #: Where arguments are drawn from, unless the record's domain says otherwise.
 DEFAULT_DOMAIN = (-3.0, 3.0)
@@ -236,7 +238,7 @@ def _symbols_of(record: Record) -> dict[str, Any]:
     found = {}
     for name in _names(record):
         low, _ = record.domain.get(name, DEFAULT_DOMAIN)
-        if name in record.arguments and name not in record.vjps and record.joint is None:
+        if name in record.arguments and name not in record.derivative:
             found[name] = sympy.Symbol(name)  # perhaps a condition
         else:
             found[name] = sympy.Symbol(name, **({"positive": True} if low >= 0 else {"real": True}))
@@ -333,7 +335,8 @@ def _prove_statement(record: Record) -> list[str]:
     names = _symbols_of(record)
     formula, proved = parse(record.formula, record), []
     regions = list(_regions(record, formula, names))
-    for name in record.arguments if record.joint else record.vjps:
+    every = record.joint is not None or record.composed
+    for name in record.arguments if every else record.vjps:
         text = record.derivative.get(name)
         if text is None:
             raise ProofError(f"{record.name}: states no derivative with respect to {name!r}")
@@ -359,6 +362,8 @@ def run(
 
     `upstream(y)` gives the gradient of the result.
     """
+    if record.composed:  # its gradient is that of its parts
+        return np.asarray(record.forward(k, *arguments, **static)), {}
     key = 1 << len(arguments) | sum(
         1 << i
         for i in range(len(arguments))
@@ -502,19 +507,17 @@ def _prove_code_on_numbers(record: Record) -> list[str]:
     return [f"the code of {record.name} on numbers, to {ULPS} units in the last place"]
 
 
-def _prove_arrays(record: Record, arguments: Iterable[Any], static: Mapping[str, Any]) -> list[str]:
+def _prove_arrays(record: Record, case: Case) -> list[str]:
     """The VJPs are, entry by entry, the derivative of what the forward function computes."""
     import sympy
 
-    draw = np.random.default_rng(sum(map(ord, record.name)))
-    static = {n: v for n, v in _defaults(record).items() if n in record.statics} | dict(static)
-    arrays = []
-    for position, each in enumerate(arguments):
-        if isinstance(each, tuple):
-            name = record.argument_name(position)
-            values = draw.uniform(*record.domain.get(name, DEFAULT_DOMAIN), each)
-            each = symbols(name, each, values)
-        arrays.append(each)
+    static = {n: v for n, v in _defaults(record).items() if n in record.statics}
+    static |= dict(case.static)
+    seed = sum(map(ord, record.name))
+    arrays, draw = case.draw(record, seed), np.random.default_rng(seed)
+    for position in case.drawn():
+        values = arrays[position]
+        arrays[position] = symbols(record.argument_name(position), values.shape, values)
 
     given: list[Any] = []
 
@@ -532,6 +535,8 @@ def _prove_arrays(record: Record, arguments: Iterable[Any], static: Mapping[str,
     )
     for position, gradient in gradients.items():
         array, name = arrays[position], record.argument_name(position)
+        if position not in case.drawn():
+            continue
         gradient = _unbroadcast(np.asarray(gradient, dtype=object), array.shape)
         for index in np.ndindex(array.shape):
             got, true = (
@@ -543,7 +548,39 @@ def _prove_arrays(record: Record, arguments: Iterable[Any], static: Mapping[str,
                     f"{record.name}: entry {index} of the VJP of {name!r} computes {got}, but "
                     f"the derivative is {sympy.simplify(true)}"
                 )
-    return [f"the VJPs of {record.name} for {', '.join(str(a.shape) for a in arrays)}"]
+    return [f"the VJPs of {record.name} for {case!r}"]
+
+
+def parts(record: Record) -> set[str]:
+    """The names of the operations that a composition is made of, in any of its cases.
+
+    >>> import chainrule as cr
+    >>> mixed = cr.composition(
+    ...     "mixed", forward=lambda k, x: k.exp(x) * x, formula="", cases=[case((2,))]
+    ... )
+    >>> sorted(parts(mixed.record))
+    ['exp', 'multiply']
+    """
+    found: set[str] = set()
+    for each in record.cases or [case(*[(2, 3)] * len(record.arguments))]:
+        arguments = each.draw(record)
+        for position in each.drawn():
+            arguments[position] = Tensor(arguments[position], requires_grad=True)
+        if each.prepare is not None:
+            arguments = list(each.prepare(*arguments))
+        given = (arguments,) if record.variadic else arguments
+        result = record.function(*given, **each.static)
+        below = {x._node for x in arguments if isinstance(x, Tensor)}
+        waiting = [x._node for x in (result if isinstance(result, tuple) else (result,))]
+        while waiting:
+            node = waiting.pop()
+            if node is None or node in below:
+                continue
+            below.add(node)
+            if node.record is not None:
+                found.add(node.record.name)
+            waiting += node.parents or ()
+    return found
 
 
 def _unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
@@ -557,11 +594,16 @@ def _unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
 def prove(operation: Any, arguments: Iterable[Any] | None = None, /, **static: Any) -> list[str]:
     """Proves the derivative of an operation, and returns what was proved, line by line.
 
-    Arguments: `operation`, a record or its function. An elementwise operation needs nothing more.
-    For others: `arguments`, one for each array argument, either a shape, of which symbols are
-    made, or an array of constants such as labels; and the operation's static arguments.
+    Arguments: `operation`, a record or its function. An elementwise operation, and one whose
+    record has cases, need nothing more. For others, `arguments`: one for each array argument,
+    either a shape, of which symbols are made, or an array of constants such as labels; and the
+    operation's static arguments.
 
-    Raises ProofError if formula, derivative and code do not agree, naming what differs.
+    A composition has no VJP of its own: what is proved is its formula, if it is elementwise, and
+    the line says of which operations it is made.
+
+    Raises ProofError if formula, derivative and code do not agree, naming what differs, or if the
+    operation cannot be proved.
 
     >>> import chainrule as cr
     >>> prove(cr.sin)[0]
@@ -573,14 +615,24 @@ def prove(operation: Any, arguments: Iterable[Any] | None = None, /, **static: A
     if not record.differentiable:
         raise ProofError(f"{record.name}: has no gradient to prove")
     if arguments is not None:
-        return _prove_arrays(record, arguments, static)
-    if not record.elementwise:
+        return _prove_arrays(record, case(*arguments, **static))
+    if record.unproved:
+        raise ProofError(f"{record.name}: is not proved: it {record.unproved}")
+    proved: list[str] = []
+    if record.elementwise:
+        proved += [
+            *_prove_statement(record),
+            *_prove_code_symbolically(record),
+            *_prove_code_on_numbers(record),
+        ]
+    if record.composed:
+        return [*proved, f"{record.name} is made of {', '.join(sorted(parts(record)))}"]
+    for each in record.cases:
+        if each.symbolic and each.prepare is None:
+            proved += _prove_arrays(record, each)
+    if not proved:
         raise ProofError(
             f"{record.name}: is not elementwise; give the shapes of its arguments, as in "
-            "prove(cr.matmul, [(2, 3), (3, 2)])"
+            "prove(cr.matmul, [(2, 3), (3, 2)]), or cases in its record"
         )
-    return [
-        *_prove_statement(record),
-        *_prove_code_symbolically(record),
-        *_prove_code_on_numbers(record),
-    ]
+    return proved

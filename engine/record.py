@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from .cases import Case
 from .devices import Device, state
 from .errors import DeviceError, GradientError, ShapeError, describe, explain
 from .functions import TensorFunctions, public_function
@@ -42,9 +43,12 @@ class Record:
 
     `formula` and `derivative` are SymPy text for elementwise operations (proved by a test), and
     prose or index notation for the others. `domain` maps each argument to the interval on which
-    the derivative is checked; `kinks` are values where it does not exist. `definition`, a
-    differentiable composition of other operations, is what the gradient of the gradient goes
-    through if a VJP reads residuals.
+    the derivative is checked; `kinks` are values where it does not exist; `cases` are the calls
+    on which an array operation is proved and checked; `unproved` is the reason why one cannot run
+    on symbols. `definition`, a differentiable composition of other operations, is what the
+    gradient of the gradient goes through if a VJP reads residuals. `methods` are the names under
+    which Tensor has the operation, operators included. `notes` go into the docstring: arguments,
+    errors, source. A `composed` operation has no VJP: its forward function runs on Tensors.
     """
 
     name: str
@@ -57,9 +61,14 @@ class Record:
     example: str = ""
     domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     kinks: Sequence[float] = ()
+    notes: str = ""
+    cases: Sequence[Case] = ()
+    unproved: str = ""
+    methods: Sequence[str] = ()
     definition: Callable[..., Any] | None = None
     elementwise: bool = False
     view: bool = False
+    composed: bool = False
     function: Callable[..., Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,7 +77,7 @@ class Record:
         self.arguments = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         self.statics = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        self.differentiable = bool(self.vjps or self.joint)
+        self.differentiable = bool(self.vjps or self.joint or self.composed)
         self.builtin = (self.forward.__module__ or "").startswith("chainrule.")
         self.plans: dict[int, Plan] = {}
         unknown = set(self.vjps) - set(self.arguments)
@@ -84,6 +93,10 @@ class Record:
     def argument_name(self, position: int) -> str:
         """What errors call the argument at that position."""
         return f"{self.arguments[0]}[{position}]" if self.variadic else self.arguments[position]
+
+    def argument_base(self, position: int) -> str:
+        """The name of the argument at that position, without its number among `*arguments`."""
+        return self.arguments[0 if self.variadic else position]
 
     def plan(self, key: int) -> Plan:
         """The plan for calls of one kind, made when first asked for.
@@ -312,6 +325,17 @@ def compute(
     return tensor
 
 
+def compose(record: Record, inputs: Sequence[Any], static: dict[str, Any]) -> Any:
+    """Runs a composition: its forward function on Tensors, which records what it is made of."""
+    given = [as_operand(value, record.name) for value in inputs]
+    weak = record.elementwise and any(type(value) is Tensor for value in given)
+    tensors = [
+        value if type(value) is Tensor or (weak and not is_array(value)) else Tensor(value)
+        for value in given
+    ]
+    return record.forward(tensor_functions, *tensors, **static)
+
+
 def operation(
     name: str,
     *,
@@ -342,11 +366,12 @@ def operation(
         vjp = {next(iter(list(inspect.signature(forward).parameters)[1:])): vjp}
     derivative = about.get("derivative")
     if isinstance(derivative, str):
-        about["derivative"] = {next(iter(vjp or "x")): derivative}
+        first = next(iter(list(inspect.signature(forward).parameters)[1:]))
+        about["derivative"] = {next(iter(vjp or [first])): derivative}
     record = Record(name, forward, vjp or {}, joint, **about)
-    record.function = public_function(record, apply, compute)
+    record.function = public_function(record, compose if record.composed else apply, compute)
     for position in range(len(record.arguments) if not record.variadic else 0):
-        if record.differentiable and (joint or record.arguments[position] in record.vjps):
+        if joint or record.arguments[position] in record.vjps:
             record.plan(1 << position | 1 << len(record.arguments))  # finds misspelt names now
     if name not in RECORDS or not RECORDS[name].builtin:
         RECORDS[name] = record
@@ -373,3 +398,21 @@ def elementwise(
     12.0
     """
     return operation(name, formula=formula, derivative=derivative or {}, elementwise=True, **about)
+
+
+def composition(name: str, *, forward: Callable[..., Any], **about: Any) -> Callable[..., Any]:
+    """Defines an operation that is made of others: its gradient is theirs, by the chain rule.
+
+    `forward(k, x, ..., *, static)` computes with `k` and with Tensors only, and returns a Tensor,
+    or a tuple of Tensors. The other arguments are those of `operation`; the `derivative` is stated
+    for the reader.
+
+    >>> import chainrule as cr
+    >>> halves = cr.composition(
+    ...     "halves", forward=lambda k, x: (x[: len(x) // 2], x[len(x) // 2 :]),
+    ...     formula="x, cut in two",
+    ... )
+    >>> [each.tolist() for each in halves([1.0, 2.0, 3.0])]
+    [[1.0], [2.0, 3.0]]
+    """
+    return operation(name, forward=forward, composed=True, **about)

@@ -329,17 +329,6 @@ class Tensor:
     def __itruediv__(self, other: Any) -> Tensor:  # type: ignore[misc]
         return self._change(self._device.xp.divide, "/=", other)
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        value = as_operand(value, "x[index] = value")
-        tracked = self._node is not None or (isinstance(value, Tensor) and value._node is not None)
-        if state.recording and tracked:
-            raise GradientError(
-                "x[index] = value: a tensor in a graph cannot be changed in place while recording; "
-                "do it in `with cr.no_grad():`, or build a new tensor with cr.where or cr.concat"
-            )
-        self._data[raw_index(index)] = value._data if isinstance(value, Tensor) else value
-        self._storage.changed = next_moment()
-
     def assign(self, value: Any) -> None:
         """Copies `value` into this tensor's memory, whatever is recorded; it stays the same leaf.
 
@@ -363,6 +352,8 @@ class Tensor:
         __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _binary
         __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _binary
 
+        def __setitem__(self, index: Any, value: Any) -> None: ...
+
         def __neg__(self) -> Tensor: ...
 
         __pos__ = __abs__ = __invert__ = __neg__
@@ -380,17 +371,6 @@ def wrap(
     tensor._device, tensor._node = device, node
     tensor._storage = Storage() if storage is None else storage
     return tensor
-
-
-def raw_index(index: Any) -> Any:
-    """An index with arrays for Tensors, and copies of arrays: later changes do not reach it."""
-    if isinstance(index, tuple):
-        return tuple(raw_index(each) for each in index)
-    if isinstance(index, Tensor):
-        index = index._data
-    if isinstance(index, list):
-        return np.array(index, dtype=None if index else np.int64)
-    return index.copy() if isinstance(index, np.ndarray) else index
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.engine.operations.elementwise import relu, sigmoid, softplus, tanh
+from chainrule.engine.operations.activations import relu, sigmoid, softplus, tanh
 from chainrule.engine.operations.reductions import softmax
 from chainrule.engine.tensor import Tensor
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from chainrule.engine.dtypes import as_dtype
 from chainrule.engine.errors import ShapeError, describe
-from chainrule.engine.operations.elementwise import sqrt, where
+from chainrule.engine.operations.arithmetic import sqrt
+from chainrule.engine.operations.choices import where
 from chainrule.engine.tensor import Tensor, to_array
 
 from .layer import Layer, Shape, registered

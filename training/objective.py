@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from chainrule.engine.errors import DtypeError, ShapeError, describe
-from chainrule.engine.operations.elementwise import sigmoid
+from chainrule.engine.operations.activations import sigmoid
 from chainrule.engine.operations.reductions import softmax
 from chainrule.engine.tensor import Tensor
 

@@ -1,5 +1,29 @@
 """The operation table: importing it defines every operation and attaches the Tensor's methods."""
 
-from . import elementwise, linalg, losses, methods, reductions, shapes
+from . import (
+    activations,
+    arithmetic,
+    choices,
+    comparisons,
+    exponentials,
+    linalg,
+    losses,
+    reductions,
+    shapes,
+    trigonometry,
+)
+from . import methods as methods  # last: it attaches what the others define
 
-__all__ = ["elementwise", "linalg", "losses", "methods", "reductions", "shapes"]
+__all__ = [
+    "activations",
+    "arithmetic",
+    "choices",
+    "comparisons",
+    "exponentials",
+    "linalg",
+    "losses",
+    "methods",
+    "reductions",
+    "shapes",
+    "trigonometry",
+]

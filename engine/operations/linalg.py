@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..cases import case
 from ..record import operation
 
 
@@ -44,4 +45,17 @@ matmul = operation(
     >>> (cr.ones((2, 3)) @ cr.ones((3, 4))).shape
     (2, 4)
     """,
+    methods=(
+        "matmul",
+        "__matmul__",
+        "__rmatmul__",
+    ),
+    cases=[
+        case((2, 3), (3, 2)),
+        case((3,), (3,)),
+        case((3,), (2, 3, 2)),
+        case((2, 2, 3), (3,)),
+        case((2, 1, 2, 3), (2, 3, 2)),
+        case((2, 0), (0, 3)),
+    ],
 )

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ..cases import case
 from ..record import operation
 from ..record import tensor_functions as F
-from .elementwise import where
+from .choices import where
 from .reductions import log_softmax
 from .shapes import take_along_axis
 
@@ -29,6 +30,7 @@ softmax_cross_entropy = operation(
     definition=lambda logits, targets: (
         -(targets * where(targets == 0, 0.0, log_softmax(logits, axis=-1))).sum(axis=-1)
     ),
+    cases=[case((2, 3), (2, 3)), case((2, 3), np.array([[0.25, 0.5, 0.0], [1.0, 0.0, 0.75]]))],
 )
 
 sparse_softmax_cross_entropy = operation(
@@ -45,6 +47,7 @@ sparse_softmax_cross_entropy = operation(
     definition=lambda logits, labels: (
         -take_along_axis(log_softmax(logits, axis=-1), F.expand_dims(labels, -1), axis=-1)[..., 0]
     ),
+    cases=[case((2, 3), np.array([1, 2])), case((2, 2, 3), np.array([[0, 2], [1, 1]]))],
 )
 
 sigmoid_cross_entropy = operation(
@@ -56,6 +59,7 @@ sigmoid_cross_entropy = operation(
         k.maximum(logits, 0.0) - targets * logits + k.log1p(k.exp(-abs(logits)))
     ),
     vjp={"logits": lambda k, g, logits, targets: g * (k.sigmoid(logits) - targets)},
+    cases=[case((4,), (4,))],
 )
 
 
@@ -79,4 +83,6 @@ cross_entropy = operation(
         )
     },
     domain={"probabilities": (0.1, 0.9)},
+    cases=[case((2, 3), np.array([[0.25, 0.5, 0.0], [1.0, 0.0, 0.75]]))],
+    unproved="asks the dtype of the probabilities for its smallest number",
 )

@@ -8,41 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ..indexing import raw_index
 from ..record import RECORDS
-from ..tensor import Tensor, raw_index
-
-_OPERATORS = {
-    "add": "add",
-    "sub": "subtract",
-    "mul": "multiply",
-    "truediv": "divide",
-    "pow": "power",
-    "matmul": "matmul",
-}
-_COMPARISONS = {
-    "lt": "less",
-    "le": "less_equal",
-    "gt": "greater",
-    "ge": "greater_equal",
-}
-_UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "logical_not"}
-_METHODS = (
-    *("abs", "argmax", "argmin", "clip", "cos", "exp", "expand_dims", "log", "matmul", "max"),
-    *("mean", "min", "relu", "sigmoid", "sin", "softmax", "log_softmax", "sqrt", "square"),
-    *("squeeze", "sum", "tanh", "matrix_transpose", "broadcast_to"),
-)
+from ..tensor import Tensor
 
 
-def _swapped(function: Callable[..., Tensor]) -> Callable[[Tensor, Any], Tensor]:
+def _reflected(function: Callable[..., Tensor]) -> Callable[[Tensor, Any], Tensor]:
     return lambda self, other: function(other, self)
-
-
-for short, name in _OPERATORS.items():
-    function = RECORDS[name].function
-    setattr(Tensor, f"__{short}__", function)
-    setattr(Tensor, f"__r{short}__", _swapped(function))
-for short, name in _COMPARISONS.items():
-    setattr(Tensor, f"__{short}__", RECORDS[name].function)
 
 
 def _equality(function: Callable[..., Tensor]) -> Callable[[Tensor, Any], Any]:
@@ -55,12 +27,16 @@ def _equality(function: Callable[..., Tensor]) -> Callable[[Tensor, Any], Any]:
     return compare
 
 
-setattr(Tensor, "__eq__", _equality(RECORDS["equal"].function))
-setattr(Tensor, "__ne__", _equality(RECORDS["not_equal"].function))
-for short, name in _UNARY.items():
-    setattr(Tensor, f"__{short}__", RECORDS[name].function)
-for name in _METHODS:
-    setattr(Tensor, name, RECORDS[name].function)
+_REFLECTED = {f"__r{each}__" for each in ("add", "sub", "mul", "truediv", "pow", "matmul")}
+
+for record in tuple(RECORDS.values()):
+    for name in record.methods:
+        function = record.function
+        if name in _REFLECTED:
+            function = _reflected(function)
+        elif name in ("__eq__", "__ne__"):
+            function = _equality(function)
+        setattr(Tensor, name, function)
 
 
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:

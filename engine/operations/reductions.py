@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..cases import case
 from ..record import operation
 
 
@@ -47,6 +48,16 @@ sum = operation(
     derivative="∂y/∂x[i] = 1",
     forward=lambda k, x, *, axis=None, keepdims=False: k.sum(x, axis, keepdims),
     vjp=lambda k, g, x_shape, axis, keepdims: spread(k, g, x_shape, axis, keepdims),
+    methods=("sum",),
+    cases=[
+        case((2, 3), axis=1),
+        case((2, 3), axis=None),
+        case((2, 3), axis=(0, -1), keepdims=True),
+        case((2, 3), axis=()),
+        case((0, 3), axis=0),
+        case(()),
+        case((), axis=-1),
+    ],
 )
 
 mean = operation(
@@ -58,6 +69,12 @@ mean = operation(
     vjp=lambda k, g, x_shape, axis, keepdims: spread(
         k, g / count(x_shape, axis), x_shape, axis, keepdims
     ),
+    methods=("mean",),
+    cases=[
+        case((2, 3), axis=0),
+        case((2, 3), axis=None, keepdims=True),
+        case((2, 1, 3), axis=(0, -1)),
+    ],
 )
 
 max = operation(
@@ -67,6 +84,8 @@ max = operation(
     derivative="∂y/∂x[i] = [x[i] = y] / (number of elements equal to y)",
     forward=lambda k, x, *, axis=None, keepdims=False: x.max(axis=axis, keepdims=keepdims),
     vjp=lambda k, g, y, x, axis, keepdims: _share(k, g, y, x, axis, keepdims),
+    methods=("max",),
+    cases=[case((2, 3), axis=1), case((2, 3)), case((4,), keepdims=True)],
 )
 
 min = operation(
@@ -76,18 +95,22 @@ min = operation(
     derivative="∂y/∂x[i] = [x[i] = y] / (number of elements equal to y)",
     forward=lambda k, x, *, axis=None, keepdims=False: x.min(axis=axis, keepdims=keepdims),
     vjp=lambda k, g, y, x, axis, keepdims: _share(k, g, y, x, axis, keepdims),
+    methods=("min",),
+    cases=[case((3, 2), axis=0, keepdims=True), case((2, 3))],
 )
 
 argmax = operation(
     "argmax",
     summary="The index of the largest element (the first of equals) along an axis.",
     forward=lambda k, x, *, axis=None, keepdims=False: k.argmax(x, axis=axis, keepdims=keepdims),
+    methods=("argmax",),
 )
 
 argmin = operation(
     "argmin",
     summary="The index of the smallest element (the first of equals) along an axis.",
     forward=lambda k, x, *, axis=None, keepdims=False: k.argmin(x, axis=axis, keepdims=keepdims),
+    methods=("argmin",),
 )
 
 softmax = operation(
@@ -97,6 +120,8 @@ softmax = operation(
     derivative="∂y[i]/∂x[j] = y[i] ([i = j] - y[j])",
     forward=lambda k, x, *, axis=-1: k.softmax(x, axis),
     vjp=lambda k, g, y, axis: y * (g - k.sum(g * y, axis=axis, keepdims=True)),
+    methods=("softmax",),
+    cases=[case((2, 3)), case((3, 2), axis=0), case((1,))],
 )
 
 log_softmax = operation(
@@ -106,4 +131,6 @@ log_softmax = operation(
     derivative="∂y[i]/∂x[j] = [i = j] - exp(y[j])",
     forward=lambda k, x, *, axis=-1: k.log_softmax(x, axis),
     vjp=lambda k, g, y, axis: g - k.exp(y) * k.sum(g, axis=axis, keepdims=True),
+    methods=("log_softmax",),
+    cases=[case((2, 3)), case((3, 2), axis=0), case((2, 2, 2), axis=1)],
 )

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
+from ..cases import case
+from ..indexing import raw_index
 from ..record import operation
-from ..tensor import raw_index
 
 reshape = operation(
     "reshape",
@@ -16,6 +19,7 @@ reshape = operation(
     forward=lambda k, x, *, shape: k.reshape(x, shape),
     vjp=lambda k, g, x_shape: k.reshape(g, x_shape),
     view=True,
+    cases=[case((2, 3), shape=(3, -1))],
 )
 
 permute_dims = operation(
@@ -26,6 +30,7 @@ permute_dims = operation(
     forward=lambda k, x, *, axes: k.permute_dims(x, axes),
     vjp=lambda k, g, axes: k.permute_dims(g, _inverse(axes)),
     view=True,
+    cases=[case((2, 3, 1), axes=(2, 0, -2))],
 )
 
 
@@ -42,6 +47,8 @@ matrix_transpose = operation(
     forward=lambda k, x: k.matrix_transpose(x),
     vjp=lambda k, g: k.matrix_transpose(g),
     view=True,
+    methods=("matrix_transpose",),
+    cases=[case((2, 2, 3))],
 )
 
 expand_dims = operation(
@@ -52,6 +59,8 @@ expand_dims = operation(
     forward=lambda k, x, *, axis: k.expand_dims(x, axis),
     vjp=lambda k, g, x_shape: k.reshape(g, x_shape),
     view=True,
+    methods=("expand_dims",),
+    cases=[case((2, 3), axis=1), case((2, 3), axis=-2)],
 )
 
 squeeze = operation(
@@ -62,6 +71,8 @@ squeeze = operation(
     forward=lambda k, x, *, axis=None: k.squeeze(x, axis),
     vjp=lambda k, g, x_shape: k.reshape(g, x_shape),
     view=True,
+    methods=("squeeze",),
+    cases=[case((2, 1, 1)), case((1, 2, 1), axis=-1)],
 )
 
 broadcast_to = operation(
@@ -72,6 +83,8 @@ broadcast_to = operation(
     forward=lambda k, x, *, shape: k.broadcast_to(x, shape),
     vjp=lambda k, g: g,
     view=True,
+    methods=("broadcast_to",),
+    cases=[case((2, 1), shape=(3, 2, 2)), case((), shape=(2,))],
 )
 
 concat = operation(
@@ -81,6 +94,7 @@ concat = operation(
     derivative="g, cut where the tensors were joined",
     forward=lambda k, *tensors, axis=0: k.concat(tensors, axis=axis),
     joint=lambda k, g, needed, tensors_shape, axis: _cut(k, g, tensors_shape, axis),
+    cases=[case((2, 1), (2, 3), axis=1), case((2, 1), (2, 0), (2, 3), axis=-1)],
 )
 
 
@@ -104,6 +118,7 @@ stack = operation(
     joint=lambda k, g, needed, tensors_shape, axis: [
         g[(slice(None),) * (axis % g.ndim) + (i,)] for i in range(len(tensors_shape))
     ],
+    cases=[case((2,), (2,), (2,), axis=-1)],
 )
 
 getitem = operation(
@@ -114,6 +129,13 @@ getitem = operation(
     forward=lambda k, x, *, index: x[index],
     vjp=lambda k, g, x_shape, index: k.scatter_index(g, index, x_shape),
     view=True,
+    cases=[
+        case((3, 2), index=[0, 0, 2]),
+        case((3, 4), index=(slice(None, None, -1), slice(1, None, 2))),
+        case((3,), index=np.array([True, False, True])),
+        case((3, 2), index=(Ellipsis, None, 1)),
+        case((3, 2), index=(np.array([[0], [2]]), np.array([1, 1]))),
+    ],
 )
 
 scatter_index = operation(
@@ -123,6 +145,10 @@ scatter_index = operation(
     derivative="g[index]",
     forward=lambda k, values, *, index, shape: k.scatter_index(values, index, shape),
     vjp=lambda k, g, index: g[index],
+    cases=[
+        case((3,), index=np.array([0, 0, 2]), shape=(4,)),
+        case((2,), index=slice(1, 3), shape=(4,)),
+    ],
 )
 
 take_along_axis = operation(
@@ -136,13 +162,15 @@ take_along_axis = operation(
             g, along_axis(k, indices, axis, x_shape), x_shape
         )
     },
+    cases=[
+        case((2, 3), np.array([[0, 0], [2, 1]]), axis=1),
+        case((3, 2), np.array([[0, 2], [0, 1]]), axis=0),
+    ],
 )
 
 
 def along_axis(k: Any, indices: Any, axis: int, shape: tuple[int, ...]) -> tuple[Any, ...]:
     """The full index of the elements that `take_along_axis` takes."""
-    import numpy as np
-
     raw = raw_index(indices)
     grid = [np.arange(n).reshape((-1,) + (1,) * (len(shape) - i - 1)) for i, n in enumerate(shape)]
     grid[axis % len(shape)] = raw

@@ -7,13 +7,67 @@ whatever the code does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 import chainrule as cr
+from chainrule.engine.cases import Case
+from chainrule.engine.record import Record
 
 Function = Callable[..., cr.Tensor]
 EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A case of a record as a function of those arguments that have a gradient.
+
+    A result of several tensors is made one: what is floating, flat, end to end.
+    """
+
+    record: Record
+    case: Case
+
+    @property
+    def variable(self) -> list[int]:
+        """The positions of the arguments that are drawn, and have a gradient."""
+        record = self.record
+        every = record.joint is not None or record.composed
+        return [i for i in self.case.drawn() if every or record.argument_base(i) in record.vjps]
+
+    @property
+    def wide(self) -> bool:
+        """Is an argument without gradient of float64, whatever the others are?"""
+        arguments = self.case.draw(self.record)
+        rest = [each for i, each in enumerate(arguments) if i not in self.variable]
+        return any(np.asarray(each).dtype == np.float64 for each in rest)
+
+    def draw(self, seed: int) -> list[np.ndarray]:
+        """The arrays to call it with."""
+        arguments = self.case.draw(self.record, seed)
+        return [arguments[i] for i in self.variable]
+
+    def __call__(self, *variables: Any) -> Any:
+        arguments = self.case.draw(self.record)
+        for position, each in zip(self.variable, variables, strict=True):
+            arguments[position] = each
+        if self.case.prepare is not None:
+            arguments = list(self.case.prepare(*arguments))
+        given = (arguments,) if self.record.variadic else arguments
+        result = self.record.function(*given, **self.case.static)
+        if not isinstance(result, tuple):
+            return result
+        return cr.concat([each.flatten() for each in result if each.dtype.kind == "f"])
+
+    def __repr__(self) -> str:
+        return f"{self.record.name}({self.case!r})"
+
+
+def calls_of(record: Record) -> list[Call]:
+    """A call for each case of a record."""
+    return [Call(record, each) for each in record.cases]
 
 
 def upstream_for(shape: tuple[int, ...], seed: int) -> np.ndarray:
