@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from .arguments import shape_of
 from .devices import get_device
 from .dtypes import as_dtype, default_dtype
 from .errors import DtypeError, ShapeError, describe
@@ -31,20 +30,6 @@ def tensor(
     return Tensor(data, dtype, requires_grad, device)
 
 
-def _shape(shape: Any, where: str) -> tuple[int, ...]:
-    """A shape given as an int or a sequence of ints; lengths are not negative."""
-    lengths = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    if isinstance(shape, Tensor) or not all(
-        isinstance(each, (int, np.integer)) and not isinstance(each, bool) and each >= 0
-        for each in lengths
-    ):
-        raise ShapeError(
-            f"{where}: shape must be an int or a tuple of ints that are not negative, "
-            f"got {describe(shape)}"
-        )
-    return tuple(int(each) for each in lengths)
-
-
 def _made(array: Any, requires_grad: bool, device: Any) -> Tensor:
     result = wrap(array, get_device(device))
     if requires_grad:
@@ -62,7 +47,7 @@ def full(
     """
     where = get_device(device)
     value = to_array(fill_value, dtype, "full", where)
-    return _made(where.xp.full(_shape(shape, "full"), value), requires_grad, device)
+    return _made(where.xp.full(shape_of("full", shape), value), requires_grad, device)
 
 
 def zeros(
@@ -74,7 +59,7 @@ def zeros(
     (2, 3)
     """
     kind = default_dtype() if dtype is None else as_dtype(dtype, "zeros")
-    return _made(get_device(device).xp.zeros(_shape(shape, "zeros"), kind), requires_grad, device)
+    return _made(get_device(device).xp.zeros(shape_of("zeros", shape), kind), requires_grad, device)
 
 
 def ones(shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = "cpu") -> Tensor:
@@ -84,7 +69,7 @@ def ones(shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any
     [1.0, 1.0, 1.0]
     """
     kind = default_dtype() if dtype is None else as_dtype(dtype, "ones")
-    return _made(get_device(device).xp.ones(_shape(shape, "ones"), kind), requires_grad, device)
+    return _made(get_device(device).xp.ones(shape_of("ones", shape), kind), requires_grad, device)
 
 
 def _like(x: Any, dtype: Any, where: str) -> tuple[tuple[int, ...], Any, str]:
@@ -180,7 +165,7 @@ def eye(
     [[1.0, 0.0], [0.0, 1.0]]
     """
     kind = default_dtype() if dtype is None else as_dtype(dtype, "eye")
-    shape = _shape((n_rows, n_rows if n_cols is None else n_cols), "eye")
+    shape = shape_of("eye", (n_rows, n_rows if n_cols is None else n_cols))
     return _made(get_device(device).xp.eye(*shape, k, kind), requires_grad, device)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .creation import _made, _shape
+from .arguments import shape_of
+from .creation import _made
 from .devices import get_device
 from .dtypes import as_dtype, default_dtype
 from .tensor import Tensor
@@ -67,7 +68,7 @@ def normal(
     >>> cr.random.normal((2, 3)).shape
     (2, 3)
     """
-    drawn = _generator.normal(mean, stddev, _shape(shape, "normal"))
+    drawn = _generator.normal(mean, stddev, shape_of("normal", shape))
     return _result(drawn, dtype, "normal", requires_grad, device)
 
 
@@ -87,7 +88,7 @@ def uniform(
     True
     """
     kind = default_dtype() if dtype is None else as_dtype(dtype, "uniform")
-    drawn = np.asarray(_generator.uniform(low, high, _shape(shape, "uniform")))
+    drawn = np.asarray(_generator.uniform(low, high, shape_of("uniform", shape)))
     if kind.kind == "f" and low < high:  # rounding may reach the end, which is not part of it
         drawn = np.minimum(drawn.astype(kind), np.nextafter(kind.type(high), kind.type(low)))
     return _result(drawn, kind, "uniform", requires_grad, device)
@@ -107,7 +108,7 @@ def truncated_normal(
     >>> float(abs(cr.random.truncated_normal(1000)).max()) <= 2.0
     True
     """
-    drawn = draw_truncated_normal(_generator, _shape(shape, "truncated_normal"))
+    drawn = draw_truncated_normal(_generator, shape_of("truncated_normal", shape))
     return _result(mean + stddev * drawn, dtype, "truncated_normal", requires_grad, device)
 
 
@@ -121,7 +122,7 @@ def randint(low: int, high: int, shape: Any = (), dtype: Any = "int64") -> Tenso
     limits = np.iinfo(as_dtype(dtype, "randint"))
     if low < limits.min or high - 1 > limits.max:
         raise ValueError(f"randint: {low} to {high - 1} do not fit {limits.dtype}; use int64")
-    drawn = _generator.integers(low, high, _shape(shape, "randint"))
+    drawn = _generator.integers(low, high, shape_of("randint", shape))
     return _result(drawn, dtype, "randint", False, "cpu")
 
 
