@@ -34,11 +34,13 @@ from chainrule.engine.tensor import Tensor
 from chainrule.engine.transforms import grad, value_and_grad
 
 if TYPE_CHECKING:
-    from chainrule import callbacks, datasets, layers, losses, metrics, models, optim
+    from chainrule import callbacks, datasets, layers, losses, metrics, models, optim, testing
 
     __version__: str
 
-_SUBMODULES = ("callbacks", "datasets", "layers", "losses", "metrics", "models", "optim")
+_SUBMODULES = (
+    *("callbacks", "datasets", "layers", "losses", "metrics", "models", "optim", "testing"),
+)
 
 
 #: Of every operation of the table, its function.
@@ -96,6 +98,7 @@ __all__ = [
     "seed",
     "set_default_dtype",
     "tensor",
+    "testing",
     "value_and_grad",
     "zeros",
     "zeros_like",

@@ -22,6 +22,10 @@ class DeviceError(ValueError):
     """An unknown device, an unknown kernel set, or tensors of two devices in one operation."""
 
 
+class CheckError(AssertionError):
+    """An operation that does not do what its record claims."""
+
+
 def describe(value: Any) -> str:
     """A value as error messages show it: shape and dtype of arrays, the repr of anything else.
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from .cases import Case, case
 from .devices import REFERENCE, get_device
+from .errors import CheckError
 from .record import RECORDS, Record
 from .tensor import Tensor
 
@@ -34,7 +35,7 @@ DEFAULT_DOMAIN = (-3.0, 3.0)
 ULPS = 16
 
 
-class ProofError(AssertionError):
+class ProofError(CheckError):
     """A derivative that is stated or coded differently from what calculus gives."""
 
 

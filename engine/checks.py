@@ -1,0 +1,282 @@
+"""The checks that every operation of the table passes, and that users' own can be put to.
+
+`check_operation` runs them all: the proof, gradients of first and second order against finite
+differences, dtypes, float32 beside float64, and that nothing is mutated or aliased. Upstream
+gradients are random and signed: with all ones, `softmax(x).sum()` has gradient zero whatever the
+code does.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .calls import Array, Call, ElementwiseCall, broadcasts_of, calls_of
+from .creation import zeros_like
+from .errors import CheckError
+from .record import RECORDS, Record
+from .tape import enable_grad
+from .tensor import Tensor
+from .transforms import grad
+
+#: First derivatives by differences are good to rounding, eps / 1e-3, times weights and slopes to
+#: 1e3; second ones, differences of first ones, to ten times that.
+FIRST, SECOND = 1e-9, 1e-8
+
+
+# Derivatives by numbers ---------------------------------------------------------------------
+
+
+def upstream_for(shape: tuple[int, ...], seed: int) -> Array:
+    """Signed numbers, none of them near zero."""
+    draw = np.random.default_rng(seed)
+    return draw.uniform(0.5, 2.0, shape) * draw.choice([-1.0, 1.0], shape)
+
+
+def numeric_gradient(function: Callable[..., float], arrays: Sequence[Array]) -> list[Array]:
+    """Gradients of a number by central differences, extrapolated twice (Richardson).
+
+    With steps h, h/2 and h/4 the error is of order (h / r)^6 / 64 + eps / h, with r the distance to
+    the nearest singularity: about 1e-12 for h = 1e-3, also at r = 0.1,
+    the edge of the domains.
+
+    >>> numeric_gradient(lambda x: float((x**3).sum()), [np.array([2.0])])[0].round(9).tolist()
+    [12.0]
+    """
+
+    def slope(which: int, index: tuple[int, ...], step: float) -> float:
+        ends = []
+        for sign in (1, -1):
+            moved = [np.array(each) for each in arrays]
+            moved[which][index] += sign * step
+            ends.append(function(*moved))
+        return (ends[0] - ends[1]) / (2 * step)
+
+    gradients = []
+    for which, array in enumerate(arrays):
+        gradient = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            coarse, middle, fine = (slope(which, index, h) for h in (1e-3, 5e-4, 2.5e-4))
+            first, second = (4 * middle - coarse) / 3, (4 * fine - middle) / 3
+            gradient[index] = (16 * second - first) / 15
+        gradients.append(gradient)
+    return gradients
+
+
+def first_order(function: Callable[..., Tensor], arrays: Sequence[Array], seed: int) -> list[Array]:
+    """The gradients that `backward` gives of the result times a random upstream gradient."""
+    tensors = [Tensor(each, requires_grad=True) for each in arrays]
+    with enable_grad():
+        result = function(*tensors)
+    if not result.requires_grad:
+        return [np.zeros_like(each) for each in arrays]
+    result.backward(upstream_for(result.shape, seed).astype(result.dtype))
+    grads = [each.grad for each in tensors]
+    return [
+        np.zeros_like(array) if each is None else each.numpy()
+        for each, array in zip(grads, arrays, strict=True)
+    ]
+
+
+def directional(function: Callable[..., Tensor], arrays: Sequence[Any], seed: int) -> Tensor:
+    """The sum of the gradients of `function`, each times random numbers, still differentiable."""
+    tensors = [each if isinstance(each, Tensor) else Tensor(each) for each in arrays]
+    tensors = [t if t.requires_grad else Tensor(t, requires_grad=True) for t in tensors]
+    result = function(*tensors)
+    total = Tensor(0.0)
+    if not result.requires_grad:
+        return total
+    upstream = upstream_for(result.shape, seed)
+    gradients = grad([result], tensors, [upstream], create_graph=True, allow_unused=True)
+    for i, each in enumerate(gradients):
+        total = total + (each * upstream_for(each.shape, seed + i + 1)).sum()
+    return total
+
+
+def assert_close(got: Any, expected: Any, tolerance: float, what: str = "gradient") -> None:
+    """Raises CheckError unless equal to a tolerance, relative to the larger of 1 and the largest.
+
+    >>> assert_close([1.0], [1.0 + 1e-12], 1e-9)
+    """
+    got, expected = np.asarray(got), np.asarray(expected)
+    if got.shape != expected.shape:
+        raise CheckError(f"{what}: shape {got.shape}, expected {expected.shape}")
+    if expected.size:
+        scale = max(1.0, float(np.max(np.abs(expected))))
+        error = float(np.max(np.abs(got - expected))) / scale
+        if not error <= tolerance:
+            raise CheckError(f"{what}: error {error:.1e}, got\n{got}\nexpected\n{expected}")
+
+
+# Checks -------------------------------------------------------------------------------------
+
+
+def check_first(function: Callable[..., Tensor], arrays: Sequence[Array], seed: int = 0) -> None:
+    """VJPs with a random upstream gradient equal differences of the forward function.
+
+    Raises CheckError, naming the argument, the values and the tolerance that was missed.
+    """
+
+    def value(*moved: Array) -> float:
+        result = function(*(Tensor(each) for each in moved)).numpy()
+        return float(np.sum(result * upstream_for(result.shape, seed)))
+
+    expected = numeric_gradient(value, arrays)
+    found = first_order(function, arrays, seed)
+    for i, (ours, numeric, array) in enumerate(zip(found, expected, arrays, strict=True)):
+        if ours.dtype != array.dtype:
+            raise CheckError(f"{function!r}: gradient {i} is {ours.dtype}, not {array.dtype}")
+        assert_close(ours, numeric, FIRST, f"{function!r}: gradient {i}")
+
+
+def check_second(function: Callable[..., Tensor], arrays: Sequence[Array], seed: int = 0) -> None:
+    """The gradient of the gradient, through `create_graph`, equals differences of first ones.
+
+    Raises CheckError, as `check_first` does.
+    """
+
+    def value(*moved: Array) -> float:
+        return directional(function, moved, seed).item()
+
+    tensors = [Tensor(each, requires_grad=True) for each in arrays]
+    total = directional(function, tensors, seed)
+    found = (
+        grad([total], tensors, allow_unused=True)
+        if total.requires_grad
+        else [zeros_like(each) for each in tensors]
+    )
+    for i, (ours, numeric) in enumerate(zip(found, numeric_gradient(value, arrays), strict=True)):
+        assert_close(ours.numpy(), numeric, SECOND, f"{function!r}: second derivative {i}")
+
+
+def check_dtypes(call: Call | ElementwiseCall) -> None:
+    """float32 gives float32, float64 float64; each gradient has its argument's shape and dtype."""
+    for dtype in (np.dtype("float32"), np.dtype("float64")):
+        tensors = [Tensor(each.astype(dtype), requires_grad=True) for each in call.draw(0)]
+        result = call(*tensors)
+        if not call.wide and result.dtype != dtype and "dtype" not in call.record.statics:
+            raise CheckError(f"{call!r}: gives {result.dtype} for {dtype}")
+        if not result.requires_grad:
+            continue
+        result.backward(upstream_for(result.shape, 1).astype(result.dtype))
+        for i, each in enumerate(tensors):
+            if each.grad is not None and (each.grad.shape, each.grad.dtype) != (each.shape, dtype):
+                raise CheckError(f"{call!r}: gradient {i} is {each.grad!r}, for {dtype}")
+
+
+def check_float32(call: Call | ElementwiseCall) -> None:
+    """Gradients in float32 are those of float64 to rounding.
+
+    The bound is 64 units in the last place: a chain of about ten roundings, conditions of about 5.
+    """
+    wide = [each.astype(np.float32) for each in call.draw(0)]
+    narrow = first_order(call, wide, 3)
+    exact = first_order(call, [each.astype(np.float64) for each in wide], 3)
+    for i, (ours, expected) in enumerate(zip(narrow, exact, strict=True)):
+        assert_close(ours, expected, 64 * 2**-23, f"{call!r}: gradient {i} in float32")
+
+
+def check_purity(call: Call | ElementwiseCall) -> None:
+    """No argument, and no upstream gradient, is changed; no gradient shares anybody's memory."""
+    arrays = call.draw(0)
+    tensors = [Tensor(each, requires_grad=True) for each in arrays]
+    result = call(*tensors)
+    if not result.requires_grad:
+        return
+    gradient = Tensor(upstream_for(result.shape, 2))
+    before = gradient.numpy().copy()
+    result.backward(gradient)
+    unchanged = [(gradient.numpy(), before)]
+    unchanged += [(t.numpy(), array) for t, array in zip(tensors, arrays, strict=True)]
+    if not all(np.array_equal(now, then) for now, then in unchanged):
+        raise CheckError(f"{call!r}: changes an argument or the upstream gradient in place")
+    kept = [each.grad.numpy() for each in tensors if each.grad is not None]
+    others = [gradient.numpy(), *(each.numpy() for each in tensors)]
+    for i, a in enumerate(kept):
+        if any(np.shares_memory(a, b) for b in [*kept[:i], *kept[i + 1 :], *others]):
+            raise CheckError(f"{call!r}: a gradient shares the memory of something else")
+    results = result.numpy()
+    if not call.record.view and any(np.shares_memory(results, each.numpy()) for each in tensors):
+        raise CheckError(f"{call!r}: the result shares the memory of an argument")
+
+
+#: Arrangements in memory of the same numbers, none of which may make a difference.
+LAYOUTS = ("plain", "transposed", "spaced")
+
+
+def lay_out(
+    function: Callable[..., Tensor], arrays: Sequence[Array], layout: str
+) -> tuple[Callable[..., Tensor], list[Array]]:
+    """A function and its arrays, arranged so that it computes on memory of that layout."""
+    if layout == "transposed":
+        return function, [np.array(each.T, order="C").T for each in arrays]
+    if layout == "spaced":
+
+        def with_gaps(*tensors: Tensor) -> Tensor:
+            return function(*map(_spaced, tensors))
+
+        return with_gaps, [*arrays]
+    return function, [*arrays]
+
+
+def _spaced(x: Tensor) -> Tensor:
+    """The same numbers as every second one of a larger tensor."""
+    pairs = RECORDS["stack"].function([x, zeros_like(x)], axis=-1)
+    return RECORDS["getitem"].function(pairs, (..., 0))
+
+
+def check_call(call: Call | ElementwiseCall, seed: int = 0) -> None:
+    """All checks by numbers of one call, in every layout of memory.
+
+    Raises CheckError, naming the call and what it got wrong.
+    """
+    for layout in LAYOUTS:
+        check_first(*lay_out(call, call.draw(seed), layout), seed)
+    # The square makes even linear operations have a second derivative that can be wrong.
+    check_second(lambda *x: RECORDS["square"].function(call(*x)), call.draw(seed), seed)
+    check_dtypes(call)
+    check_float32(call)
+    check_purity(call)
+
+
+def check_operation(operation: Any, seed: int = 0) -> list[str]:
+    """Puts an operation, of the table or a user's own, to every check; says what was checked.
+
+    Arguments: `operation`, a function made by `cr.operation`, `cr.elementwise` or
+    `cr.composition`; `seed` of the numbers drawn. An elementwise operation is called on 0-d, empty
+    and broadcast arrays from its domain, any other on the cases of its record.
+
+    The derivative is proved, if SymPy is installed, unless the record gives a reason why it cannot
+    be. Then gradients of first and second order are compared with finite differences, float32 with
+    float64, and nothing may be mutated or aliased.
+
+    Raises CheckError (or ProofError, which is one) at the first claim that does not hold;
+    ValueError for a record that has no gradient, or no cases.
+
+    >>> import chainrule as cr
+    >>> for line in check_operation(cr.tanh):
+    ...     print(line)
+    d/dx ((exp(x) - exp(-x)) / (exp(x) + exp(-x))) = 1 - tanh(x)**2
+    the code of tanh on symbols
+    the code of tanh on numbers, to 16 units in the last place
+    the gradients of tanh(()), tanh((3,)), tanh((2, 3)), tanh((0, 2)), to second order
+    """
+    record: Record = operation if isinstance(operation, Record) else operation.record
+    if not record.differentiable:
+        raise ValueError(f"{record.name}: has no gradient to check")
+    calls = [*calls_of(record), *broadcasts_of(record)]
+    if not calls:
+        raise ValueError(
+            f"{record.name}: give the record cases=[case(...), ...]: calls on which it is checked"
+        )
+    done: list[str] = []
+    if importlib.util.find_spec("sympy") and not record.unproved:
+        from .proof import prove
+
+        done += prove(record)
+    for call in calls:
+        check_call(call, seed)
+    return [*done, f"the gradients of {', '.join(map(repr, calls))}, to second order"]
