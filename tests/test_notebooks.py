@@ -42,7 +42,8 @@ def solutions(path: Path) -> list[str]:
 
 
 def test_the_notebooks_are_found() -> None:
-    assert [path.stem for path in NOTEBOOKS][:2] == ["01-forward", "02-backward"]
+    found = [path.stem for path in NOTEBOOKS]
+    assert found[:3] == ["01-forward", "02-backward", "03-operations"]
 
 
 def test_it_is_stored_without_results_and_in_a_form_that_diffs_well(path: Path) -> None:
