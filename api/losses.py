@@ -3,9 +3,16 @@
 from chainrule.training.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    CosineSimilarity,
     HalfSquaredError,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
     Loss,
+    MeanAbsoluteError,
     MeanSquaredError,
+    Poisson,
     SparseCategoricalCrossentropy,
 )
 from chainrule.training.losses import (
@@ -15,9 +22,16 @@ from chainrule.training.losses import (
 __all__ = [
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
+    "CosineSimilarity",
     "HalfSquaredError",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
     "Loss",
+    "MeanAbsoluteError",
     "MeanSquaredError",
+    "Poisson",
     "SparseCategoricalCrossentropy",
     "get",
 ]

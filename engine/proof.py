@@ -212,17 +212,24 @@ def is_zero(expression: Any) -> bool:
     expression = sympy.sympify(expression)
     if expression.is_zero:
         return True
+    if expression.has(sympy.log) and _cancels(sympy.exp(expression) - 1):
+        return True
+    return _cancels(expression) or sympy.simplify(expression) == 0
+
+
+def _cancels(expression: Any) -> bool:
+    """Is it 0 as a rational function of exponentials? False if it is no such function."""
+    import sympy
+
     rational = expression.rewrite(sympy.exp)
     # With x = log(E) a sum of exponentials becomes a rational function of E, which has a normal
     # form: the comparison is a decision, not a search.
     inside = {s for each in rational.atoms(sympy.exp) for s in each.free_symbols}
     rational = rational.subs({s: sympy.log(sympy.Dummy(s.name, positive=True)) for s in inside})
     try:
-        if sympy.cancel(sympy.together(rational)) == 0:
-            return True
+        return bool(sympy.cancel(sympy.together(rational)) == 0)
     except (sympy.PolynomialError, NotImplementedError):
-        pass
-    return sympy.simplify(expression) == 0
+        return False
 
 
 # The statement ------------------------------------------------------------------------------

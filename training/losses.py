@@ -18,84 +18,38 @@ from .crossentropy import (
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
 )
-from .loss_base import Entrywise, Loss
+from .entrywise_losses import (
+    CosineSimilarity,
+    HalfSquaredError,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Poisson,
+)
+from .loss_base import Loss
 
 __all__ = [
     "ABBREVIATIONS",
     "LOSSES",
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
+    "CosineSimilarity",
     "FunctionLoss",
     "HalfSquaredError",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
     "Loss",
+    "MeanAbsoluteError",
     "MeanSquaredError",
+    "Poisson",
     "SparseCategoricalCrossentropy",
     "get_loss",
 ]
-
-
-class MeanSquaredError(Entrywise):
-    """Mean of the squared differences of each sample.
-
-        J = Σ_i (y_pred[i] - y_true[i])² / n        ∂J/∂y_pred[i] = 2 (y_pred[i] - y_true[i]) / n
-
-    The sum runs over the n features of a sample; with the reduction "mean", over all entries.
-
-    Arguments:
-        reduction: "mean" over samples, "sum" of them, or None.
-        name: name in messages.
-
-    Both arguments of a call have shape (batch, ..., features), or (batch,).
-
-    Source: C. F. Gauss, Theoria motus corporum coelestium, 1809, §179.
-
-    >>> import chainrule as cr
-    >>> MeanSquaredError()([[1.0, 2.0]], cr.tensor([[1.0, 4.0]])).item()
-    2.0
-    """
-
-    def __init__(self, *, reduction: str | None = "mean", name: str = "mean_squared_error") -> None:
-        super().__init__(name, reduction)
-
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """The mean over the features of each sample."""
-        squares = (y_pred - y_true).square()
-        return squares.mean(axis=-1) if squares.ndim > 1 else squares
-
-
-class HalfSquaredError(Entrywise):
-    """Half the squared distance of each sample from its target: the derivation's J = ½‖y - ŷ‖².
-
-        J = ½ Σ_i (y_pred[i] - y_true[i])²              ∂J/∂y_pred[i] = y_pred[i] - y_true[i]
-
-    With the reduction "sum", the output layer's error is δ3 = (y - ŷ) ∘ σ'(z3) for each sample,
-    as derived, and the gradients of the parameters are sums over the batch. With "mean", the
-    default, both are divided by the number of samples, so that a learning rate suits any batch
-    size; for one sample the two are the same.
-
-    Arguments:
-        reduction: "mean" over samples, "sum" of them, or None.
-        name: name in messages.
-
-    Both arguments of a call have shape (batch, ...); all axes but the first are summed over.
-
-    Source: DERIVATIONS.md, The worked example (4.3); y is the prediction and ŷ the target there.
-
-    >>> import chainrule as cr
-    >>> y = cr.tensor([[1.0, 4.0], [0.0, 0.0]], requires_grad=True)
-    >>> loss = HalfSquaredError(reduction="sum")([[1.0, 2.0], [3.0, 0.0]], y)
-    >>> loss.backward()
-    >>> loss.item(), y.grad.tolist()
-    (6.5, [[0.0, 2.0], [-3.0, 0.0]])
-    """
-
-    def __init__(self, *, reduction: str | None = "mean", name: str = "half_squared_error") -> None:
-        super().__init__(name, reduction)
-
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Half the sum over all entries of each sample."""
-        halves = 0.5 * (y_pred - y_true).square()
-        return halves.sum(axis=tuple(range(1, halves.ndim))) if halves.ndim > 1 else halves
 
 
 class FunctionLoss(Loss):
@@ -134,11 +88,23 @@ class FunctionLoss(Loss):
 LOSSES: dict[str, Callable[..., Loss]] = {
     "mean_squared_error": MeanSquaredError,
     "half_squared_error": HalfSquaredError,
+    "mean_absolute_error": MeanAbsoluteError,
+    "huber": Huber,
+    "log_cosh": LogCosh,
+    "hinge": Hinge,
+    "kl_divergence": KLDivergence,
+    "poisson": Poisson,
+    "cosine_similarity": CosineSimilarity,
     "binary_crossentropy": BinaryCrossentropy,
     "categorical_crossentropy": CategoricalCrossentropy,
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
 }
-ABBREVIATIONS = {"mse": "mean_squared_error"}
+ABBREVIATIONS = {
+    "mse": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "kld": "kl_divergence",
+    "logcosh": "log_cosh",
+}
 
 
 def get_loss(identifier: str | Loss | Callable[..., Any], *, where: str = "get_loss") -> Loss:

@@ -100,7 +100,8 @@ def test_python_numbers_are_weak(name):
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_integers_and_booleans_give_a_dtype_that_a_tensor_may_have(name, kind):
     record = BUILTIN[name]
-    if kind == "bool" and name in ("add", "subtract", "negative", "positive", "sign"):
+    differences = ("subtract", "squared_error", "absolute_error", "log_cosh")
+    if kind == "bool" and name in ("add", "negative", "positive", "sign", *differences):
         return  # NumPy has none of these for booleans; its add is `or`, and its sum of them is "or"
     x = cr.tensor(np.array([1, 1], kind))
     result = record.function(*[x] * len(record.arguments))

@@ -13,10 +13,17 @@ from chainrule.training.losses import (
     LOSSES,
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    CosineSimilarity,
     FunctionLoss,
     HalfSquaredError,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
     Loss,
+    MeanAbsoluteError,
     MeanSquaredError,
+    Poisson,
     SparseCategoricalCrossentropy,
     get_loss,
 )
@@ -30,6 +37,13 @@ middles = st.lists(st.integers(1, 3), max_size=2).map(tuple)
 CASES = {
     "mean_squared_error": (MeanSquaredError, "real"),
     "half_squared_error": (HalfSquaredError, "real"),
+    "mean_absolute_error": (MeanAbsoluteError, "real"),
+    "huber": (Huber, "real"),
+    "log_cosh": (LogCosh, "real"),
+    "hinge": (Hinge, "signs"),
+    "kl_divergence": (KLDivergence, "softmax"),
+    "poisson": (Poisson, "softmax"),
+    "cosine_similarity": (CosineSimilarity, "real"),
     "binary": (BinaryCrossentropy, "sigmoid"),
     "binary from logits": (lambda **o: BinaryCrossentropy(from_logits=True, **o), "binary"),
     "categorical": (CategoricalCrossentropy, "softmax"),
@@ -51,6 +65,8 @@ def draw(kind, rng, batch, middle=(), features=4):
     z = rng.normal(size=shape) * 3
     if kind == "real":
         return rng.normal(size=shape), z
+    if kind == "signs":
+        return rng.choice([-1.0, 1.0], shape), z
     if kind in ("binary", "sigmoid"):
         return rng.random(shape), z if kind == "binary" else 1 / (1 + np.exp(-z))
     if kind.endswith("softmax"):
@@ -107,6 +123,15 @@ def test_equal_to_pytorch(case, reduction, seed, batch):
     per_sample = {
         "mean_squared_error": lambda: F.mse_loss(z, t, reduction="none").mean(-1),
         "half_squared_error": lambda: F.mse_loss(z, t, reduction="none").sum(-1) / 2,
+        "mean_absolute_error": lambda: F.l1_loss(z, t, reduction="none").mean(-1),
+        "huber": lambda: F.huber_loss(z, t, reduction="none").mean(-1),
+        "log_cosh": lambda: torch.cosh(z - t).log().mean(-1),
+        "hinge": lambda: (1 - z * t).clamp(min=0).mean(-1),
+        "kl_divergence": lambda: F.kl_div(z.log(), t, reduction="none").sum(-1),
+        "poisson": lambda: F.poisson_nll_loss(
+            z, t, log_input=False, eps=0.0, reduction="none"
+        ).mean(-1),
+        "cosine_similarity": lambda: -F.cosine_similarity(z, t, dim=-1),
         "binary": lambda: F.binary_cross_entropy(z, t, reduction="none").mean(-1),
         "binary from logits": lambda: F.binary_cross_entropy_with_logits(
             z, t, reduction="none"
@@ -372,7 +397,7 @@ def test_losses_by_name(name):
 @pytest.mark.parametrize(
     ("identifier", "error", "text"),
     [
-        ("hinge", ValueError, "unknown loss 'hinge'.*mean_squared_error.*mse"),
+        ("hinges", ValueError, "unknown loss 'hinges'.*mean_squared_error.*mse"),
         (MeanSquaredError, TypeError, r"write MeanSquaredError\(\.\.\.\)"),
         (3, TypeError, "got int"),
         (None, TypeError, "got None"),
@@ -392,3 +417,46 @@ def test_an_unknown_reduction_is_refused():
 def test_the_base_says_what_a_subclass_must_define():
     with pytest.raises(NotImplementedError, match="Loss must define call"):
         Loss("bare")([[1.0]], [[1.0]])
+
+
+# The edges of the losses that compare entry by entry ---------------------------------------------
+
+
+def test_log_cosh_cannot_overflow_and_is_exact_near_zero():
+    y_pred = cr.tensor([[-1e4, 1e-6, 0.0, 1e4]], requires_grad=True)
+    values = cr.log_cosh(y_pred, 0.0)
+    expected = [1e4 - np.log(2), 0.5e-12, 0.0, 1e4 - np.log(2)]
+    np.testing.assert_allclose(values.numpy()[0], expected, rtol=1e-12, atol=2 * EPS)
+    LogCosh()([[0.0] * 4], y_pred).backward()
+    np.testing.assert_allclose(y_pred.grad.numpy()[0] * 4, [-1.0, 1e-6, 0.0, 1.0])
+
+
+def test_a_target_of_zero_takes_no_part_in_the_divergence():
+    y_pred = cr.tensor([[0.0, 1.0]], requires_grad=True)
+    loss = KLDivergence()([[0.0, 1.0]], y_pred)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert y_pred.grad.tolist() == [[0.0, -1.0]]
+
+
+def test_hinge_takes_zeros_and_ones_for_signs_and_refuses_other_labels():
+    z = cr.tensor([[0.5, -3.0, 0.25]])
+    assert Hinge()([[1, 0, 1]], z).item() == Hinge()([[1, -1, 1]], z).item()
+    with pytest.raises(ValueError, match=r"hinge: y_true must be -1 and 1.*got 2"):
+        Hinge()([[1, 2, -1]], z)
+
+
+@pytest.mark.parametrize("delta", [0.0, -1.0, np.inf, True, "1", cr.tensor(1.0)])
+def test_huber_takes_a_positive_number(delta):
+    with pytest.raises(ValueError, match="Huber: delta must be a positive number"):
+        Huber(delta)
+    with pytest.raises(ValueError, match="huber: delta must be a positive number"):
+        cr.huber(cr.tensor([1.0]), cr.tensor([2.0]), delta)
+
+
+def test_a_vector_of_zeros_has_no_direction():
+    y_pred = cr.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
+    loss = CosineSimilarity(reduction="sum")([[1.0, 2.0], [3.0, 4.0]], y_pred)
+    loss.backward()
+    assert loss.item() == pytest.approx(-1.0)
+    np.testing.assert_allclose(y_pred.grad.numpy(), 0.0, atol=4 * EPS)
