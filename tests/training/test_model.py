@@ -188,7 +188,7 @@ def test_metrics_see_probabilities_also_where_the_loss_sees_logits():
     x, y = data()
     seen = Seen()
     model = classifier(
-        metrics=[seen, "accuracy", "maes" if False else "sparse_categorical_accuracy"]
+        metrics=[seen, "accuracy", "mae" if False else "sparse_categorical_accuracy"]
     )
     found = model.evaluate(x, y, verbose=0)
     assert model._objective.fused
@@ -550,7 +550,7 @@ def test_a_model_of_ones_own_trains_and_names_its_weights():
     x, _ = data()
     y = x[:, :2] ** 2
     model = Residual()
-    model.compile(Adam(learning_rate=0.02), "mse", metrics=["maes"])
+    model.compile(Adam(learning_rate=0.02), "mse", metrics=["mae"])
     history = model.fit(x, y, epochs=40, verbose=0)
     assert history.history["loss"][-1] < 0.5 * history.history["loss"][0]
     names = [name for name, _ in model.named_weights()]
@@ -703,7 +703,7 @@ def test_a_model_that_is_not_compiled_says_so(where):
         ({"optimizer": "sgd", "loss": "mse", "metrics": ["f1"]}, ValueError, "unknown metric 'f1'"),
         ({"optimizer": "sgd", "loss": "mse", "metrics": 3}, TypeError, "metric must be"),
         (
-            {"optimizer": "sgd", "loss": "mse", "metrics": ["maes", "mae"]},
+            {"optimizer": "sgd", "loss": "mse", "metrics": ["mae", "mae"]},
             ValueError,
             "called 'mae'",
         ),
@@ -724,7 +724,7 @@ def test_outputs_that_are_no_probabilities_are_refused_before_training():
 
 
 def test_a_metric_that_refuses_the_data_does_so_before_training():
-    model = classifier(metrics=["maes"])
+    model = classifier(metrics=["mae"])
     model.build((None, 3))
     before = model.get_weights()
     for run in (model.fit, model.train_on_batch):
