@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 
+# Where other processes want the cores too, the threads of OpenBLAS wait for each other, and a test
+# of seconds takes minutes. It reads this when NumPy is first imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from hypothesis import settings
 
 # A first call may compile a kernel or load a library: no deadline, here or there.
