@@ -171,6 +171,8 @@ cpu = register_device(
             "numba": {
                 "sgd_step": _NUMBA + "optimizers",
                 "adam_step": _NUMBA + "optimizers",
+                "erf": _NUMBA + "special",
+                "erfc": _NUMBA + "special",
             },
         },
         default="numba",
