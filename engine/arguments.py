@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
 from typing import Any
 
@@ -23,6 +24,25 @@ def integer(where: str, name: str, value: Any, *, at_least: int | None = None) -
     if at_least is not None and value < at_least:
         raise ShapeError(f"{where}: {name} must be at least {at_least}, got {value}")
     return operator.index(value)
+
+
+def number(where: str, name: str, value: Any) -> Any:
+    """A static argument that must be a real number, as a Python number, whose dtype is weak.
+
+    Raises DtypeError for anything else: a Tensor, a text, a boolean.
+
+    >>> number("elu", "alpha", np.float64(0.5))
+    0.5
+    """
+    if type(value) is float or type(value) is int:
+        return value
+    real = value.item() if isinstance(value, np.generic) else value
+    if isinstance(real, bool) or not isinstance(real, numbers.Real):
+        raise DtypeError(
+            f"{where}: {name} must be a number, got {describe(value)} of type "
+            f"{type(value).__name__}"
+        )
+    return real
 
 
 def axis_of(where: str, axis: Any, x: Any, *, name: str = "axis", new: int = 0) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,10 +95,16 @@ def draw_values(
     """Values 0.2 inside the domain, whose ends may be singular, and 0.1 from every kink."""
     low, high = record.domain.get(name, (-3.0, 3.0))
     values = rng.uniform(low + 0.2, high - 0.2, shape)
-    for kink in record.kinks:
+    for kink in kinks_of(record):
         near = np.abs(values - kink) < 0.1
         values = np.where(near, kink + 0.1 + rng.uniform(0, 1, shape), values)
     return values
+
+
+def kinks_of(record: Record, static: Mapping[str, Any] | None = None) -> list[float]:
+    """Where the kinks are, for some values of the static arguments (by default, their defaults)."""
+    given = {p.name: p.default for p in record.signature} | dict(static or {})
+    return [float(given[each] if isinstance(each, str) else each) for each in record.kinks]
 
 
 def untied(arrays: Sequence[Array]) -> bool:

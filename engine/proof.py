@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import numbers
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -22,11 +23,15 @@ from typing import Any
 
 import numpy as np
 
+from .calls import kinks_of
 from .cases import Case, case
 from .devices import REFERENCE, get_device
 from .errors import CheckError
 from .record import RECORDS, Record
 from .tensor import Tensor
+
+#: What the nearest float64 to one of these (or to a square, a cube, a simple multiple) stands for.
+CONSTANTS = ("pi", "sqrt(pi)", "sqrt(2)", "sqrt(2*pi)", "sqrt(2/pi)", "log(2)", "log(10)", "E")
 
 #: Where arguments are drawn from, unless the record's domain says otherwise.
 DEFAULT_DOMAIN = (-3.0, 3.0)
@@ -113,6 +118,8 @@ class Term:
         return f"Term({self.expression}, {self.value:.3g})"
 
 
+numbers.Real.register(Term)  # a static argument that must be a number may be a symbol
+
 #: What a Term becomes under the functions of one argument: as text for SymPy, and as a number.
 _FUNCTIONS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[float], float]]] = {
     "exp": (lambda sympy, x: sympy.exp(x), math.exp),
@@ -148,8 +155,14 @@ class Symbolic:
         if name in _FUNCTIONS:
             return functools.partial(self._apply, name)
         if name in REFERENCE:
-            return functools.partial(REFERENCE[name], self)
+            return functools.partial(self._run, REFERENCE[name])
         return getattr(np, name)
+
+    def _run(self, reference: Callable[..., Any], *arguments: Any) -> Any:
+        """A kernel's reference; NumPy makes Terms of 0-d arrays, which are made arrays again."""
+        return reference(
+            self, *(np.array(x, object) if isinstance(x, Term) else x for x in arguments)
+        )
 
     @staticmethod
     def _apply(name: str, x: Any) -> Any:
@@ -162,6 +175,10 @@ class Symbolic:
             return Term(expression(sympy, term.expression), value(term.value))
 
         return np.frompyfunc(one, 1, 1)(x)
+
+    def erfc(self, x: Any) -> Any:
+        """1 - erf(x)."""
+        return 1 - self.erf(x)
 
     @staticmethod
     def sign(x: Any) -> Any:
@@ -212,6 +229,7 @@ def is_zero(expression: Any) -> bool:
     expression = sympy.sympify(expression)
     if expression.is_zero:
         return True
+    expression = expression.replace(sympy.erfc, lambda x: 1 - sympy.erf(x))
     if expression.has(sympy.log) and _cancels(sympy.exp(expression) - 1):
         return True
     return _cancels(expression) or sympy.simplify(expression) == 0
@@ -232,11 +250,75 @@ def _cancels(expression: Any) -> bool:
         return False
 
 
+@functools.cache
+def _constants() -> list[tuple[Fraction, Any]]:
+    """Powers of the nearest floats to some constants, and these powers."""
+    import sympy
+
+    found = []
+    for text in CONSTANTS:
+        for constant in (sympy.sympify(text), 1 / sympy.sympify(text)):
+            for power in (1, 2, 3):
+                found.append((Fraction(float(constant)) ** power, constant**power))
+    return found
+
+
+@functools.cache
+def meant(number: Any) -> Any:
+    """The number that a rational of the code stands for: floats are the nearest to what is meant.
+
+    That is a constant such as sqrt(2/pi) (a power of one, a multiple by a fraction, or by a float),
+    or else the shortest decimal of which the float is the nearest.
+
+    >>> import sympy
+    >>> meant(sympy.Rational(math.sqrt(2 / math.pi)) / 2), meant(sympy.Rational(0.1))
+    (sqrt(2)/(2*sqrt(pi)), 1/10)
+    """
+    import sympy
+
+    exact = Fraction(int(number.p), int(number.q))
+
+    def decimal(ratio: Fraction, digits: int) -> Any:
+        text = repr(float(ratio))
+        short = len(text.partition("e")[0].replace(".", "").strip("-0")) <= digits
+        return sympy.Rational(text) if short and Fraction(float(ratio)) == ratio else None
+
+    def simple(ratio: Fraction) -> Any:
+        if max(abs(ratio.numerator), ratio.denominator) <= 1 << 16:
+            return sympy.Rational(ratio.numerator, ratio.denominator)
+        return None
+
+    if simple(exact) is not None:
+        return number
+    for value, constant in _constants():
+        factor = simple(exact / value)
+        if factor is None:
+            factor = decimal(exact / value, 12)
+        if factor is not None:
+            return factor * constant
+    told = decimal(exact, 17)
+    return number if told is None else told
+
+
+def _with_meant(expression: Any) -> Any:
+    """An expression of the code, with what its numbers stand for."""
+    import sympy
+
+    return expression.xreplace({each: meant(each) for each in expression.atoms(sympy.Rational)})
+
+
 # The statement ------------------------------------------------------------------------------
 
 
 def _names(record: Record) -> tuple[str, ...]:
     return (*record.arguments, *record.statics)
+
+
+def _is_condition(record: Record, name: str) -> bool:
+    """Is it true or false, rather than a number?"""
+    if name in record.statics:
+        return isinstance(_defaults(record).get(name), bool)
+    return name not in record.derivative
 
 
 def _symbols_of(record: Record) -> dict[str, Any]:
@@ -246,8 +328,8 @@ def _symbols_of(record: Record) -> dict[str, Any]:
     found = {}
     for name in _names(record):
         low, _ = record.domain.get(name, DEFAULT_DOMAIN)
-        if name in record.arguments and name not in record.derivative:
-            found[name] = sympy.Symbol(name)  # perhaps a condition
+        if _is_condition(record, name):
+            found[name] = sympy.Symbol(name)
         else:
             found[name] = sympy.Symbol(name, **({"positive": True} if low >= 0 else {"real": True}))
     return found
@@ -265,7 +347,7 @@ def parse(text: str, record: Record) -> Any:
     (exp(x) - exp(-x))/(exp(x) + exp(-x))
     """
     import sympy
-    from sympy.parsing.sympy_parser import parse_expr
+    from sympy.parsing.sympy_parser import parse_expr, rationalize, standard_transformations
 
     def resolve(other: Record) -> Any:
         arguments = tuple(_symbols_of(other).values())
@@ -282,7 +364,11 @@ def parse(text: str, record: Record) -> Any:
         and not re.search(rf"\b{re.escape(name)}\b", other.formula)  # exp(x) is SymPy's own
     }
     try:
-        return parse_expr(text, local_dict={**space, **_symbols_of(record)})
+        return parse_expr(
+            text,
+            local_dict={**space, **_symbols_of(record)},
+            transformations=(*standard_transformations, rationalize),
+        )
     except (SyntaxError, TypeError, ValueError, AttributeError, sympy.SympifyError) as error:
         raise ProofError(f"{record.name}: SymPy cannot read {text!r}: {error}") from error
 
@@ -296,44 +382,84 @@ def _switches(formula: Any) -> set[Any]:
         found |= {a - b for i, a in enumerate(atom.args) for b in atom.args[:i]}
     for atom in formula.atoms(sympy.Abs, sympy.sign, sympy.Heaviside):
         found.add(atom.args[0])
+    for atom in formula.atoms(sympy.core.relational.Relational):
+        found.add(atom.lhs - atom.rhs)
     return found
+
+
+def _conditions(formula: Any, names: Mapping[str, Any]) -> list[Any]:
+    """The symbols that are themselves conditions of a formula."""
+    import sympy
+
+    found = {
+        condition
+        for piecewise in formula.atoms(sympy.Piecewise)
+        for _, condition in piecewise.args
+        if condition in names.values()
+    }
+    return sorted(found, key=str)
 
 
 def _regions(record: Record, formula: Any, names: Mapping[str, Any]) -> Iterator[dict[Any, Any]]:
     """Substitutions that between them cover the domain, kinks apart, one branch each."""
     import sympy
 
-    conditions = {
-        symbol
-        for piecewise in formula.atoms(sympy.Piecewise)
-        for _, condition in piecewise.args
-        for symbol in condition.free_symbols
-        if symbol in names.values() and condition == symbol
-    }
-    if conditions:
-        for condition in conditions:
-            yield {condition: sympy.true}
-            yield {condition: sympy.false}
-        return
+    conditions = _conditions(formula, names)
+    for values in itertools.product((sympy.true, sympy.false), repeat=len(conditions)):
+        chosen = dict(zip(conditions, values, strict=True))
+        for region in _branches(record, formula.subs(chosen), names):
+            yield chosen | region
+
+
+def _branches(record: Record, formula: Any, names: Mapping[str, Any]) -> list[dict[Any, Any]]:
+    """The regions of a formula without conditions; for one argument in ascending order."""
+    import sympy
+
     distance = sympy.Dummy("distance", positive=True)
-    kinks = [sympy.nsimplify(kink, rational=True) for kink in sorted(record.kinks)]
+    if len(record.arguments) > 1:
+        found = []
+        for switch in _switches(formula):
+            free = sorted(switch.free_symbols, key=str)
+            for side in (distance, -distance):
+                found.append({free[0]: sympy.solve(switch - side, free[0])[0]})
+        return found or [{}]
+    x = names[record.arguments[0]]
+    declared = [names[each] if isinstance(each, str) else each for each in record.kinks]
+    kinks = [sympy.nsimplify(each, rational=True) for each in declared]
     for switch in _switches(formula):
-        free = sorted(switch.free_symbols, key=str)
-        if len(names) == 1:
-            undeclared = set(sympy.solve(switch, free[0])) - set(kinks)
-            if undeclared:
-                raise ProofError(f"{record.name}: has a kink at {undeclared}, which it must list")
+        if x not in switch.free_symbols:
+            raise ProofError(
+                f"{record.name}: the formula depends on the sign of {switch}, of static arguments "
+                "alone; state it without, or make two operations of it"
+            )
+        undeclared = set(sympy.solve(switch, x)) - set(kinks)
+        if undeclared:
+            raise ProofError(f"{record.name}: has a kink at {undeclared}, which it must list")
+    if not kinks:
+        return [{}]
+    # Static arguments at which there are kinks are told apart by positive widths.
+    given: dict[Any, Any] = {}
+    widths: dict[int, Any] = {}
+    for i, (low, high) in enumerate(itertools.pairwise(list(kinks))):
+        width = sympy.Dummy(f"width_{i}", positive=True)
+        if high.is_Symbol:
+            given[high] = kinks[i + 1] = kinks[i] + width
+        elif low.is_Symbol and i == 0:
+            given[low] = kinks[0] = high - width
+        elif (high - kinks[i]).is_positive:
             continue
-        for side in (distance, -distance):
-            yield {free[0]: sympy.solve(switch - side, free[0])[0]}
-    if kinks:
-        (x,) = (names[name] for name in record.arguments)
-        yield {x: kinks[0] - distance}
-        for low, high in itertools.pairwise(kinks):
-            yield {x: low + (high - low) / (1 + distance)}
-        yield {x: kinks[-1] + distance}
-    elif not _switches(formula):
-        yield {}
+        else:
+            raise ProofError(f"{record.name}: its kinks are not in ascending order")
+        widths[i] = width
+    regions = [given | {x: kinks[0] - distance}]
+    for i, (low, high) in enumerate(itertools.pairwise(kinks)):
+        if i in widths:
+            whole = {widths[i]: distance + sympy.Dummy("rest", positive=True)}
+            inside = given | {x: low + distance}
+            regions.append({each: value.subs(whole) for each, value in inside.items()})
+        else:
+            regions.append(given | {x: low + (high - low) / (1 + distance)})
+    return [*regions, given | {x: kinks[-1] + distance}]
 
 
 def _prove_statement(record: Record) -> list[str]:
@@ -391,24 +517,46 @@ def _defaults(record: Record) -> dict[str, Any]:
     return {p.name: p.default for p in record.signature if p.default is not p.empty}
 
 
-def _points(record: Record, formula: Any, count: int) -> Iterator[dict[str, Any]]:
-    """Values of the arguments: drawn from the domain, at the kinks, and at ties."""
+def _points(record: Record, count: int) -> list[dict[str, Any]]:
+    """Values of all arguments, drawn from the domain: on each branch, and for each condition.
+
+    Static arguments have their default values in the first one.
+    """
     draw = np.random.default_rng(sum(map(ord, record.name)))
-    names = _symbols_of(record)
-    conditional = [
-        name for name in record.arguments if names[name].is_real is None
-    ]  # arguments without a VJP: conditions
-    static = {name: _defaults(record).get(name) for name in record.statics}
-    for i in range(count):
-        point = {
+    conditional = [name for name in _names(record) if _is_condition(record, name)]
+    defaults, regions = _defaults(record), len(record.kinks) + 1
+    for name in record.statics:
+        if name not in conditional and name not in record.domain:
+            raise ProofError(
+                f"{record.name}: says of no values that the static argument {name!r} may have; "
+                "give an interval in its domain"
+            )
+    points = []
+    for i in range(max(count, 2 * regions << len(conditional))):
+        point: dict[str, Any] = {
             name: draw.uniform(*record.domain.get(name, DEFAULT_DOMAIN)) for name in _names(record)
         }
-        point |= {name: value for name, value in static.items() if value is not None}
-        yield point | {name: bool(i % 2) for name in conditional}
-    if len(record.arguments) == 1:
-        for kink in record.kinks:
-            yield {record.arguments[0]: float(kink)} | static
+        if i == 0:
+            point |= {name: defaults[name] for name in record.statics if name in defaults}
+        point |= {name: bool(i >> bit & 1) for bit, name in enumerate(conditional)}
+        if record.kinks:
+            (name,) = record.arguments
+            low, high = record.domain.get(name, DEFAULT_DOMAIN)
+            ends = [low, *(np.clip(kinks_of(record, point), low, high)), high]
+            side = (i >> len(conditional)) % regions
+            point[name] = draw.uniform(ends[side], ends[side + 1])
+        points.append(point)
+    return points
+
+
+def _kink_points(record: Record, formula: Any) -> Iterator[dict[str, Any]]:
+    """Values at which there are kinks, for several values of static arguments, or ties."""
+    if len(record.arguments) == 1 and record.kinks:
+        for point in _points(record, 6):
+            for kink in kinks_of(record, point):
+                yield point | {record.arguments[0]: kink}
     elif _switches(formula):
+        static = {name: _points(record, 1)[0][name] for name in record.statics}
         for value in (-1.5, 0.0, 2.0):
             yield dict.fromkeys(record.arguments, value) | static
 
@@ -418,20 +566,24 @@ def _prove_code_symbolically(record: Record) -> list[str]:
     names = _symbols_of(record)
     formula = parse(record.formula, record)
     upstream = symbols("upstream", (), -0.75)
-    for point in list(_points(record, formula, 4))[:4]:
+    for point in _points(record, 4):
         arguments = [
             point[name]
             if isinstance(point[name], bool)
             else np.array(Term(names[name], float(point[name])), dtype=object)
             for name in record.arguments
         ]
-        static = {name: Term(names[name], float(point[name])) for name in record.statics}
-        here = {names[n]: point[n] for n in record.arguments if isinstance(point[n], bool)}
+        static = {
+            name: point[name]
+            if isinstance(point[name], bool)
+            else Term(names[name], float(point[name]))
+            for name in record.statics
+        }
         try:
             result, gradients = run(record, symbolic, arguments, static, lambda y: upstream)
         except (TypeError, AttributeError, ValueError) as error:
             raise ProofError(f"{record.name}: cannot run on symbols: {error}") from error
-        branch = _branch(record, formula, names, point) | here
+        branch = _branch(record, formula, names, point)
         _compare(record, "the forward function", Term.of(result[()]), formula, branch)
         for position, gradient in gradients.items():
             name = record.arguments[position]
@@ -449,8 +601,15 @@ def _branch(
     """The substitution that keeps the symbols on the side of each switch where the point is."""
     import sympy
 
+    found = {names[n]: sympy.sympify(v) for n, v in point.items() if isinstance(v, bool)}
+    formula = formula.subs(found)
+    if len(record.arguments) == 1:
+        x = point[record.arguments[0]]
+        return (
+            found
+            | _branches(record, formula, names)[sum(x > kink for kink in kinks_of(record, point))]
+        )
     values = {names[n]: v for n, v in point.items() if not isinstance(v, bool)}
-    found: dict[Any, Any] = {}
     distance = sympy.Dummy("distance", positive=True)
     for switch in _switches(formula):
         side = distance if switch.subs(values) > 0 else -distance
@@ -460,7 +619,7 @@ def _branch(
 
 
 def _compare(record: Record, what: str, got: Term, true: Any, branch: Mapping[Any, Any]) -> None:
-    if not is_zero((got.expression - true).subs(branch).doit()):
+    if not is_zero((_with_meant(got.expression) - true).subs(branch).doit()):
         raise ProofError(
             f"{record.name}: {what} computes {got.expression}, but should compute {true}"
         )
@@ -498,7 +657,7 @@ def _prove_code_on_numbers(record: Record) -> list[str]:
             )
 
     for k in get_device("cpu").sets.values():
-        for point in _points(record, formula, 12):
+        for point in [*_points(record, 12), *_kink_points(record, formula)]:
             at = {
                 names[n]: sympy.S(v) if isinstance(v, bool) else sympy.Rational(Fraction(float(v)))
                 for n, v in point.items()
@@ -541,6 +700,8 @@ def _prove_arrays(record: Record, case: Case) -> list[str]:
         g.expression * Term.of(y).expression
         for g, y in zip(given[0].ravel(), result.ravel(), strict=True)
     )
+    if record.elementwise:
+        total = _with_meant(total)
     for position, gradient in gradients.items():
         array, name = arrays[position], record.argument_name(position)
         if position not in case.drawn():
@@ -551,7 +712,7 @@ def _prove_arrays(record: Record, case: Case) -> list[str]:
                 Term.of(gradient[index]).expression,
                 sympy.diff(total, array[index].expression),
             )
-            if not is_zero(got - true):
+            if not is_zero((_with_meant(got) if record.elementwise else got) - true):
                 raise ProofError(
                     f"{record.name}: entry {index} of the VJP of {name!r} computes {got}, but "
                     f"the derivative is {sympy.simplify(true)}"

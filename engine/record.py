@@ -43,7 +43,9 @@ class Record:
 
     `formula` and `derivative` are SymPy text for elementwise operations (proved by a test), and
     prose or index notation for the others. `domain` maps each argument to the interval on which
-    the derivative is checked; `kinks` are values where it does not exist; `cases` are the calls
+    the derivative is checked (and each static number to that on which it is proved); `kinks` are
+    values where it does not exist, in ascending order: numbers, or names of static arguments;
+    `cases` are the calls
     on which an array operation is proved and checked; `unproved` is the reason why one cannot run
     on symbols. `definition`, a differentiable composition of other operations, is what the
     gradient of the gradient goes through if a VJP reads residuals. `methods` are the names under
@@ -60,7 +62,7 @@ class Record:
     derivative: Mapping[str, str] = field(default_factory=dict)
     example: str = ""
     domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    kinks: Sequence[float] = ()
+    kinks: Sequence[float | str] = ()
     notes: str = ""
     cases: Sequence[Case] = ()
     unproved: str = ""

@@ -33,7 +33,11 @@ def latex(text: str) -> str:
     import sympy
     from sympy.parsing.sympy_parser import parse_expr
 
-    names = {name: sympy.Function(name) for name in RECORDS if not hasattr(sympy, name)}
+    names = {
+        name: sympy.Function(name) if f"{name}(" in text else sympy.Symbol(name)
+        for name in RECORDS
+        if not hasattr(sympy, name)
+    }
     expression = parse_expr(text, local_dict=names)
     return str(sympy.latex(expression)).replace("|", r"\vert ")
 
