@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.engine.operations.activations import relu, sigmoid, softplus, tanh
+from chainrule.engine.operations.activations import (
+    elu,
+    gelu,
+    hard_sigmoid,
+    hardtanh,
+    leaky_relu,
+    log_sigmoid,
+    mish,
+    relu,
+    relu6,
+    selu,
+    sigmoid,
+    silu,
+    softplus,
+    tanh,
+)
 from chainrule.engine.operations.reductions import softmax
 from chainrule.engine.tensor import Tensor
 
@@ -17,7 +33,7 @@ def linear(x: Tensor) -> Tensor:
     return x
 
 
-#: Every activation by its name.
+#: Every activation by its name, which is Keras's.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": linear,
     "relu": relu,
@@ -25,6 +41,16 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": tanh,
     "softmax": softmax,
     "softplus": softplus,
+    "elu": elu,
+    "gelu": gelu,
+    "hard_sigmoid": hard_sigmoid,
+    "hard_tanh": hardtanh,
+    "leaky_relu": functools.partial(leaky_relu, negative_slope=0.2),
+    "log_sigmoid": log_sigmoid,
+    "mish": mish,
+    "relu6": relu6,
+    "selu": selu,
+    "silu": silu,
 }
 
 
@@ -32,8 +58,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class Activation(Layer):
     """Applies a function to its input.
 
-    Arguments: `activation`, a name ("linear", "relu", "sigmoid", "tanh", "softmax", "softplus"),
-    None for "linear", or a function of a Tensor that returns one; the others are `Layer`'s.
+    Arguments: `activation`, a name of `ACTIVATIONS` ("relu", "gelu", "softmax", ...), None for
+    "linear", or a function of a Tensor that returns one; the others are `Layer`'s. As in Keras,
+    "leaky_relu" has the slope 0.2, and "gelu" is the exact function.
 
     Raises ValueError for a name that is unknown.
 
@@ -90,6 +117,8 @@ class Activation(Layer):
         return self.activation if known else super().identifier()
 
     def _default_name(self) -> str:
+        if isinstance(self.activation, str):
+            return self.activation
         name = getattr(self.function, "__name__", "")
         return name if name.isidentifier() else "activation"
 

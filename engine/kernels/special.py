@@ -14,8 +14,8 @@ where the terms left out, from the eighth on, are below 2**-60 of the value.
 Errors measured against mpmath (`scripts/measure_special.py`), in units in the last place:
 
                     float64    float32
-    erf                1.0       0.5
-    erfc               1.9       0.5
+    erf               1.19      0.50
+    erfc              3.39      0.50
 
 For erfc, exp(-x²) is taken apart at the nearest point r of the table: with d = x - r it is
 exp(-r²), in the table, times exp(-d (x + r)), whose exponent is small; x² itself, rounded, would be

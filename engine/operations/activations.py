@@ -121,7 +121,8 @@ elu = elementwise(
     notes="""
     Arguments: `x`; `alpha`, a number: the result tends to -alpha, and the gradient at 0 is alpha.
 
-    Raises DtypeError if `alpha` is no number (a Tensor is none).
+    Raises DtypeError if `alpha` is no number (a Tensor is none). The second derivative at 0 is
+    that from the left, alpha (PyTorch: 0).
     """,
     example="""
     >>> import chainrule as cr
@@ -132,13 +133,13 @@ elu = elementwise(
 )
 
 #: The scale λ, and λ α.
-_SELU_SCALE, _SELU_LOW = 1.0507009873554805, 1.7580993408473766
+_SELU_SCALE, _SELU_LOW = 1.0507009873554805, 1.7580993408473768
 
 selu = elementwise(
     "selu",
     summary="The scaled exponential linear unit, which keeps mean 0 and variance 1.",
-    formula="Piecewise((1.0507009873554805 * x, x > 0), (1.7580993408473766 * (exp(x) - 1), True))",
-    derivative="Piecewise((1.0507009873554805, x > 0), (1.7580993408473766 * exp(x), True))",
+    formula="Piecewise((1.0507009873554805 * x, x > 0), (1.7580993408473768 * (exp(x) - 1), True))",
+    derivative="Piecewise((1.0507009873554805, x > 0), (1.7580993408473768 * exp(x), True))",
     forward=lambda k, x: k.where(x > 0, _SELU_SCALE * x, _SELU_LOW * k.expm1(k.minimum(x, 0.0))),
     vjp=lambda k, g, x: g * k.where(x > 0, _SELU_SCALE, _SELU_LOW * k.exp(k.where(x > 0, 0.0, x))),
     kinks=(0.0,),
@@ -304,8 +305,9 @@ gelu = elementwise(
     Arguments: `x`; `approximate`, False or "none" for the function itself, True or "tanh" for the
     approximation by tanh, which is off by up to 5e-4 (Hendrycks and Gimpel 2016).
 
-    Raises DtypeError for any other `approximate`. Unlike PyTorch's, the result is right to a few
-    units in the last place on the left too, and 0 at -inf.
+    Raises DtypeError for any other `approximate`. Unlike PyTorch's, the result keeps its relative
+    accuracy on the left, to x² units in the last place (as many as half a unit of x makes), and
+    is 0 at -inf.
     """,
     example="""
     >>> import chainrule as cr

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.engine.devices import REFERENCE, get_device
-from chainrule.engine.kernels import numba_optimizers
+from chainrule.engine.kernels import numba_optimizers, numba_special
 
 Array = np.ndarray[Any, Any]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -139,7 +139,24 @@ def adam_step_allows(arguments: list[Any], position: int | None, after: Array) -
         return 6 * spacing(size_of(size_of(v) + slope * slope))
 
 
+# The special functions ----------------------------------------------------------------------
+
+
+def draw_numbers(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
+    return [numbers(draw, dtype, draw(lengths))]
+
+
+def special_allows(arguments: list[Any], position: int | None, after: Array) -> Array:
+    """Contracted products and sums: each a part of the rounding of a term below the result.
+
+    The exponential of erfc is another library's, and good to one unit.
+    """
+    return 4 * spacing(size_of(after))
+
+
 CASES = {
+    "erf": Case(draw_numbers, special_allows),
+    "erfc": Case(draw_numbers, special_allows),
     "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),
     "adam_step": Case(draw_adam_step, adam_step_allows, changed=(0, 2, 3)),
 }
@@ -200,11 +217,13 @@ def compare(device: str, name: str, kernel: str, arguments: list[Any]) -> None:
 def _all_compiled() -> Iterator[None]:
     """Compiles outside of drawn examples, and has compiled code run arrays of every length."""
     with pytest.MonkeyPatch.context() as patch:
-        for kernel in numba_optimizers.THRESHOLDS:
-            patch.setitem(numba_optimizers.THRESHOLDS, kernel, 0)
+        for module in (numba_optimizers, numba_special):
+            for kernel in module.THRESHOLDS:
+                patch.setitem(module.THRESHOLDS, kernel, 0)
         for dtype in DTYPES:
             array = np.ones(3, dtype)
             kernels = get_device("cpu").sets["numba"]
+            kernels.erf(array), kernels.erfc(array)
             kernels.sgd_step(array, array, None, 0.1, 0.0, False, 0.0)
             kernels.sgd_step(array, array, array.copy(), 0.1, 0.9, False, 0.0)
             kernels.adam_step(array, array, array.copy(), array.copy(), 0.1, 0.9, 0.9, 1.0, 0.0, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,16 @@ FORMULAS = {
     "tanh": np.tanh,
     "softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
     "softplus": lambda x: np.log(1 + np.exp(x)),
+    "elu": lambda x: np.where(x > 0, x, np.exp(x) - 1),
+    "gelu": lambda x: x * (1 + np.vectorize(math.erf)(x / np.sqrt(2))) / 2,
+    "hard_sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
+    "hard_tanh": lambda x: np.clip(x, -1, 1),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.2 * x),
+    "log_sigmoid": lambda x: -np.log(1 + np.exp(-x)),
+    "mish": lambda x: x * np.tanh(np.log(1 + np.exp(x))),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x)),
+    "silu": lambda x: x / (1 + np.exp(-x)),
 }
 CLASSES = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh, "softmax": Softmax}
 
@@ -43,7 +55,7 @@ def test_name_function_class_and_engine_agree(name):
         layer.dtype = np.dtype("float64")
         leaf = cr.tensor(x, requires_grad=True)
         result = layer(leaf)
-        np.testing.assert_allclose(result.numpy(), expected, rtol=1e-14)
+        np.testing.assert_allclose(result.numpy(), expected, rtol=1e-13)
         if name != "linear":
             result.backward(upstream)
             np.testing.assert_array_equal(leaf.grad.numpy(), reference.grad.numpy())
@@ -101,3 +113,13 @@ def test_large_numbers_do_not_overflow(dtype):
         for layer in (Sigmoid(dtype=dtype), Tanh(dtype=dtype), Softmax(dtype=dtype)):
             layer(x).backward([[1.5, -2.0]])
     assert np.isfinite(x.grad.numpy()).all()
+
+
+def test_a_dense_layer_takes_every_activation_by_name():
+    x = rng.standard_normal((3, 2))
+    for name, formula in FORMULAS.items():
+        layer = Dense(4, activation=name, dtype="float64")
+        result = layer(x).numpy()
+        expected = formula(x @ layer.kernel.numpy() + layer.bias.numpy())
+        np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-15)
+        assert repr(name) in repr(layer) or name == "linear"
