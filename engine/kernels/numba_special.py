@@ -4,6 +4,9 @@ The loops do what the references do, with the references' tables, in the same or
 the same, unless a compiler contracts a product and a sum. Neither a branch nor a call to the
 C library but for erfc's exponential: measured 6 ns a number on a busy machine, erfc 15,
 where the references take 17 and 34, and `scipy.special` 18 to 30.
+
+Loading Numba and a compiled loop takes about 0.6 s, which erf earns back in 2,000 calls at 16,384
+numbers. Whether a call is compiled depends on its length alone.
 """
 
 from __future__ import annotations
