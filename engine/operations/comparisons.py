@@ -97,7 +97,7 @@ bitwise_xor = operation(
 )
 bitwise_invert = operation(
     "bitwise_invert",
-    summary="~x: `not` of booleans, or of the binary digits of integers.",
+    summary="`~x`: not, of booleans or of the binary digits of integers.",
     forward=lambda k, x: k.bitwise_invert(x),
     notes=_WHOLE,
     methods=("__invert__",),
