@@ -16,7 +16,17 @@ _NAMES = {
     "amax": "max",
     "amin": "min",
     "transpose": "permute_dims",
+    "invert": "bitwise_invert",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arcsinh": "asinh",
+    "arccosh": "acosh",
+    "arctanh": "atanh",
 }
+#: NumPy's name of an argument -> ours, where they differ.
+_ARGUMENTS = {"clip": {"a_min": "min", "a_max": "max"}}
 _QUESTIONS = ("shape", "ndim", "size")
 
 
@@ -51,6 +61,8 @@ def __array_function__(self: Tensor, func: Any, types: Any, args: Any, kwargs: A
         raise _refuse(func.__name__)
     if name == "permute_dims" and len(args) == 1 and not kwargs:
         return args[0].transpose()
+    if name in _ARGUMENTS:
+        kwargs = {_ARGUMENTS[name].get(key, key): value for key, value in kwargs.items()}
     return record.function(*args, **kwargs)
 
 

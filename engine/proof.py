@@ -69,10 +69,17 @@ def _comparison(compare: Callable[[float, float], bool]) -> Callable[[Term, Any]
     return decide
 
 
+#: Floats that stand for the irrational number to which they are nearest, as text for SymPy: the
+#: code can compute with no better one. The proof on numbers tells such a float from another.
+_CONSTANTS = {math.log(2): "log(2)", math.log(10): "log(10)"}
+
+
 class Term:
     """A SymPy expression and its value at a sample point; comparisons look at the value."""
 
     __slots__ = ("expression", "value")
+    #: What code that asks is told: an operation on 0-d arrays of Terms gives a Term.
+    dtype = np.dtype(object)
 
     def __init__(self, expression: Any, value: float) -> None:
         self.expression, self.value = expression, value
@@ -85,6 +92,8 @@ class Term:
         import sympy
 
         value = float(number)
+        if value in _CONSTANTS:
+            return cls(sympy.sympify(_CONSTANTS[value]), value)
         if math.isinf(value):
             return cls(sympy.oo if value > 0 else -sympy.oo, value)
         exact = Fraction(value)
@@ -111,6 +120,32 @@ class Term:
     def __pos__(self) -> Term:
         return self
 
+    # Steps are constants, as comparisons are decided: at the sample value. NumPy looks for the
+    # first three under Python's names, for `rint` under its own.
+
+    def __floor__(self) -> int:
+        return math.floor(self.value)
+
+    def __ceil__(self) -> int:
+        return math.ceil(self.value)
+
+    def __trunc__(self) -> int:
+        return math.trunc(self.value)
+
+    def rint(self) -> int:
+        """The nearest integer, the even one of two."""
+        return round(self.value)
+
+    def __floordiv__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
+        return math.floor(self.value / Term.of(other).value)
+
+    def __mod__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
+        return self - Term.of(other) * (self // other)
+
     def __abs__(self) -> Term:
         return self if self.value >= 0 else -self
 
@@ -120,29 +155,43 @@ class Term:
 
 numbers.Real.register(Term)  # a static argument that must be a number may be a symbol
 
-#: What a Term becomes under the functions of one argument: as text for SymPy, and as a number.
-_FUNCTIONS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[float], float]]] = {
+
+def _real_cube_root(sympy: Any, x: Any) -> Any:
+    """SymPy's own cube root of a negative number is complex."""
+    return sympy.sign(x) * sympy.Abs(x) ** sympy.Rational(1, 3)
+
+
+#: What Terms become under functions of one or two: as an expression of SymPy, and as a number.
+_FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., float]]] = {
     "exp": (lambda sympy, x: sympy.exp(x), math.exp),
+    "exp2": (lambda sympy, x: 2**x, lambda x: 2.0**x),
     "expm1": (lambda sympy, x: sympy.exp(x) - 1, math.expm1),
     "log": (lambda sympy, x: sympy.log(x), math.log),
     "log1p": (lambda sympy, x: sympy.log(1 + x), math.log1p),
     "log2": (lambda sympy, x: sympy.log(x) / sympy.log(2), math.log2),
     "log10": (lambda sympy, x: sympy.log(x) / sympy.log(10), math.log10),
     "sqrt": (lambda sympy, x: sympy.sqrt(x), math.sqrt),
+    "cbrt": (_real_cube_root, lambda x: math.copysign(abs(x) ** (1 / 3), x)),
     "square": (lambda sympy, x: x**2, lambda x: x * x),
     "reciprocal": (lambda sympy, x: 1 / x, lambda x: 1 / x),
     "sin": (lambda sympy, x: sympy.sin(x), math.sin),
     "cos": (lambda sympy, x: sympy.cos(x), math.cos),
     "tan": (lambda sympy, x: sympy.tan(x), math.tan),
-    "arcsin": (lambda sympy, x: sympy.asin(x), math.asin),
-    "arccos": (lambda sympy, x: sympy.acos(x), math.acos),
-    "arctan": (lambda sympy, x: sympy.atan(x), math.atan),
+    "asin": (lambda sympy, x: sympy.asin(x), math.asin),
+    "acos": (lambda sympy, x: sympy.acos(x), math.acos),
+    "atan": (lambda sympy, x: sympy.atan(x), math.atan),
+    "atan2": (lambda sympy, a, b: sympy.atan2(a, b), math.atan2),
+    "hypot": (lambda sympy, a, b: sympy.sqrt(a**2 + b**2), math.hypot),
+    "logaddexp": (
+        lambda sympy, a, b: sympy.log(sympy.exp(a) + sympy.exp(b)),
+        lambda a, b: max(a, b) + math.log1p(math.exp(-abs(a - b))),
+    ),
     "sinh": (lambda sympy, x: sympy.sinh(x), math.sinh),
     "cosh": (lambda sympy, x: sympy.cosh(x), math.cosh),
     "tanh": (lambda sympy, x: sympy.tanh(x), math.tanh),
-    "arcsinh": (lambda sympy, x: sympy.asinh(x), math.asinh),
-    "arccosh": (lambda sympy, x: sympy.acosh(x), math.acosh),
-    "arctanh": (lambda sympy, x: sympy.atanh(x), math.atanh),
+    "asinh": (lambda sympy, x: sympy.asinh(x), math.asinh),
+    "acosh": (lambda sympy, x: sympy.acosh(x), math.acosh),
+    "atanh": (lambda sympy, x: sympy.atanh(x), math.atanh),
     "erf": (lambda sympy, x: sympy.erf(x), math.erf),
 }
 
@@ -165,16 +214,19 @@ class Symbolic:
         )
 
     @staticmethod
-    def _apply(name: str, x: Any) -> Any:
+    def _apply(name: str, *arguments: Any) -> Any:
         import sympy
 
         expression, value = _FUNCTIONS[name]
 
-        def one(number: Any) -> Term:
-            term = Term.of(number)
-            return Term(expression(sympy, term.expression), value(term.value))
+        def one(*numbers: Any) -> Term:
+            terms = [Term.of(number) for number in numbers]
+            return Term(
+                expression(sympy, *(term.expression for term in terms)),
+                value(*(term.value for term in terms)),
+            )
 
-        return np.frompyfunc(one, 1, 1)(x)
+        return np.frompyfunc(one, len(arguments), 1)(*arguments)
 
     def erfc(self, x: Any) -> Any:
         """1 - erf(x)."""
@@ -625,6 +677,7 @@ def _compare(record: Record, what: str, got: Term, true: Any, branch: Mapping[An
         )
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # at a kink the derivative may be infinite
 def _prove_code_on_numbers(record: Record) -> list[str]:
     """On float64 the code of every kernel set gives the values of formula and derivative."""
     import sympy

@@ -350,6 +350,8 @@ class Tensor:
 
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _binary
         __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _binary
+        __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _binary
+        __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = _binary
         __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _binary
 
         def __setitem__(self, index: Any, value: Any) -> None: ...

@@ -28,6 +28,7 @@ def _equality(function: Callable[..., Tensor]) -> Callable[[Tensor, Any], Any]:
 
 
 _REFLECTED = {f"__r{each}__" for each in ("add", "sub", "mul", "truediv", "pow", "matmul")}
+_REFLECTED |= {f"__r{each}__" for each in ("floordiv", "mod", "and", "or", "xor")}
 
 for record in tuple(RECORDS.values()):
     for name in record.methods:

@@ -103,10 +103,11 @@ def test_integers_and_booleans_give_a_dtype_that_a_tensor_may_have(name, kind):
     differences = ("subtract", "squared_error", "absolute_error", "log_cosh")
     if kind == "bool" and name in ("add", "negative", "positive", "sign", *differences):
         return  # NumPy has none of these for booleans; its add is `or`, and its sum of them is "or"
-    x = cr.tensor(np.array([1, 1], kind))
+    number = 0 if name == "atanh" else 1  # infinite at 1
+    x = cr.tensor(np.array([number, number], kind))
     result = record.function(*[x] * len(record.arguments))
     assert result.dtype.kind in "biu" or result.dtype in (np.float32, np.float64)
-    exact = record.function(*[cr.tensor([1.0, 1.0])] * len(record.arguments)).numpy()
+    exact = record.function(*[cr.tensor([float(number)] * 2)] * len(record.arguments)).numpy()
     if name != "negative" or kind != "uint8":
         np.testing.assert_allclose(result.numpy(), exact, rtol=2**-22)
 
@@ -165,12 +166,6 @@ def test_concat_without_axis_flattens():
     y = cr.tensor([3.0], requires_grad=True)
     cr.concat([x, y], axis=None).backward([1.0, -2.0, 5.0])
     assert (x.grad.tolist(), y.grad.tolist()) == ([[1.0, -2.0]], [5.0])
-
-
-def test_clip_takes_numbers_as_bounds_and_says_so():
-    x = cr.tensor([1.0, 2.0], requires_grad=True)
-    with pytest.raises((TypeError, ValueError), match=r"clip: .*low"):
-        cr.clip(x, cr.tensor(0.0), 1.5)
 
 
 def test_errors_tell_the_operation_and_its_arguments():
