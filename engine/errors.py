@@ -48,7 +48,7 @@ def explain(
         return error
     names = [record.argument_name(i) for i in range(len(inputs))]
     told = [f"{name} has {describe(value)}" for name, value in zip(names, inputs, strict=True)]
-    told += [f"{name}={value!r}" for name, value in static.items() if value is not None]
+    told += [f"{name}={describe(value)}" for name, value in static.items() if value is not None]
     text = f"{record.name}: {error}; {', '.join(told)}"
     if isinstance(error, IndexError) and not isinstance(error, ValueError):
         return IndexError(text)
