@@ -34,14 +34,16 @@ FORMS: list[tuple[tuple[int, ...], Any]] = [
 ]
 
 
-def _shape_at(where: str, index: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _shape_at(
+    where: str, index: Any, shape: tuple[int, ...], dtype: Any = float
+) -> tuple[int, ...]:
     """The shape of what lies at an index of an array of `shape`."""
-    return np.shape(element(where, np.broadcast_to(False, shape), index))
+    return np.shape(element(where, np.broadcast_to(np.zeros((), dtype), shape), index))
 
 
 def _placed(k: Any, where: str, values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Values, repeated to the shape of what lies at an index of an array of `shape`."""
-    target = _shape_at(where, index, shape)
+    target = _shape_at(where, index, shape, values.dtype)
     try:
         return k.broadcast_to(values, target)
     except ValueError:

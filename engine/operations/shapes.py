@@ -194,6 +194,17 @@ squeeze = operation(
     ],
 )
 
+
+def _broadcast(k: Any, x: Any, shape: Any) -> Any:
+    try:
+        return k.broadcast_to(x, shape)
+    except ValueError:
+        raise ShapeError(
+            f"broadcast_to: x has {describe(x)}, which cannot be repeated to {shape}: counted "
+            "from the last, each axis of x must have the length asked for, or 1"
+        ) from None
+
+
 broadcast_to = operation(
     "broadcast_to",
     summary="Repeated along axes of length 1, and new ones in front, to a shape.",
@@ -202,7 +213,7 @@ broadcast_to = operation(
     notes="""
     The result shares the memory of `x`. Raises ShapeError if another axis would have to change.
     """,
-    forward=lambda k, x, *, shape: k.broadcast_to(x, _lengths("broadcast_to", shape)),
+    forward=lambda k, x, *, shape: _broadcast(k, x, _lengths("broadcast_to", shape)),
     vjp=lambda k, g: g,
     view=True,
     methods=("broadcast_to",),
