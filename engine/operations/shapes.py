@@ -487,7 +487,7 @@ def _shifts(shift: Any, axis: Any, x: Any) -> tuple[Any, Any]:
 
 def _rolled(k: Any, x: Any, shift: Any, axis: Any) -> Any:
     shifts, axes = _shifts(shift, axis, x)
-    return k.roll(x, shifts, axes)
+    return k.roll(x, shifts, axes) if shifts != () != axes else k.roll(x, 0, None)
 
 
 roll = operation(
@@ -504,8 +504,8 @@ roll = operation(
     [3.0, 1.0, 2.0]
     """,
     forward=lambda k, x, *, shift, axis=None: _rolled(k, x, shift, axis),
-    vjp=lambda k, g, shift, axis: k.roll(
-        g, tuple(-each for each in shift) if isinstance(shift, tuple) else -shift, axis
+    vjp=lambda k, g, shift, axis: _rolled(
+        k, g, tuple(-each for each in shift) if isinstance(shift, tuple) else -shift, axis
     ),
     methods=("roll",),
     freeze={"shift": frozen, "axis": frozen},
@@ -516,6 +516,7 @@ roll = operation(
         case((2, 3), shift=1, axis=(0, 1)),
         case((3,), shift=(1, 1), axis=(0, 0)),
         case((0, 2), shift=1, axis=0),
+        case((2,), shift=1, axis=()),
     ],
 )
 
