@@ -116,6 +116,8 @@ def frozen(value: Any) -> Any:
     >>> frozen([1, np.array([2, 3])]), frozen(4)
     ((1, (2, 3)), 4)
     """
+    if type(value) is tuple and {*map(type, value)} <= {int}:
+        return value
     if isinstance(value, np.ndarray):
         value = value.tolist()
     return tuple(map(frozen, value)) if isinstance(value, (tuple, list)) else value

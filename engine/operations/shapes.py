@@ -16,8 +16,8 @@ from ..tensor import Tensor
 
 
 def _lengths(where: str, shape: Any, unknown: bool = False) -> Any:
-    """A checked shape; a tuple of plain integers is left to the array library."""
-    if type(shape) is tuple and {*map(type, shape)} <= {int} and min(shape, default=0) >= -unknown:
+    """A checked shape; what is wrong with the rest of a tuple, the array library says."""
+    if type(shape) is tuple and (not shape or min(shape) >= -unknown):
         return shape
     return shape_of(where, shape, unknown=unknown)
 
@@ -43,13 +43,17 @@ reshape = operation(
 )
 
 
-def _every_axis(where: str, axes: Any, x: Any) -> tuple[int, ...]:
-    if not isinstance(axes, (tuple, list)) or len(axes) != x.ndim:
-        raise ShapeError(
-            f"{where}: axes must name each of the {x.ndim} axes of x once, in their new order, "
-            f"got {describe(axes)}; x has {describe(x)}"
-        )
-    return axes_of(where, axes, x, name="axes")
+def _permuted(k: Any, x: Any, axes: Any) -> Any:
+    try:
+        if type(axes) is tuple:
+            return k.permute_dims(x, axes)
+    except (ValueError, TypeError):
+        pass
+    axes_of("permute_dims", axes, x, name="axes")
+    raise ShapeError(
+        f"permute_dims: axes must name each of the {x.ndim} axes of x once, in their new order, "
+        f"got {describe(axes)}; x has {describe(x)}"
+    )
 
 
 permute_dims = operation(
@@ -57,7 +61,7 @@ permute_dims = operation(
     summary="The axes in another order: axis i of the result is axis axes[i] of x.",
     formula="y[i_a0, i_a1, ...] = x[i_0, i_1, ...]",
     derivative="g, permuted back",
-    forward=lambda k, x, *, axes: k.permute_dims(x, _every_axis("permute_dims", axes, x)),
+    forward=lambda k, x, *, axes: _permuted(k, x, axes),
     vjp=lambda k, g, axes: k.permute_dims(g, _inverse(axes)),
     view=True,
     freeze={"axes": frozen},
