@@ -44,8 +44,8 @@ def explain(
     error: Exception, record: Any, inputs: Sequence[Any], static: dict[str, Any]
 ) -> Exception:
     """An error of the array library, retold with the operation and its arguments."""
-    told_already = str(error).startswith(f"{record.name}: ")
-    if told_already or isinstance(error, (ShapeError, DtypeError, GradientError, DeviceError)):
+    told = type(error) is IndexError and str(error).startswith(f"{record.name}: ")  # by us
+    if told or isinstance(error, (ShapeError, DtypeError, GradientError, DeviceError)):
         return error
     names = [record.argument_name(i) for i in range(len(inputs))]
     told = [f"{name} has {describe(value)}" for name, value in zip(names, inputs, strict=True)]
