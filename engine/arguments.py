@@ -106,3 +106,18 @@ def shape_of(
     if lengths.count(-1) > 1:
         raise ShapeError(f"{where}: {name}={shape!r}: only one length may be -1")
     return tuple(operator.index(each) for each in lengths)
+
+
+def frozen(value: Any) -> Any:
+    """A static argument that nobody can change later: tuples in place of lists and arrays.
+
+    A Tensor stays what it is, for the checks above to refuse.
+
+    >>> frozen([1, np.array([2, 3])]), frozen(4)
+    ((1, (2, 3)), 4)
+    """
+    if type(value) is tuple and {*map(type, value)} <= {int}:
+        return value
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return tuple(map(frozen, value)) if isinstance(value, (tuple, list)) else value

@@ -44,11 +44,12 @@ def explain(
     error: Exception, record: Any, inputs: Sequence[Any], static: dict[str, Any]
 ) -> Exception:
     """An error of the array library, retold with the operation and its arguments."""
-    if isinstance(error, (ShapeError, DtypeError, GradientError, DeviceError)):
+    told = type(error) is IndexError and str(error).startswith(f"{record.name}: ")  # by us
+    if told or isinstance(error, (ShapeError, DtypeError, GradientError, DeviceError)):
         return error
     names = [record.argument_name(i) for i in range(len(inputs))]
     told = [f"{name} has {describe(value)}" for name, value in zip(names, inputs, strict=True)]
-    told += [f"{name}={value!r}" for name, value in static.items() if value is not None]
+    told += [f"{name}={describe(value)}" for name, value in static.items() if value is not None]
     text = f"{record.name}: {error}; {', '.join(told)}"
     if isinstance(error, IndexError) and not isinstance(error, ValueError):
         return IndexError(text)

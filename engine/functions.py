@@ -34,7 +34,8 @@ def public_function(
     """The function users call: the record's own signature, without `k`, over `apply`."""
     defaults = {p.name: p.default for p in record.signature if p.default is not p.empty}
     names = record.arguments
-    static = ", ".join(f"{each!r}: {each}" for each in record.statics)
+    frozen = {each: f"_freeze[{each!r}]({each})" for each in record.freeze}
+    static = ", ".join(f"{each!r}: {frozen.get(each, each)}" for each in record.statics)
     texts = {
         "name": record.name,
         "parameters": ", ".join(
@@ -58,6 +59,7 @@ def public_function(
         "_apply": apply,
         "_compute": compute,
         "_defaults": defaults,
+        "_freeze": record.freeze,
         "_nothing": {},
         "_record": record,
     }

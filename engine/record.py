@@ -51,6 +51,8 @@ class Record:
     gradient of the gradient goes through if a VJP reads residuals. `methods` are the names under
     which Tensor has the operation, operators included. `notes` go into the docstring: arguments,
     errors, source. A `composed` operation has no VJP: its forward function runs on Tensors.
+    `freeze` names static arguments that a caller may change later (lists, index arrays), each
+    with the function that makes of it, at the call, a value of the operation's own.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Record:
     elementwise: bool = False
     view: bool = False
     composed: bool = False
+    freeze: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     function: Callable[..., Any] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -7,13 +7,14 @@ import math
 import numpy as np
 
 from chainrule.engine.errors import DtypeError, describe
+from chainrule.engine.operations.indexing import take_along_axis
 from chainrule.engine.operations.losses import (
     cross_entropy,
     sigmoid_cross_entropy,
     softmax_cross_entropy,
     sparse_softmax_cross_entropy,
 )
-from chainrule.engine.operations.shapes import expand_dims, take_along_axis
+from chainrule.engine.operations.shapes import expand_dims
 from chainrule.engine.tensor import Tensor
 
 from .data import check_targets

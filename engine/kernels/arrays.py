@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -30,16 +31,68 @@ def broadcast_to(xp: Any, x: Any, shape: tuple[int, ...]) -> Any:
 def scatter_index(xp: Any, values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of `shape`, to which values are added at an index; repeated indices add up."""
     result = xp.zeros(shape, values.dtype)
-    if is_basic(index):
-        result[index] = values
+    if never_repeats(index):
+        result[index] = _unwrapped(values)
     else:
-        xp.add.at(result, index, values)
+        _add_up(xp, result, index, values)
     return result
 
 
-def is_basic(index: Any) -> bool:
-    """Is it made of slices and integers only, so that no element can be met twice?"""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(
-        isinstance(part, (slice, int)) or part is None or part is Ellipsis for part in parts
-    ) and not any(isinstance(part, bool) for part in parts)
+@reference
+def index_add(xp: Any, x: Any, values: Any, index: Any) -> Any:
+    """A copy of x, to which values are added at an index; repeated indices add up."""
+    result = xp.array(x, order="C")
+    if never_repeats(index):
+        result[index] += values
+    else:
+        _add_up(xp, result, index, values)
+    return result
+
+
+@reference
+def index_set(xp: Any, x: Any, values: Any, index: Any) -> Any:
+    """A copy of x with values at an index; of those that meet at one element the last stays."""
+    result = xp.array(x, order="C")
+    if never_repeats(index):
+        result[index] = _unwrapped(values)
+    else:
+        # One axis, one array of positions: NumPy promises an order for nothing else.
+        where = positions(xp, index, result.shape)
+        result.reshape(-1)[where.reshape(-1)] = xp.broadcast_to(values, where.shape).reshape(-1)
+    return result
+
+
+def _unwrapped(values: Any) -> Any:
+    """What is in a 0-d array: an array of objects would keep the array itself as its element."""
+    return values if values.ndim else values[()]
+
+
+def _add_up(xp: Any, result: Any, index: Any, values: Any) -> None:
+    """Adds values to elements of `result`, in place, one after the other."""
+    if xp.size(values) < max(512, result.size // 8):
+        xp.add.at(result, index, values)
+        return
+    # The same sums in the same order. NumPy's add.at is 2 to 5 times as fast with one array of
+    # positions on one axis, which pays for finding them unless they are few.
+    where = positions(xp, index, result.shape)
+    if values.shape != where.shape:
+        values = xp.broadcast_to(values, where.shape)
+    values = values.astype(result.dtype, copy=False)
+    xp.add.at(result.reshape(-1), where.reshape(-1), values.reshape(-1))
+
+
+def positions(xp: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Where the elements at an index of an array of `shape` lie in its memory, counted from 0."""
+    return xp.arange(math.prod(shape)).reshape(shape)[index]
+
+
+def never_repeats(index: Any) -> bool:
+    """Is it made of slices, integers and masks only, so that no element can be met twice?"""
+    for part in index if isinstance(index, tuple) else (index,):
+        if part is None or isinstance(part, (slice, int, np.generic)) or part is Ellipsis:
+            continue
+        if not hasattr(part, "dtype"):
+            part = np.asarray(part)
+        if part.ndim and part.dtype.kind != "b":
+            return False
+    return True

@@ -16,8 +16,8 @@ from ..errors import describe
 from ..record import elementwise, operation
 from ..record import tensor_functions as F
 from .choices import where
+from .indexing import take_along_axis
 from .reductions import log_softmax
-from .shapes import take_along_axis
 
 softmax_cross_entropy = operation(
     "softmax_cross_entropy",

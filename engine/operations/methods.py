@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..indexing import raw_index
+from ..errors import DtypeError, describe
 from ..record import RECORDS
-from ..tensor import Tensor
+from ..tensor import Tensor, is_array
 
 
 def _reflected(function: Callable[..., Tensor]) -> Callable[[Tensor, Any], Tensor]:
@@ -45,17 +45,24 @@ def _method(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
+def _sizes(where: str, given: tuple[Any, ...]) -> tuple[int, ...]:
     """What was given as f(2, 3) or as f((2, 3))."""
     if len(given) == 1 and isinstance(given[0], (tuple, list)):
         given = tuple(given[0])
-    return tuple(map(operator.index, given))
+    try:
+        return tuple(map(operator.index, given))
+    except TypeError as error:
+        told = ", ".join(map(describe, given))
+        remedy = "; of a tensor x, give x.shape" if any(map(is_array, given)) else ""
+        raise DtypeError(
+            f"{where}: expected integers, or one tuple of them, got {told}{remedy}"
+        ) from error
 
 
 @_method
 def reshape(self: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape, given as numbers or as one tuple; one may be -1."""
-    return RECORDS["reshape"].function(self, _sizes(shape))
+    return RECORDS["reshape"].function(self, _sizes("reshape", shape))
 
 
 @_method
@@ -67,13 +74,13 @@ def flatten(self: Tensor) -> Tensor:
 @_method
 def permute_dims(self: Tensor, *axes: Any) -> Tensor:
     """The axes in another order, given as numbers or as one tuple."""
-    return RECORDS["permute_dims"].function(self, _sizes(axes))
+    return RECORDS["permute_dims"].function(self, _sizes("permute_dims", axes))
 
 
 @_method
 def transpose(self: Tensor, *axes: Any) -> Tensor:
     """The axes in another order; in reverse if none are given, as in NumPy."""
-    order = _sizes(axes) if axes else tuple(reversed(range(self.ndim)))
+    order = _sizes("transpose", axes) if axes else tuple(reversed(range(self.ndim)))
     return RECORDS["permute_dims"].function(self, order)
 
 
@@ -84,11 +91,6 @@ def astype(self: Tensor, dtype: Any) -> Tensor:
     Raises DtypeError for a dtype that a Tensor cannot have.
     """
     return RECORDS["astype"].function(self, dtype)
-
-
-@_method
-def __getitem__(self: Tensor, index: Any) -> Tensor:
-    return RECORDS["getitem"].function(self, raw_index(index))
 
 
 Tensor.T = property(transpose, doc="The axes in reverse order.")  # type: ignore[attr-defined]

@@ -29,6 +29,8 @@ FUNCTIONS = sorted(
 
 def keeps_the_gradient(result):
     """Is it a Tensor in the graph, or one that has no gradient, such as a comparison?"""
+    if isinstance(result, tuple):
+        return all(map(keeps_the_gradient, result))
     return isinstance(result, cr.Tensor) and (result.requires_grad or result.dtype.kind in "biu")
 
 
