@@ -5,11 +5,13 @@ from . import (
     arithmetic,
     choices,
     comparisons,
+    cumulative,
     exponentials,
     linalg,
     losses,
     reductions,
     shapes,
+    sorting,
     trigonometry,
 )
 from . import methods as methods  # last: it attaches what the others define
@@ -19,11 +21,13 @@ __all__ = [
     "arithmetic",
     "choices",
     "comparisons",
+    "cumulative",
     "exponentials",
     "linalg",
     "losses",
     "methods",
     "reductions",
     "shapes",
+    "sorting",
     "trigonometry",
 ]
