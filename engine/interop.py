@@ -16,6 +16,8 @@ _NAMES = {
     "amax": "max",
     "amin": "min",
     "transpose": "permute_dims",
+    "cumsum": "cumulative_sum",
+    "cumprod": "cumulative_prod",
 }
 _QUESTIONS = ("shape", "ndim", "size")
 
@@ -47,11 +49,29 @@ def __array_function__(self: Tensor, func: Any, types: Any, args: Any, kwargs: A
     if name in _QUESTIONS:
         return func(args[0].numpy(), *args[1:], **kwargs)
     record = RECORDS.get(name)
+    if func.__module__ == "numpy.linalg" and name in ("norm", "vector_norm"):
+        return _norm(name, *args, **kwargs)
     if record is None or func.__module__ != "numpy":
         raise _refuse(func.__name__)
     if name == "permute_dims" and len(args) == 1 and not kwargs:
         return args[0].transpose()
+    if name in ("var", "std") and "ddof" in kwargs:
+        kwargs = {**kwargs, "correction": kwargs["ddof"]}
+        del kwargs["ddof"]
     return record.function(*args, **kwargs)
+
+
+def _norm(name: str, x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Any:
+    """NumPy's norms of vectors; of matrices the Frobenius norm, which is that of all elements."""
+    if name == "vector_norm":
+        return RECORDS["norm"].function(x, 2 if ord is None else ord, axis, keepdims)
+    along = x.ndim if axis is None else len(axis) if isinstance(axis, tuple) else 1
+    if ord is not None and along != 1:
+        raise TypeError(
+            f"numpy.linalg.norm: there is no matrix norm of ord={ord!r} in chainrule; use "
+            "cr.norm for the norm of the elements, or x.numpy() if no gradient is wanted"
+        )
+    return RECORDS["norm"].function(x, 2 if ord is None else ord, axis, keepdims)
 
 
 def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:

@@ -213,8 +213,8 @@ def _var(k: Any, x: Any, axis: Any, keepdims: bool, correction: Any) -> Any:
 
 def _var_vjp(k: Any, g: Any, x: Any, axis: Any, keepdims: bool, correction: Any) -> Any:
     axes = axes_of(axis, x.ndim)
-    factor = 2 / _divisor("var", x, axes, correction)
-    return spread(k, g * factor, x.shape, axis, keepdims) * centered(k, x, axes)
+    weight = g * 2 / _divisor("var", x, axes, correction)
+    return spread(k, weight, x.shape, axis, keepdims) * centered(k, x, axes)
 
 
 _CORRECTION = """
@@ -432,13 +432,14 @@ def _parted(k: Any, x: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> An
     return k.permute_dims(x, tuple(order.index(i) for i in range(len(shape))))
 
 
-def _others(k: Any, x: Any, axis: Any) -> Any:
-    """For each element the product of all others along axes, made without a division."""
-    axes, shape = axes_of(axis, x.ndim), x.shape
+def _prod_vjp(k: Any, g: Any, x: Any, axis: Any) -> Any:
+    """g times the product of the other elements: of those before, and of those after."""
+    axes = axes_of(axis, x.ndim)
     row = merged(k, x, axes)
     before = k.cumulative_prod(row, axis=-1, include_initial=True)[..., :-1]
     after = k.cumulative_prod(row[..., ::-1], axis=-1, include_initial=True)[..., :-1]
-    return _parted(k, before * after[..., ::-1], axes, shape)
+    g = k.reshape(g, (*row.shape[:-1], 1))
+    return _parted(k, g * (before * after[..., ::-1]), axes, x.shape)
 
 
 def _prod(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
@@ -451,10 +452,9 @@ prod = operation(
     formula="y = Π_i x[i]",
     derivative="∂y/∂x[i] = Π_(j ≠ i) x[j]",
     forward=reduction("prod", _prod),
-    vjp=lambda k, g, x, axis, keepdims: spread(k, g, x.shape, axis, keepdims) * _others(k, x, axis),
+    vjp=_prod_vjp,
     notes="""
-    The other elements' product is that of the elements before and that of those after, so that
-    elements that are 0 have right gradients of every order. The product of nothing is 1. Errors
+    Nothing is divided by an element: those that are 0 have right gradients of every order. The product of nothing is 1. Errors
     for `axis` as `sum` has.
     """,
     methods=("prod",),
@@ -477,11 +477,12 @@ def _logsumexp(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     if not count(x.shape, axes):
         return k.sum(x, axes, keepdims) - math.inf
     top = x.max(axis=axes, keepdims=True)
-    hit = x == top
-    # The largest elements are 1 each: log1p of the others, relative to them, loses no digits.
-    rest = k.where(hit, 0.0, k.exp(k.where(hit, 0.0, x) - k.where(abs(top) == math.inf, 0.0, top)))
-    hits = k.maximum(k.sum(hit, axes, True), 1)
-    y = k.log1p(k.sum(rest, axes, True) / hits) + k.log(hits).astype(x.dtype) + top
+    infinite = abs(top) == math.inf
+    shift, hit = k.where(infinite, 0.0, top), x == top
+    # The largest elements count 1 each: log1p of the others, relative to them, loses no digits.
+    rest = k.where(hit, 0.0, k.exp(k.where(hit | infinite, shift, x) - shift))
+    hits = k.maximum(k.sum(hit.astype(x.dtype), axes, True), 1)
+    y = k.log1p(k.sum(rest, axes, True) / hits) + k.log(hits) + top
     return y if keepdims else k.sum(y, axes, False)
 
 
@@ -649,7 +650,8 @@ norm = operation(
     The norm of nothing is 0.
 
     At the origin there is no derivative: the gradients of every order are 0 there. So they are
-    for an element that is 0 where the true one is infinite (ord < 1; second order: ord < 2).
+    for an element that is 0 where the true one is infinite (ord < 1; second order: ord < 2). An
+    infinite element has gradient NaN if ord is neither 1 nor infinite.
 
     Raises DtypeError if `ord` is no number, ShapeError for a negative `ord` of no elements, and
     errors for `axis` as `sum` does.
