@@ -454,8 +454,8 @@ prod = operation(
     forward=reduction("prod", _prod),
     vjp=_prod_vjp,
     notes="""
-    Nothing is divided by an element: those that are 0 have right gradients of every order. The product of nothing is 1. Errors
-    for `axis` as `sum` has.
+    Nothing is divided by an element: those that are 0 have right gradients of every order. The
+    product of nothing is 1. Errors for `axis` as `sum` has.
     """,
     methods=("prod",),
     cases=[
