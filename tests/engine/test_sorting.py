@@ -120,7 +120,12 @@ def test_nan_is_the_largest_for_top_k_as_for_max():
     values, indices = x.top_k(3)
     np.testing.assert_array_equal(values.numpy(), [nan, nan, 3.0])
     assert indices.tolist() == [1, 3, 2]
-    assert math.isnan(cr.median(x).item())
+
+
+def test_one_nan_makes_the_median_nan():
+    """Sorted last, it is far from the middle."""
+    for row in ([1.0, nan, 3.0, 2.0, 5.0], [nan, 1.0, 2.0, 3.0]):
+        assert math.isnan(cr.median(cr.tensor(row)).item())
 
 
 @pytest.mark.parametrize("kind", ["bool", "uint8", "int8", "int64", "uint64", "float32"])
