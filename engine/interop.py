@@ -24,9 +24,15 @@ _NAMES = {
     "arcsinh": "asinh",
     "arccosh": "acosh",
     "arctanh": "atanh",
+    "cumsum": "cumulative_sum",
+    "cumprod": "cumulative_prod",
 }
 #: NumPy's name of an argument -> ours, where they differ.
-_ARGUMENTS = {"clip": {"a_min": "min", "a_max": "max"}}
+_ARGUMENTS = {
+    "clip": {"a_min": "min", "a_max": "max"},
+    "std": {"ddof": "correction"},
+    "var": {"ddof": "correction"},
+}
 _QUESTIONS = ("shape", "ndim", "size")
 
 
@@ -57,6 +63,8 @@ def __array_function__(self: Tensor, func: Any, types: Any, args: Any, kwargs: A
     if name in _QUESTIONS:
         return func(args[0].numpy(), *args[1:], **kwargs)
     record = RECORDS.get(name)
+    if func.__module__ == "numpy.linalg" and name in ("norm", "vector_norm"):
+        return _norm(name, *args, **kwargs)
     if record is None or func.__module__ != "numpy":
         raise _refuse(func.__name__)
     if name == "permute_dims" and len(args) == 1 and not kwargs:
@@ -64,6 +72,19 @@ def __array_function__(self: Tensor, func: Any, types: Any, args: Any, kwargs: A
     if name in _ARGUMENTS:
         kwargs = {_ARGUMENTS[name].get(key, key): value for key, value in kwargs.items()}
     return record.function(*args, **kwargs)
+
+
+def _norm(name: str, x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Any:
+    """NumPy's norms of vectors; of matrices the Frobenius norm, which is that of all elements."""
+    if name == "vector_norm":
+        return RECORDS["norm"].function(x, 2 if ord is None else ord, axis, keepdims)
+    along = x.ndim if axis is None else len(axis) if isinstance(axis, tuple) else 1
+    if ord is not None and along != 1:
+        raise TypeError(
+            f"numpy.linalg.norm: there is no matrix norm of ord={ord!r} in chainrule; use "
+            "cr.norm for the norm of the elements, or x.numpy() if no gradient is wanted"
+        )
+    return RECORDS["norm"].function(x, 2 if ord is None else ord, axis, keepdims)
 
 
 def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:

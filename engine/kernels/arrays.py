@@ -96,3 +96,34 @@ def never_repeats(index: Any) -> bool:
         if part.ndim and part.dtype.kind != "b":
             return False
     return True
+
+
+@reference
+def cumulative_sum(xp: Any, x: Any, axis: int, include_initial: bool = False) -> Any:
+    """The sums of the elements up to each one, after a 0 if `include_initial`."""
+    y = x.cumsum(axis=axis)
+    return _begun(xp, xp.zeros, y, axis) if include_initial else y
+
+
+@reference
+def cumulative_prod(xp: Any, x: Any, axis: int, include_initial: bool = False) -> Any:
+    """The products of the elements up to each one, after a 1 if `include_initial`."""
+    y = x.cumprod(axis=axis)
+    return _begun(xp, xp.ones, y, axis) if include_initial else y
+
+
+def _begun(xp: Any, fill: Any, y: Any, axis: int) -> Any:
+    """y, with one more element in front of all others along an axis."""
+    shape = list(y.shape)
+    shape[axis] = 1
+    return xp.concat([fill(tuple(shape), dtype=y.dtype), y], axis=axis)
+
+
+@reference
+def linear_recurrence(xp: Any, a: Any, b: Any, axis: int) -> Any:
+    """y[0] = b[0], y[i + 1] = a[i] y[i] + b[i + 1] along an axis."""
+    y = b.astype(xp.result_type(a, b))  # a copy
+    steps, rows = xp.moveaxis(a, axis, 0), xp.moveaxis(y, axis, 0)
+    for i in range(len(steps)):
+        rows[i + 1] += steps[i] * rows[i]
+    return y

@@ -5,12 +5,14 @@ from . import (
     arithmetic,
     choices,
     comparisons,
+    cumulative,
     exponentials,
     indexing,
     linalg,
     losses,
     reductions,
     shapes,
+    sorting,
     trigonometry,
 )
 from . import methods as methods  # last: it attaches what the others define
@@ -20,6 +22,7 @@ __all__ = [
     "arithmetic",
     "choices",
     "comparisons",
+    "cumulative",
     "exponentials",
     "indexing",
     "linalg",
@@ -27,5 +30,6 @@ __all__ = [
     "methods",
     "reductions",
     "shapes",
+    "sorting",
     "trigonometry",
 ]

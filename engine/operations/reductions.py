@@ -1,44 +1,114 @@
-"""Reductions along `axis`: an int, a tuple of ints, or None for all; `keepdims` keeps them as 1."""
+"""Reductions along `axis`: an int, a tuple of ints, or None for all; `keepdims` keeps them as 1.
+
+A right call of `sum`, `mean` or `max` pays for a check of types only: NumPy itself finds an axis
+that is not there, and its error is retold.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from ..arguments import axes_of as named_axes
+from ..arguments import integer
 from ..cases import case
+from ..errors import DtypeError, ShapeError, describe
 from ..record import operation
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
-    """The axes meant by `axis`, counted from 0."""
+    """The axes meant by `axis`, which has been checked, counted from 0."""
     if axis is None:
         return tuple(range(ndim))
-    axes = axis if isinstance(axis, tuple) else (axis,)
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     return tuple(each % ndim for each in axes) if ndim else ()
+
+
+def checked_axes(name: str, x: Any, axis: Any) -> tuple[int, ...]:
+    """The axes meant by `axis`, counted from 0; as in NumPy, 0 and -1 mean none if x is 0-d.
+
+    Raises ShapeError, DtypeError for axes that x does not have, and for what is no axis.
+    """
+    if not x.ndim and type(axis) is int and axis in (0, -1):
+        return ()
+    return named_axes(name, axis, x)
 
 
 def spread(k: Any, value: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
     """A reduced value, repeated along the axes of `shape` over which it had been reduced."""
     if not keepdims and axis is not None:
-        reduced = axes_of(axis, len(shape))
-        value = k.reshape(value, tuple(1 if i in reduced else n for i, n in enumerate(shape)))
+        axes = axes_of(axis, len(shape))
+        value = k.reshape(value, tuple(1 if i in axes else n for i, n in enumerate(shape)))
     return k.broadcast_to(value, shape)
 
 
 def count(shape: tuple[int, ...], axis: Any) -> int:
     """How many elements are reduced to one."""
-    total = 1
-    for each in axes_of(axis, len(shape)):
-        total *= shape[each]
-    return total
+    return math.prod([shape[each] for each in axes_of(axis, len(shape))])
 
 
-def _share(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """The gradient of an extreme value, shared equally among the elements that equal it."""
-    extreme = spread(k, y, x.shape, axis, keepdims)
-    # Where the extreme is NaN, the NaN elements are those that equal it.
-    hit = k.where(extreme == extreme, x == extreme, x != x).astype(x.dtype)
-    hits = k.sum(hit, axis=axis, keepdims=True)
-    return spread(k, g, x.shape, axis, keepdims) * (hit / hits)
+def floating(x: Any) -> Any:
+    """Integers and booleans as float64; everything else as it is."""
+    return x * 1.0 if x.dtype.kind in "biu" else x
+
+
+def reduction(name: str, compute: Callable[..., Any]) -> Callable[..., Any]:
+    """A forward function: `compute(k, x, axis, keepdims)`, or an error that says what is wrong."""
+
+    def forward(k: Any, x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
+        if type(keepdims) is not bool or not (axis is None or type(axis) is int):
+            axis, keepdims = _as_numpy_takes_them(name, x, axis, keepdims)
+        try:
+            return compute(k, x, axis, keepdims)
+        except (ValueError, TypeError, IndexError) as error:
+            raise _told(error, name, x, axis) from error
+
+    return forward
+
+
+def _as_numpy_takes_them(name: str, x: Any, axis: Any, keepdims: Any) -> tuple[Any, bool]:
+    """`axis` and `keepdims`, checked: NumPy would take a Tensor as axis, and keepdims=2."""
+    if not isinstance(keepdims, (bool, np.bool_)):
+        raise DtypeError(
+            f"{name}: keepdims must be True or False, got {describe(keepdims)}; several axes are "
+            f"given as one tuple, axis=(0, 1); x has {describe(x)}"
+        )
+    if isinstance(axis, (tuple, list)):
+        axis = named_axes(name, axis, x)
+    elif axis is not None:
+        axis = integer(name, "axis", axis)
+    return axis, bool(keepdims)
+
+
+def _told(error: Exception, name: str, x: Any, axis: Any) -> Exception:
+    """The error to raise in place of NumPy's; one of our own as it is."""
+    if isinstance(error, (ShapeError, DtypeError)):
+        return error
+    if isinstance(axis, tuple) and isinstance(error, TypeError):
+        return DtypeError(
+            f"{name}: axis must be one integer, or None for all elements, got {axis}; x has "
+            f"{describe(x)}"
+        )
+    checked_axes(name, x, axis)
+    return _nothing(name, x, axis) if x.size == 0 else error
+
+
+def _nothing(name: str, x: Any, axis: Any) -> ShapeError:
+    """The error of a reduction that has no value because it has no elements."""
+    return ShapeError(
+        f"{name}: there is no {name} of no elements: x has {describe(x)}, axis={axis}; reduce "
+        "along another axis, or leave empty arrays out"
+    )
+
+
+# Sums and means -----------------------------------------------------------------------------
+
+
+def _sum(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    return k.sum(x, axis, keepdims)
 
 
 sum = operation(
@@ -46,13 +116,26 @@ sum = operation(
     summary="The sum of the elements along axes.",
     formula="y = Σ_i x[i]",
     derivative="∂y/∂x[i] = 1",
-    forward=lambda k, x, *, axis=None, keepdims=False: k.sum(x, axis, keepdims),
+    forward=reduction("sum", _sum),
     vjp=lambda k, g, x_shape, axis, keepdims: spread(k, g, x_shape, axis, keepdims),
+    notes="""
+    Booleans are counted, and small integers summed, in 64 bits. The sum of nothing is 0.
+
+    Raises ShapeError for an axis that x does not have or that is named twice, and DtypeError for
+    one that is no integer.
+    """,
+    example="""
+    >>> import chainrule as cr
+    >>> x = cr.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> x.sum(axis=1).tolist(), x.sum(axis=(0, 1), keepdims=True).tolist()
+    ([3.0, 7.0], [[10.0]])
+    """,
     methods=("sum",),
     cases=[
         case((2, 3), axis=1),
         case((2, 3), axis=None),
         case((2, 3), axis=(0, -1), keepdims=True),
+        case((2, 3), axis=[1]),
         case((2, 3), axis=()),
         case((0, 3), axis=0),
         case(()),
@@ -60,32 +143,193 @@ sum = operation(
     ],
 )
 
+
+def _mean(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    total = k.sum(floating(x), axis, keepdims)
+    n = x.size if axis is None else count(x.shape, axis)
+    if not n and total.size:
+        raise _nothing("mean", x, axis)
+    return total / n if n else total
+
+
 mean = operation(
     "mean",
     summary="The mean of the elements along axes.",
     formula="y = Σ_i x[i] / n",
     derivative="∂y/∂x[i] = 1 / n",
-    forward=lambda k, x, *, axis=None, keepdims=False: x.mean(axis=axis, keepdims=keepdims),
+    forward=reduction("mean", _mean),
     vjp=lambda k, g, x_shape, axis, keepdims: spread(
-        k, g / count(x_shape, axis), x_shape, axis, keepdims
+        k, g / (count(x_shape, axis) or 1), x_shape, axis, keepdims
     ),
+    notes="""
+    The mean of integers and booleans is float64. Raises ShapeError where there is nothing to
+    average (NumPy warns and gives NaN), and errors for `axis` as `sum` does.
+    """,
     methods=("mean",),
     cases=[
         case((2, 3), axis=0),
         case((2, 3), axis=None, keepdims=True),
         case((2, 1, 3), axis=(0, -1)),
+        case((), axis=0),
+        case((0, 0), axis=0),
     ],
 )
+
+
+def centered(k: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """x less its mean along axes; exactly 0 where all elements are equal.
+
+    The mean of three times 0.1 is not 0.1. So the first element is subtracted before the mean is
+    taken: rounding is then relative to the differences, not to the numbers.
+    """
+    if not x.ndim:
+        return x - x
+    x = x - x[tuple(slice(0, 1) if i in axes else slice(None) for i in range(x.ndim))]
+    return x - k.sum(x, axis=axes, keepdims=True) / (count(x.shape, axes) or 1)
+
+
+def _divisor(name: str, x: Any, axes: tuple[int, ...], correction: Any) -> Any:
+    """n - correction, by which the sum of squares is divided."""
+    if isinstance(correction, (bool, np.bool_)) or not isinstance(
+        correction, (int, float, np.integer, np.floating)
+    ):
+        raise DtypeError(f"{name}: correction must be a number, got {describe(correction)}")
+    n = count(x.shape, axes)
+    empty = 0 in [length for i, length in enumerate(x.shape) if i not in axes]
+    if not n - correction > 0 and not empty:
+        raise ShapeError(
+            f"{name}: correction={correction} leaves nothing to divide by, since n = {n} along "
+            f"axis={axes}; x has {describe(x)}; reduce more elements, or give a smaller correction"
+        )
+    return n - float(correction) if n - correction > 0 else 1.0
+
+
+def _var(k: Any, x: Any, axis: Any, keepdims: bool, correction: Any) -> Any:
+    axes = checked_axes("var", x, axis)
+    divisor = _divisor("var", x, axes, correction)
+    apart = centered(k, floating(x), axes)
+    return k.sum(apart * apart, axes, keepdims) / divisor
+
+
+def _var_vjp(k: Any, g: Any, x: Any, axis: Any, keepdims: bool, correction: Any) -> Any:
+    axes = axes_of(axis, x.ndim)
+    weight = g * 2 / _divisor("var", x, axes, correction)
+    return spread(k, weight, x.shape, axis, keepdims) * centered(k, x, axes)
+
+
+_CORRECTION = """
+`correction` is subtracted from n: 0 gives the population's, 1 the sample's (NumPy calls it
+ddof). Raises ShapeError if it leaves nothing to divide by, where NumPy warns and gives NaN or
+infinity; and errors for `axis` as `sum` does.
+"""
+
+var = operation(
+    "var",
+    summary="The variance of the elements along axes.",
+    formula="y = Σ_i (x[i] - m)² / (n - correction), with m the mean",
+    derivative="∂y/∂x[i] = 2 (x[i] - m) / (n - correction)",
+    forward=lambda k, x, *, axis=None, correction=0, keepdims=False: reduction(
+        "var", lambda *given: _var(*given, correction)
+    )(k, x, axis=axis, keepdims=keepdims),
+    vjp=_var_vjp,
+    notes=_CORRECTION,
+    example="""
+    >>> import chainrule as cr
+    >>> x = cr.tensor([1.0, 2.0, 3.0])
+    >>> round(x.var().item(), 6), x.var(correction=1).item()
+    (0.666667, 1.0)
+    """,
+    methods=("var",),
+    cases=[
+        case((2, 3), axis=1, correction=1),
+        case((2, 2), keepdims=True),
+        case((2, 2, 2), axis=(0, -1), correction=0.5),
+        case((1, 2), axis=0),
+        case((0, 0), axis=0),
+        case((), symbolic=False),
+    ],
+)
+
+
+def _std(k: Any, x: Any, axis: Any, keepdims: bool, correction: Any) -> Any:
+    axes = checked_axes("std", x, axis)
+    divisor = _divisor("std", x, axes, correction)
+    return _root_of_squares(k, centered(k, floating(x), axes), axes, keepdims, divisor)
+
+
+def _std_vjp(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool, correction: Any) -> Any:
+    axes = axes_of(axis, x.ndim)
+    weight = k.where(y == 0, 0.0, g / _divisor("std", x, axes, correction))
+    length = spread(k, k.where(y == 0, 1.0, y), x.shape, axis, keepdims)
+    # This order: the quotient is of the order of 1, also where both numbers are tiny.
+    return spread(k, weight, x.shape, axis, keepdims) * (centered(k, x, axes) / length)
+
+
+std = operation(
+    "std",
+    summary="The standard deviation of the elements along axes.",
+    formula="y = √(Σ_i (x[i] - m)² / (n - correction)), with m the mean",
+    derivative="∂y/∂x[i] = (x[i] - m) / ((n - correction) y), and 0 where y = 0",
+    forward=lambda k, x, *, axis=None, correction=0, keepdims=False: reduction(
+        "std", lambda *given: _std(*given, correction)
+    )(k, x, axis=axis, keepdims=keepdims),
+    vjp=_std_vjp,
+    notes=_CORRECTION
+    + """
+    Where all elements are equal there is no derivative; the gradients of every order are 0 there.
+    Squares neither overflow nor vanish.
+    """,
+    methods=("std",),
+    cases=[
+        case((2, 3), axis=1, correction=1),
+        case((3,), keepdims=True),
+        case((2, 1, 2), axis=(0, 2)),
+        case((0, 0), axis=0),
+    ],
+)
+
+# Extremes -----------------------------------------------------------------------------------
+
+
+def _share(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """The gradient of an extreme value, shared equally among the elements that equal it."""
+    extreme = spread(k, y, x.shape, axis, keepdims)
+    # Where the extreme is NaN, the NaN elements are those that equal it.
+    hit = k.where(extreme == extreme, x == extreme, x != x).astype(x.dtype)
+    hits = k.sum(hit, axis=axes_of(axis, x.ndim), keepdims=True)
+    return spread(k, g, x.shape, axis, keepdims) * (hit / hits)
+
+
+def _max(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    return x.max(axis=axis, keepdims=keepdims)
+
+
+def _min(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    return x.min(axis=axis, keepdims=keepdims)
+
+
+_EXTREME = """
+Equal {0} elements share the gradient equally (PyTorch's `{1}`), so that permuted elements have
+permuted gradients. NaN counts as the {0}, and gets the gradient. Raises ShapeError where there
+are no elements, and errors for `axis` as `sum` does.
+"""
 
 max = operation(
     "max",
     summary="The largest element along axes; equal largest ones share the gradient.",
     formula="y = max_i x[i]",
     derivative="∂y/∂x[i] = [x[i] = y] / (number of elements equal to y)",
-    forward=lambda k, x, *, axis=None, keepdims=False: x.max(axis=axis, keepdims=keepdims),
-    vjp=lambda k, g, y, x, axis, keepdims: _share(k, g, y, x, axis, keepdims),
+    forward=reduction("max", _max),
+    vjp=_share,
+    notes=_EXTREME.format("largest", "amax"),
     methods=("max",),
-    cases=[case((2, 3), axis=1), case((2, 3)), case((4,), keepdims=True)],
+    cases=[
+        case((2, 3), axis=1),
+        case((2, 3)),
+        case((4,), keepdims=True),
+        case((2, 2, 2), axis=(0, -1)),
+        case((), axis=-1),
+    ],
 )
 
 min = operation(
@@ -93,35 +337,216 @@ min = operation(
     summary="The smallest element along axes; equal smallest ones share the gradient.",
     formula="y = min_i x[i]",
     derivative="∂y/∂x[i] = [x[i] = y] / (number of elements equal to y)",
-    forward=lambda k, x, *, axis=None, keepdims=False: x.min(axis=axis, keepdims=keepdims),
-    vjp=lambda k, g, y, x, axis, keepdims: _share(k, g, y, x, axis, keepdims),
+    forward=reduction("min", _min),
+    vjp=_share,
+    notes=_EXTREME.format("smallest", "amin"),
     methods=("min",),
-    cases=[case((3, 2), axis=0, keepdims=True), case((2, 3))],
+    cases=[case((3, 2), axis=0, keepdims=True), case((2, 3)), case((2, 2), axis=())],
 )
+
+
+def _argmax(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    return k.argmax(x, axis=axis, keepdims=keepdims)
+
+
+def _argmin(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    return k.argmin(x, axis=axis, keepdims=keepdims)
+
+
+_INDEX = """
+The index is an int64; without `axis` it counts the elements of x, flattened. NaN counts as the
+{0}. Raises ShapeError where there are no elements, and DtypeError for several axes.
+"""
 
 argmax = operation(
     "argmax",
     summary="The index of the largest element (the first of equals) along an axis.",
-    forward=lambda k, x, *, axis=None, keepdims=False: k.argmax(x, axis=axis, keepdims=keepdims),
+    forward=reduction("argmax", _argmax),
+    notes=_INDEX.format("largest"),
     methods=("argmax",),
 )
 
 argmin = operation(
     "argmin",
     summary="The index of the smallest element (the first of equals) along an axis.",
-    forward=lambda k, x, *, axis=None, keepdims=False: k.argmin(x, axis=axis, keepdims=keepdims),
+    forward=reduction("argmin", _argmin),
+    notes=_INDEX.format("smallest"),
     methods=("argmin",),
 )
+
+# Questions ----------------------------------------------------------------------------------
+
+
+def _all(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    return x.all(axis=axis, keepdims=keepdims)
+
+
+def _any(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    return x.any(axis=axis, keepdims=keepdims)
+
+
+def _count_nonzero(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    return k.count_nonzero(x, axis=axis, keepdims=keepdims)
+
+
+_all_of = operation(
+    "all",
+    summary="Are all elements along axes true (not 0)? NaN is; so are all of none.",
+    forward=reduction("all", _all),
+    methods=("all",),
+)
+
+_any_of = operation(
+    "any",
+    summary="Is any element along axes true (not 0)? NaN is.",
+    forward=reduction("any", _any),
+    methods=("any",),
+)
+
+count_nonzero = operation(
+    "count_nonzero",
+    summary="How many elements along axes are not 0: for booleans, how many are true.",
+    forward=reduction("count_nonzero", _count_nonzero),
+    example="""
+    >>> import chainrule as cr
+    >>> (cr.tensor([-1.0, 2.0, 3.0]) > 0).count_nonzero().item()
+    2
+    """,
+    methods=("count_nonzero",),
+)
+
+# Products -----------------------------------------------------------------------------------
+
+
+def merged(k: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """x with these axes moved to the end and made one."""
+    kept = [i for i in range(x.ndim) if i not in axes]
+    moved = k.permute_dims(x, (*kept, *axes))
+    return k.reshape(moved, (*[x.shape[i] for i in kept], count(x.shape, axes)))
+
+
+def _parted(k: Any, x: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    """What `merged` makes of an array of `shape`, taken back."""
+    order = (*[i for i in range(len(shape)) if i not in axes], *axes)
+    x = k.reshape(x, tuple(shape[i] for i in order))
+    return k.permute_dims(x, tuple(order.index(i) for i in range(len(shape))))
+
+
+def _prod_vjp(k: Any, g: Any, x: Any, axis: Any) -> Any:
+    """g times the product of the other elements: of those before, and of those after."""
+    axes = axes_of(axis, x.ndim)
+    row = merged(k, x, axes)
+    before = k.cumulative_prod(row, axis=-1, include_initial=True)[..., :-1]
+    after = k.cumulative_prod(row[..., ::-1], axis=-1, include_initial=True)[..., :-1]
+    g = k.reshape(g, (*row.shape[:-1], 1))
+    return _parted(k, g * (before * after[..., ::-1]), axes, x.shape)
+
+
+def _prod(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    return x.prod(axis=axis, keepdims=keepdims)
+
+
+prod = operation(
+    "prod",
+    summary="The product of the elements along axes.",
+    formula="y = Π_i x[i]",
+    derivative="∂y/∂x[i] = Π_(j ≠ i) x[j]",
+    forward=reduction("prod", _prod),
+    vjp=_prod_vjp,
+    notes="""
+    Nothing is divided by an element: those that are 0 have right gradients of every order. The
+    product of nothing is 1. Errors for `axis` as `sum` has.
+    """,
+    methods=("prod",),
+    cases=[
+        case((2, 3), axis=1),
+        case((2, 2)),
+        case((2, 1, 2), axis=(-1, 0), keepdims=True),
+        case((2,), axis=()),
+        case((2, 0), axis=1),
+        case((), axis=0),
+        case((1,)),
+    ],
+)
+
+# Exponentials -------------------------------------------------------------------------------
+
+
+def _logsumexp(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    axes, x = checked_axes("logsumexp", x, axis), floating(x)
+    if not count(x.shape, axes):
+        return k.sum(x, axes, keepdims) - math.inf
+    top = x.max(axis=axes, keepdims=True)
+    infinite = abs(top) == math.inf
+    shift, hit = k.where(infinite, 0.0, top), x == top
+    # The largest elements count 1 each: log1p of the others, relative to them, loses no digits.
+    rest = k.where(hit, 0.0, k.exp(k.where(hit | infinite, shift, x) - shift))
+    hits = k.maximum(k.sum(hit.astype(x.dtype), axes, True), 1)
+    y = k.log1p(k.sum(rest, axes, True) / hits) + k.log(hits) + top
+    return y if keepdims else k.sum(y, axes, False)
+
+
+def _logsumexp_vjp(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    g, y = (spread(k, each, x.shape, axis, keepdims) for each in (g, y))
+    if k.all(abs(y) < math.inf):
+        return g * k.exp(x - y)
+    infinite = y == math.inf
+    hit = (x == math.inf).astype(x.dtype)
+    hits = k.sum(hit, axis=axes_of(axis, x.ndim), keepdims=True)
+    share = k.exp(k.where(infinite, 0.0, x) - k.where(abs(y) == math.inf, 0.0, y))
+    return g * k.where(infinite, hit / k.maximum(hits, 1), share)
+
+
+logsumexp = operation(
+    "logsumexp",
+    summary="The logarithm of the sum of the exponentials along axes; cannot overflow.",
+    formula="y = log Σ_i exp(x[i])",
+    derivative="∂y/∂x[i] = exp(x[i] - y)",
+    forward=reduction("logsumexp", _logsumexp),
+    vjp=_logsumexp_vjp,
+    notes="""
+    Of elements that are all -inf, or of none, it is -inf, with gradient 0. With elements that are
+    inf it is inf, and they share the gradient equally: the limit for one of them (PyTorch gives
+    NaN). Errors for `axis` as `sum` has.
+    """,
+    example="""
+    >>> import chainrule as cr
+    >>> round(cr.logsumexp(cr.tensor([1000.0, 1000.0])).item(), 4)
+    1000.6931
+    """,
+    methods=("logsumexp",),
+    cases=[
+        case((2, 3), axis=1),
+        case((2, 2), keepdims=True),
+        case((2, 1, 2), axis=(0, -1)),
+        case((2, 0), axis=0),
+        case((), axis=0, symbolic=False),
+        case((1,)),
+    ],
+)
+
+
+_softmax = reduction(
+    "softmax", lambda k, x, axis, _: k.softmax(floating(x), axis) if x.size else x * 1.0
+)
+_log_softmax = reduction(
+    "log_softmax", lambda k, x, axis, _: k.log_softmax(floating(x), axis) if x.size else x * 1.0
+)
+
 
 softmax = operation(
     "softmax",
     summary="Positive numbers along an axis that sum to 1; cannot overflow.",
     formula="y[i] = exp(x[i]) / Σ_j exp(x[j])",
     derivative="∂y[i]/∂x[j] = y[i] ([i = j] - y[j])",
-    forward=lambda k, x, *, axis=-1: k.softmax(x, axis),
-    vjp=lambda k, g, y, axis: y * (g - k.sum(g * y, axis=axis, keepdims=True)),
+    forward=lambda k, x, *, axis=-1: _softmax(k, x, axis=axis),
+    vjp=lambda k, g, y, axis: y * (g - k.sum(g * y, axis=axes_of(axis, y.ndim), keepdims=True)),
+    notes="""
+    An element that is -inf gets 0, with gradient 0. Elements that are all -inf, and those beside
+    one that is inf, have no softmax: the result is NaN. Errors for `axis` as `sum` has.
+    """,
     methods=("softmax",),
-    cases=[case((2, 3)), case((3, 2), axis=0), case((1,))],
+    cases=[case((2, 3)), case((3, 2), axis=0), case((1,)), case((2, 0)), case(())],
 )
 
 log_softmax = operation(
@@ -129,8 +554,129 @@ log_softmax = operation(
     summary="The logarithm of softmax along an axis, finite for finite numbers.",
     formula="y[i] = x[i] - log Σ_j exp(x[j])",
     derivative="∂y[i]/∂x[j] = [i = j] - exp(y[j])",
-    forward=lambda k, x, *, axis=-1: k.log_softmax(x, axis),
-    vjp=lambda k, g, y, axis: g - k.exp(y) * k.sum(g, axis=axis, keepdims=True),
+    forward=lambda k, x, *, axis=-1: _log_softmax(k, x, axis=axis),
+    vjp=lambda k, g, y, axis: g - k.exp(y) * k.sum(g, axis=axes_of(axis, y.ndim), keepdims=True),
+    notes="An element that is -inf stays so. Errors for `axis` as `sum` has.",
     methods=("log_softmax",),
-    cases=[case((2, 3)), case((3, 2), axis=0), case((2, 2, 2), axis=1)],
+    cases=[case((2, 3)), case((3, 2), axis=0), case((2, 2, 2), axis=1), case((2, 0))],
+)
+
+# Norms --------------------------------------------------------------------------------------
+
+
+def _root_of_squares(k: Any, x: Any, axes: tuple[int, ...], keepdims: bool, divisor: Any) -> Any:
+    """√(Σ x² / divisor), without overflow or underflow of the squares."""
+    with np.errstate(over="ignore", under="ignore"):
+        total = k.sum(x * x, axes, keepdims)
+    # Between these bounds float32 too has lost none of the squares that matter.
+    if x.dtype.kind == "O" or ((total > 1e-30) & (total < 1e30)).all():
+        return k.sqrt(total / divisor)
+    return _root_of_powers(k, abs(x), axes, keepdims, 2) / math.sqrt(divisor)
+
+
+def _root_of_powers(k: Any, size: Any, axes: tuple[int, ...], keepdims: bool, order: Any) -> Any:
+    """(Σ size^order)^(1 / order), of numbers that are not negative.
+
+    They are taken relative to the largest, or, for a negative order, to the smallest: its power is
+    1, no other is larger, and the sum is at least 1. So nothing overflows that should not.
+    """
+    if not count(size.shape, axes) and order > 0:
+        return k.sum(size, axes, keepdims)
+    extreme = (size.max if order > 0 else size.min)(axis=axes, keepdims=True)
+    one = (size == extreme) | (extreme == 0)
+    ratio = k.where(one, 1.0, k.where(one, 0.0, size) / k.where(extreme == 0, 1.0, extreme))
+    y = extreme * k.sum(ratio**order, axes, True) ** (1 / order)
+    return y if keepdims else k.sum(y, axes, False)
+
+
+def _order(order: Any) -> float:
+    """The order of a norm, if it is a number."""
+    if (
+        isinstance(order, (bool, np.bool_))
+        or not isinstance(order, (int, float, np.integer, np.floating))
+        or order != order
+    ):
+        raise DtypeError(
+            f"norm: ord must be a number (2, 1, 0, float('inf'), ...), got {describe(order)}; for "
+            "the Frobenius norm of a matrix leave it at 2, over both axes"
+        )
+    return float(order)
+
+
+def _norm(k: Any, x: Any, axis: Any, keepdims: bool, ord: Any) -> Any:
+    order, axes, x = _order(ord), checked_axes("norm", x, axis), floating(x)
+    if order == 2:
+        return _root_of_squares(k, x, axes, keepdims, 1)
+    if order == 0:
+        return k.sum((x != 0).astype(x.dtype), axes, keepdims)
+    if order == 1 or (order == math.inf and not count(x.shape, axes)):
+        return k.sum(abs(x), axes, keepdims)
+    if abs(order) == math.inf:
+        return (abs(x).max if order > 0 else abs(x).min)(axis=axes, keepdims=keepdims)
+    return _root_of_powers(k, abs(x), axes, keepdims, order)
+
+
+def _norm_vjp(k: Any, g: Any, y: Any, x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
+    if ord == 1:
+        return spread(k, g, x.shape, axis, keepdims) * k.sign(x)
+    if abs(ord) == math.inf:
+        return _share(k, g, y, abs(x), axis, keepdims) * k.sign(x)
+    g, y = (spread(k, each, x.shape, axis, keepdims) for each in (g, y))
+    if ord == 0:
+        return g * 0
+    # At the origin, where y = 0, quotient and power are kept away from what is not defined.
+    origin = y == 0
+    slope = k.where(origin, 1.0, x) / k.where(origin, 1.0, y)
+    if ord != 2:
+        size = abs(slope)
+        power = k.power(k.where(size == 0, 1.0, size), float(ord) - 1)
+        slope = k.sign(x) * k.where(size == 0, 0.0, power)
+    return k.where(origin, 0.0, g * slope)
+
+
+norm = operation(
+    "norm",
+    summary="The vector norm of the elements along axes (the array API's vector_norm).",
+    formula="y = (Σ_i |x[i]|^ord)^(1 / ord)",
+    derivative="∂y/∂x[i] = sign(x[i]) (|x[i]| / y)^(ord - 1), and 0 where x[i] = 0 or y = 0",
+    forward=lambda k, x, *, ord=2, axis=None, keepdims=False: reduction(
+        "norm", lambda *given: _norm(*given, ord)
+    )(k, x, axis=axis, keepdims=keepdims),
+    vjp=_norm_vjp,
+    notes="""
+    `ord` is a number: 2, 1, any other; inf and -inf give the largest and the smallest absolute
+    value (equal ones share the gradient), 0 the number of elements that are not 0 (gradient 0).
+    Over both axes of a matrix, ord=2 is its Frobenius norm. Powers neither overflow nor vanish.
+    The norm of nothing is 0.
+
+    At the origin there is no derivative: the gradients of every order are 0 there. So they are
+    for an element that is 0 where the true one is infinite (ord < 1; second order: ord < 2). An
+    infinite element has gradient NaN if ord is neither 1 nor infinite.
+
+    Raises DtypeError if `ord` is no number, ShapeError for a negative `ord` of no elements, and
+    errors for `axis` as `sum` does.
+    """,
+    example="""
+    >>> import chainrule as cr
+    >>> x = cr.tensor([3.0, -4.0], requires_grad=True)
+    >>> x.norm().backward()
+    >>> x.norm().item(), x.norm(ord=1).item(), x.grad.tolist()
+    (5.0, 7.0, [0.6, -0.8])
+    """,
+    methods=("norm",),
+    cases=[
+        case((2, 3), axis=1),
+        case((2, 2), keepdims=True),
+        case((2, 1, 2), axis=(0, -1)),
+        case((2, 3), ord=1, axis=0),
+        case((2, 3), ord=math.inf, axis=1),
+        case((2, 3), ord=-math.inf, axis=1, keepdims=True),
+        case((2, 3), ord=0, axis=1),
+        case((2, 2), ord=-1, axis=0),
+        case((2,), ord=0.5, symbolic=False),
+        case((3,), ord=3, symbolic=False),
+        case((2, 2), ord=-1.5, axis=0, symbolic=False),
+        case((0, 2), axis=0),
+        case((), axis=0),
+    ],
 )
