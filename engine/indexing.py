@@ -8,7 +8,7 @@ import numpy as np
 
 from .devices import state
 from .errors import GradientError
-from .tape import next_moment
+from .tape import mark_changed
 from .tensor import Tensor, as_operand
 
 
@@ -32,7 +32,7 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
             "do it in `with cr.no_grad():`, or build a new tensor with cr.where or cr.concat"
         )
     self._data[raw_index(index)] = value._data if isinstance(value, Tensor) else value
-    self._storage.changed = next_moment()
+    mark_changed(self._storage)
 
 
 Tensor.__setitem__ = __setitem__  # type: ignore[method-assign]

@@ -32,6 +32,13 @@ class Storage:
 FIXED = Storage()
 
 
+def mark_changed(storage: Storage) -> None:
+    """Enters that the memory of `storage` is changed in place, now."""
+    storage.changed = next_moment()
+    if state.mode is not None:
+        state.mode.changed(storage)
+
+
 class Watch:
     """What somebody wants to know of a node's gradient: to keep it, or to be called with it.
 
