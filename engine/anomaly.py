@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .backward import unbroadcast
 from .devices import Kernels, Mode, Observer, state
 from .errors import AnomalyError, GradientError, describe
-from .record import Record, compute
+from .record import Record, compute, tensor_functions
 from .tape import Node, Storage
 from .tensor import Tensor, is_array
 
@@ -177,10 +178,13 @@ def _where(place: Place | None) -> list[tuple[str, str]]:
     return [*layer, ("line", str(place))]
 
 
-def _maker(node: Node | None) -> str:
+def _maker(node: Node | None, storage: Storage) -> str:
     """Where an argument came from, in words."""
+    moment, place = getattr(storage, "place", (0, None))
+    if place is not None and moment == storage.changed:
+        return f"changed in place, {place}"
     if node is None:
-        return "given as a constant (or computed from constants)"
+        return "given, or computed where nothing is recorded"
     if node.record is None:
         return "a leaf, given by the user"
     place = _place_of(node)
@@ -225,7 +229,7 @@ class Detector:
 
     def compute(self, *call: Any) -> Tensor:
         """Runs `record.compute(*call)`, and raises if its result is not finite."""
-        record, device, arrays, parents, _, _, static = call
+        record, device, arrays, _, _, _, _ = call
         before = state.mode
         assert before is not None
         below = Mode(before.kernel_set, self.outer)
@@ -245,10 +249,10 @@ class Detector:
                         f"compute on a copy\n  line: {_place(record)}"
                     )
         if not self.pulling and self.bad(tensor._data, device.xp):
-            raise self._anomaly(record, device.xp, arrays, parents, static, tensor._data)
+            raise self._anomaly(call, tensor._data)
         node = tensor._node
         if node is not None:
-            origin = Origin(static)
+            origin = Origin(call[-1])
             place = _place_of(self.pulling[-1]) if self.pulling else None
             if place is None:
                 origin.place = _place(record)
@@ -259,17 +263,11 @@ class Detector:
             node.static = origin
         return tensor
 
-    def _anomaly(
-        self,
-        record: Record,
-        xp: Any,
-        arrays: Sequence[Any],
-        parents: Sequence[Node | None],
-        static: Mapping[str, Any],
-        result: Any,
-    ) -> AnomalyError:
+    def _anomaly(self, call: tuple[Any, ...], result: Any) -> AnomalyError:
+        """The error of an operation whose result is not finite."""
+        record, device, arrays, parents, storages, _, static = call
         names = [record.argument_name(i) for i in range(len(arrays))]
-        met = [i for i, each in enumerate(arrays) if self.bad(each, xp)]
+        met = [i for i, each in enumerate(arrays) if self.bad(each, device.xp)]
         place, bad = _place(record), _counts(result)
         title = f"forward: {place.operation}"
         if met:
@@ -281,7 +279,9 @@ class Detector:
             title += f" made {bad}, of finite inputs"
         rows = _where(place)
         for i, (name, each) in enumerate(zip(names, arrays, strict=True)):
-            rows.append((name, _about(each) + (f"; {_maker(parents[i])}" if i in met else "")))
+            rows.append(
+                (name, _about(each) + (f"; {_maker(parents[i], storages[i])}" if i in met else ""))
+            )
         rows += [(name, repr(value)) for name, value in static.items() if value is not None]
         rows.append(("result", _about(result) + _first(result)))
         return _report(title, rows + self.hint(result))
@@ -384,7 +384,7 @@ class CheckedPlan:
         if not plan.builtin:
             sums, before = tuple(check_sum(each) for each in saved), check_sum(upstream)
         with detector.quiet():
-            contributions = run()
+            contributions = self._reduced(run())
         if not plan.builtin:
             assert sums is not None
             self._compare(sums, "was written into by the VJP, which must return a new array")
@@ -406,6 +406,17 @@ class CheckedPlan:
                 line = "" if place is None else f", {place}"
                 checks.givers[parent.moment] = f"'{plan.record.name}', argument '{argument}'{line}"
         return contributions
+
+    def _reduced(self, contributions: Sequence[Any]) -> list[Any]:
+        """The contributions in the shapes of their arguments, as `walk` makes them."""
+        plan: Any = self._plan
+        found = list(contributions)
+        for i, (position, each) in enumerate(zip(plan.positions, found, strict=False)):
+            parent = self._node.parents[position] if self._node.parents else None
+            if parent is not None and is_array(each) and each.shape != parent.shape:
+                k = tensor_functions if type(each) is Tensor else self._node.kernels
+                found[i] = unbroadcast(k, each, parent.shape, plan.record, position)
+        return found
 
     def _compare(self, sums: Sequence[int], what: str) -> None:
         """Raises if a saved value has another check sum."""

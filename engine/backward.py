@@ -92,7 +92,7 @@ def walk(
             if not plan.builtin and not is_array(contribution):
                 raise misshapen(plan.record, position, contribution, parent.shape)
             if contribution.shape != parent.shape:
-                contribution = _unbroadcast(k, contribution, parent.shape, plan.record, position)
+                contribution = unbroadcast(k, contribution, parent.shape, plan.record, position)
             if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
                 contribution = contribution.astype(parent.dtype)
             previous = gradients.get(parent)
@@ -149,7 +149,7 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
 Tensor.backward = backward  # type: ignore[method-assign]
 
 
-def _unbroadcast(
+def unbroadcast(
     k: Any, gradient: Any, shape: tuple[int, ...], record: Record, position: int
 ) -> Any:
     """The sum of a gradient over the axes along which a value of `shape` had been repeated."""

@@ -137,6 +137,10 @@ class Mode(NamedTuple):
     kernel_set: str | None = None
     observer: Observer | None = None
 
+    def kernels(self, device: Device) -> Kernels:
+        """The kernel set that computes on a device: the one chosen, if the device has it."""
+        return device.sets.get(self.kernel_set or "", device.kernels)
+
     def changed(self, storage: Any) -> None:
         """Tells the observer, if there is one, of a change in place."""
         if self.observer is not None:
@@ -191,8 +195,7 @@ def active_kernels(device: Device) -> Kernels:
     >>> active_kernels(get_device("cpu")).name
     'numba'
     """
-    mode = state.mode
-    return device.kernels if mode is None else device.sets.get(mode.kernel_set, device.kernels)
+    return device.kernels if state.mode is None else state.mode.kernels(device)
 
 
 _NUMBA = "chainrule.engine.kernels.numba_"

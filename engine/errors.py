@@ -134,13 +134,12 @@ def unseeded(where: str, output: Any, gradient: Any) -> ShapeError:
     made = f", made by '{output._node.record.name}'," if output._node.record else ""
     argument = "grad_outputs" if where == "grad" else "gradient"
     remedies = (
-        f"reduce it to one element (as by .sum() or .mean()), or give {argument}=, the upstream "
-        f"gradient, of shape {output.shape}"
+        f"reduce it to one (as by .sum() or .mean()), or give {argument}=, the upstream gradient, "
+        f"of shape {output.shape}"
     )
     if gradient is None:
         return ShapeError(
-            f"{where}: the tensor{made} has {describe(output)}, and more or less than one element "
-            f"has no gradient of its own; {remedies}"
+            f"{where}: the tensor{made} has {describe(output)}, not one element; {remedies}"
         )
     return ShapeError(
         f"{where}: the upstream gradient has {describe(gradient)}, the tensor{made} "

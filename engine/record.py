@@ -283,7 +283,7 @@ def compute(
     if mode is not None:
         if mode.observer is not None:
             return mode.observer.compute(record, device, arrays, parents, storages, key, static)
-        k = device.sets.get(mode.kernel_set, k)
+        k = mode.kernels(device)
     try:
         result = record.forward(k, *arrays, **static)
     except (ValueError, TypeError, IndexError) as error:

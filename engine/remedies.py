@@ -107,7 +107,6 @@ def _new_axis(arrays: Sequence[tuple[str, tuple[int, ...]]]) -> str:
     return ""
 
 
-@_rule("could not be broadcast together with remapped shapes.*requested shape|broadcast.*requested")
 def _broadcast_to(failure: Failure) -> str:
     shape = failure.static.get("shape", ())
     wanted = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
@@ -123,6 +122,8 @@ def _broadcast_to(failure: Failure) -> str:
 
 @_rule("could not be broadcast|broadcast to a single shape|non-broadcastable")
 def _broadcast(failure: Failure) -> str:
+    if failure.record.name == "broadcast_to":
+        return _broadcast_to(failure)
     arrays = [(name, shape) for name, shape in failure.arrays if shape]
     if failure.record.name == "matmul":  # the last two axes are the matrices'
         stacks = [(name, shape[:-2]) for name, shape in arrays]

@@ -166,7 +166,10 @@ class Tensor:
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu" or self.ndim:
-            raise TypeError(f"index: only 0-d integer tensors index, this has {describe(self)}")
+            raise TypeError(
+                "index: only 0-d integer tensors stand for an index, an axis or a length; this has "
+                f"{describe(self)}; for the shape of a tensor give x.shape"
+            )
         return int(self.item())
 
     __hash__ = object.__hash__
