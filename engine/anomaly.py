@@ -8,6 +8,7 @@ back over the tape, and look at what each VJP reads and returns.
 from __future__ import annotations
 
 import linecache
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -116,14 +117,11 @@ def _names(node: Node) -> list[str]:
     plan: Any = node.plan
     found = []
     for slot in plan.slots:
-        if slot == "y":
-            found.append("result")
-        elif slot == "r":
-            found.append("residuals")
-        elif slot == "a":
-            found.append(plan.record.arguments[0])
+        position = re.search(r"\d+", slot)
+        if position is not None:
+            found.append(plan.record.argument_name(int(position[0])))
         else:
-            found.append(plan.record.argument_name(int(slot[2:].partition("]")[0])))
+            found.append({"y": "result", "r": "residuals"}.get(slot, plan.record.arguments[0]))
     return found
 
 
@@ -439,7 +437,7 @@ class CheckedPlan:
         read = {
             name: value
             for name, slot, value in zip(_names(node), plan.slots, node.saved, strict=True)
-            if not slot.endswith(".shape")
+            if ".shape" not in slot
         }
         operation = f"'{record.name}'" if place is None else place.operation
         title = f"backward: the gradient of {operation} for its argument '{argument}' has {bad}"

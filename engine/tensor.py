@@ -29,9 +29,10 @@ def to_array(data: Any, dtype: Any = None, where: str = "tensor", device: Device
     tensors = [each for each in (data if listed else (data,)) if isinstance(each, Tensor)]
     if state.recording and any(each._node is not None for each in tensors):
         raise dropped(where, tensors, listed)
-    if tensors:
-        raw = [each._data if isinstance(each, Tensor) else each for each in data if listed]
-        data = raw if listed else tensors[0]._data
+    if tensors and listed:
+        data = [each._data if isinstance(each, Tensor) else each for each in data]
+    elif tensors:
+        data = data._data
     # Python floats have no dtype of their own: they take the default one.
     weak = not (is_array(data) or (listed and any(is_array(each) for each in data)))
     try:
