@@ -120,7 +120,7 @@ def _broadcast_to(failure: Failure) -> str:
     )
 
 
-@_rule("could not be broadcast|broadcast to a single shape|non-broadcastable")
+@_rule("could not be broadcast|more dimensions than allowed by the axis remapping")
 def _broadcast(failure: Failure) -> str:
     if failure.record.name == "broadcast_to":
         return _broadcast_to(failure)
@@ -141,7 +141,7 @@ def _broadcast(failure: Failure) -> str:
 # Products of matrices ----------------------------------------------------------------------------
 
 
-@_rule(r"core dimension|shapes .* not aligned|different from")
+@_rule("core dimension|shapes .* not aligned")
 def _core(failure: Failure) -> str:
     if len(failure.arrays) != 2:
         return ""
@@ -162,7 +162,7 @@ def _core(failure: Failure) -> str:
     return text + (f"; {' or '.join(fitting)} would fit" if fitting else "")
 
 
-@_rule(r"does not have enough dimensions")
+@_rule("does not have enough dimensions")
 def _no_axes(failure: Failure) -> str:
     return "a product of matrices takes vectors and matrices; with a single number, use a * b"
 
@@ -170,24 +170,22 @@ def _no_axes(failure: Failure) -> str:
 # Axes --------------------------------------------------------------------------------------------
 
 
-@_rule(r"axis.* out of bounds for array of dimension (\d+)|^axis(\d*)$")
+@_rule(r"axis.* out of bounds for array of dimension (\d+)")
 def _axis(failure: Failure) -> str:
-    count = getattr(failure.error, "ndim", None)
-    if count is None:
-        count = failure.numbers[0] if failure.numbers else len(failure.arrays[0][1])
+    count = failure.numbers[0]
     if count == 0:
         return "an array without axes takes no axis: leave it out"
     return f"axis must be from {-count} to {count - 1}"
 
 
-@_rule(r"axes don't match array|repeated axis in transpose|axis.*out of bounds")
+@_rule("axes don't match array|repeated axis in transpose")
 def _axes(failure: Failure) -> str:
     count = len(failure.arrays[0][1])
     order = ", ".join(map(str, range(count)))
     return f"axes must name each of the {count} axes once: an order of ({order})"
 
 
-@_rule(r"duplicate value in 'axis'|repeated axis")
+@_rule("duplicate value in 'axis'|repeated axis")
 def _twice(failure: Failure) -> str:
     return "name each axis once (-1 and the last one are the same)"
 
@@ -225,7 +223,7 @@ def _too_many(failure: Failure) -> str:
     return f"give at most {count} {'index' if count == 1 else 'indices'}, one for each axis"
 
 
-@_rule(r"boolean index did not match")
+@_rule("boolean index did not match")
 def _mask(failure: Failure) -> str:
     name, shape = failure.arrays[0]
     return f"a mask must have the lengths of the axes of {name} that it stands for, of {shape}"
@@ -269,7 +267,7 @@ def _concat(failure: Failure) -> str:
     )
 
 
-@_rule("all input arrays must have the same shape|same shape")
+@_rule("all input arrays must have the same shape")
 def _stack(failure: Failure) -> str:
     return "all must have one shape; cr.concat joins lengths that differ along an axis they have"
 
@@ -288,6 +286,6 @@ def _powers(failure: Failure) -> str:
     return f"the results are fractions: use {name}.astype('float64'), or a floating exponent"
 
 
-@_rule("not supported for the input types|Cannot cast|cannot be safely|unsupported operand")
+@_rule("not supported for the input types|Cannot cast")
 def _kinds(failure: Failure) -> str:
     return "convert the arguments by .astype to a dtype that the operation takes"
