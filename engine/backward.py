@@ -201,9 +201,7 @@ def _keep(watch: Watch, gradient: Any, device: Device, shared: bool) -> None:
     else:
         if kept is not None:
             gradient = kept._data + gradient
-        previous = watch.previous()
-        if previous is not None and previous._data is buffer:
-            previous._data = buffer.copy()  # somebody still holds the last step's gradient
+        watch.vacate()
         buffer[...] = gradient
-        watch.grad = wrap(buffer, device)
+        watch.grad = wrap(buffer, device, None, watch.storage)
         watch.previous = weakref.ref(watch.grad)
