@@ -288,7 +288,7 @@ def test_a_vjp_is_judged_by_what_it_returns_on_arrays_and_on_tensors(create_grap
     masked = cr.operation(
         "masked",
         forward=lambda k, x: k.where(x == 0, 0.0, x),
-        vjp=lambda k, g, x: g * k.where(x == 0, 0.0, x / k.where(x == 0, 1.0, x)) * (1.0 + 0 * x),
+        vjp=lambda k, g, x: g * k.where(x == 0, 0.0, 1.0 / x * x),
     )
     with cr.detect_anomaly():
         x = leaf([0.0, 2.0])
