@@ -298,8 +298,8 @@ class Checks:
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
-        #: A node's moment -> who contributed to its gradient last, in words.
-        self.givers: dict[int, str] = {}
+        #: A node's moment -> the record, argument and place that contributed to its gradient last.
+        self.givers: dict[int, tuple[Record, int, Place | None]] = {}
 
     def plan(self, node: Node) -> CheckedPlan:
         """The node's plan, which also looks at what it pulls back."""
@@ -326,7 +326,10 @@ class Checks:
                 "finite: their sum (over uses, or over repeated axes) or their conversion to "
                 f"{node.dtype} overflowed, or a hook returned it"
             )
-            rows.append(("last from", giver))
+            giving, position, place = giver
+            line = "" if place is None else f", {place}"
+            argument = giving.argument_name(position)
+            rows.append(("last from", f"'{giving.name}', argument '{argument}'{line}"))
         if record is not None:
             rows += _where(_place_of(node))
         return _report(title, rows + self.detector.hint(gradient))
@@ -400,9 +403,7 @@ class CheckedPlan:
                 raise self._anomaly(position, upstream, raw)
             parent = node.parents[position] if node.parents else None
             if parent is not None:
-                argument = plan.record.argument_name(position)
-                line = "" if place is None else f", {place}"
-                checks.givers[parent.moment] = f"'{plan.record.name}', argument '{argument}'{line}"
+                checks.givers[parent.moment] = (plan.record, position, place)
         return contributions
 
     def _reduced(self, contributions: Sequence[Any]) -> list[Any]:

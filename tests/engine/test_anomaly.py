@@ -283,6 +283,17 @@ def test_gradients_of_gradients_are_traced_to_the_operation_that_they_belong_to(
     assert line in str(caught.value)
 
 
+def test_gradients_of_gradients_of_what_was_computed_outside_have_the_line_of_grad():
+    x = leaf([4.0, 0.0])
+    y = (x**1.5).sum()
+    with cr.detect_anomaly():
+        line = here(1)
+        (slope,) = cr.grad([y], [x], create_graph=True)
+        with pytest.raises(cr.AnomalyError) as caught:
+            slope.backward([1.0, -1.0])
+    assert line in str(caught.value)
+
+
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_a_vjp_is_judged_by_what_it_returns_on_arrays_and_on_tensors(create_graph):
     """An intermediate infinity that the VJP masks away is no anomaly in either pass."""
@@ -403,6 +414,27 @@ def test_as_a_decorator_it_holds_for_every_call():
             inner(cr.tensor(-1.0), 2)
         assert state.mode is None
     assert inner.__doc__ == "Documented."
+
+
+def test_a_decorated_function_may_run_in_two_threads_at_once():
+    entered, leave = threading.Event(), threading.Event()
+
+    @cr.detect_anomaly()
+    def work(other=None):
+        if other is None:
+            entered.set()
+            leave.wait()
+        else:
+            other.start()
+            entered.wait()
+
+    other = threading.Thread(target=work)
+    with cr.kernels("reference"):
+        before = state.mode
+        work(other)
+        assert state.mode is before
+    leave.set()
+    other.join()
 
 
 def test_it_holds_for_one_thread():
