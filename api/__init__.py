@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from chainrule.engine import random
+from chainrule.engine.anomaly import detect_anomaly
 from chainrule.engine.creation import (
     arange,
     eye,
@@ -26,7 +27,7 @@ from chainrule.engine.creation import (
 )
 from chainrule.engine.devices import devices, kernels
 from chainrule.engine.dtypes import default_dtype, set_default_dtype
-from chainrule.engine.errors import DeviceError, DtypeError, GradientError, ShapeError
+from chainrule.engine.errors import AnomalyError, DeviceError, DtypeError, GradientError, ShapeError
 from chainrule.engine.random import seed
 from chainrule.engine.record import RECORDS, composition, elementwise, operation
 from chainrule.engine.tape import enable_grad, is_recording, no_grad
@@ -63,6 +64,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AnomalyError",
     "DeviceError",
     "DtypeError",
     "GradientError",
@@ -74,6 +76,7 @@ __all__ = [
     "composition",
     "datasets",
     "default_dtype",
+    "detect_anomaly",
     "devices",
     "elementwise",
     "enable_grad",

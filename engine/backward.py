@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Any
 
-from .devices import Device
+from .devices import Device, state
 from .errors import GradientError, freed, misshapen, stale
 from .record import Record, tensor_functions
-from .tape import Node, Watch, next_moment
+from .tape import Node, Watch, mark_changed
 from .tensor import Tensor, is_array, seed, wrap
 
 
@@ -39,6 +39,7 @@ def walk(
     shared: set[Node] = set()  # nodes whose gradient's memory may belong to somebody else
     owned: set[Node] = set()  # nodes whose gradient is an array made here, by adding two
     heap: list[tuple[int, Node]] = []  # the computed nodes that wait, newest first
+    checks = None if state.mode is None else state.mode.checks()
     oldest = 0 if targets is None else min(node.moment for node in targets)
 
     def watched(node: Node, gradient: Any) -> Any:
@@ -69,13 +70,13 @@ def walk(
             gradient = watched(node, gradient)
             if targets is not None and node.moment == oldest:
                 continue  # nothing below it was asked for
-        plan: Any = node.plan
+        plan: Any = node.plan if checks is None else checks.plan(node)
         parents, saved, moment = node.parents, node.saved, node.moment
         if parents is None:
             raise freed(node)
         for storage in node.storages:
             if storage.changed > moment:
-                raise stale(node)
+                raise stale(node, storage)
         if on_tensors:
             k: Any = tensor_functions
             contributions = plan.pull_tensors(gradient, node)
@@ -91,7 +92,7 @@ def walk(
             if not plan.builtin and not is_array(contribution):
                 raise misshapen(plan.record, position, contribution, parent.shape)
             if contribution.shape != parent.shape:
-                contribution = _unbroadcast(k, contribution, parent.shape, plan.record, position)
+                contribution = unbroadcast(k, contribution, parent.shape, plan.record, position)
             if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
                 contribution = contribution.astype(parent.dtype)
             previous = gradients.get(parent)
@@ -113,6 +114,8 @@ def walk(
                 shared.discard(parent)
                 if parent.shape and not on_tensors:
                     owned.add(parent)
+    if checks is not None:
+        checks.finish(gradients | found)
     for node, gradient in gradients.items():  # the leaves
         leaf_watch = node.watch
         if targets is None and leaf_watch is not None and not leaf_watch.hooks:
@@ -146,7 +149,7 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
 Tensor.backward = backward  # type: ignore[method-assign]
 
 
-def _unbroadcast(
+def unbroadcast(
     k: Any, gradient: Any, shape: tuple[int, ...], record: Record, position: int
 ) -> Any:
     """The sum of a gradient over the axes along which a value of `shape` had been repeated."""
@@ -194,13 +197,11 @@ def _keep(watch: Watch, gradient: Any, device: Device, shared: bool) -> None:
         watch.grad = wrap(kept._data + gradient, device)
     elif kept is not None and kept._data is buffer:
         buffer += gradient
-        kept._storage.changed = next_moment()
+        mark_changed(kept._storage)
     else:
         if kept is not None:
             gradient = kept._data + gradient
-        previous = watch.previous()
-        if previous is not None and previous._data is buffer:
-            previous._data = buffer.copy()  # somebody still holds the last step's gradient
+        watch.vacate()
         buffer[...] = gradient
-        watch.grad = wrap(buffer, device)
+        watch.grad = wrap(buffer, device, None, watch.storage)
         watch.previous = weakref.ref(watch.grad)

@@ -13,7 +13,7 @@ import importlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -118,11 +118,50 @@ def devices() -> list[str]:
     return list(_devices)
 
 
+class Observer(Protocol):
+    """Somebody who is told of what a thread computes, while a `Mode` names it."""
+
+    def compute(self, *call: Any) -> Any:
+        """The result of `record.compute(*call)`, run in the mode that was there before."""
+
+    def changed(self, storage: Any) -> None:
+        """Is told that the memory of `storage` has just been changed in place."""
+
+    def checks(self) -> Any:
+        """Who accompanies one walk back over the tape; see `anomaly.Checks`."""
+
+
+class Mode(NamedTuple):
+    """What is unusual about a thread's computing: the kernel set it chose, and who observes it."""
+
+    kernel_set: str | None = None
+    observer: Observer | None = None
+
+    def kernels(self, device: Device) -> Kernels:
+        """The kernel set that computes on a device: the one chosen, if the device has it."""
+        return device.sets.get(self.kernel_set or "", device.kernels)
+
+    def changed(self, storage: Any) -> None:
+        """Tells the observer, if there is one, of a change in place."""
+        if self.observer is not None:
+            self.observer.changed(storage)
+
+    def checks(self) -> Any:
+        """What the observer, if there is one, sends along with a walk back over the tape."""
+        return None if self.observer is None else self.observer.checks()
+
+
 class ThreadState(threading.local):
-    """What each thread has of its own: is it recording, and with which kernel set."""
+    """What each thread has of its own.
+
+    Attributes: `recording`, does it record operations? `mode`, what is unusual about its
+    computing; None nearly always, and then the only thing that an operation reads; `layers`, the
+    layers that are being called, each with its name, while there is a mode.
+    """
 
     recording: bool = True
-    kernel_set: str | None = None
+    mode: Mode | None = None
+    layers: tuple[tuple[str, Any], ...] = ()
 
 
 state = ThreadState()
@@ -142,12 +181,12 @@ def kernels(name: str) -> Iterator[None]:
     known = sorted({each for device in _devices.values() for each in device.sets})
     if name not in known:
         raise DeviceError(f"kernels: set {name!r} is unknown; known: {', '.join(known)}")
-    before = state.kernel_set
-    state.kernel_set = name
+    before = state.mode
+    state.mode = Mode(name, None if before is None else before.observer)
     try:
         yield
     finally:
-        state.kernel_set = before
+        state.mode = before
 
 
 def active_kernels(device: Device) -> Kernels:
@@ -156,8 +195,7 @@ def active_kernels(device: Device) -> Kernels:
     >>> active_kernels(get_device("cpu")).name
     'numba'
     """
-    chosen = state.kernel_set
-    return device.kernels if chosen is None else device.sets.get(chosen, device.kernels)
+    return device.kernels if state.mode is None else state.mode.kernels(device)
 
 
 _NUMBA = "chainrule.engine.kernels.numba_"

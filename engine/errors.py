@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .remedies import remedy
+
 
 class ShapeError(ValueError):
     """Shapes that do not fit together."""
@@ -20,6 +22,10 @@ class GradientError(RuntimeError):
 
 class DeviceError(ValueError):
     """An unknown device, an unknown kernel set, or tensors of two devices in one operation."""
+
+
+class AnomalyError(FloatingPointError):
+    """A NaN, or an infinity, that `cr.detect_anomaly` found."""
 
 
 class CheckError(AssertionError):
@@ -50,7 +56,7 @@ def explain(
     names = [record.argument_name(i) for i in range(len(inputs))]
     told = [f"{name} has {describe(value)}" for name, value in zip(names, inputs, strict=True)]
     told += [f"{name}={describe(value)}" for name, value in static.items() if value is not None]
-    text = f"{record.name}: {error}; {', '.join(told)}"
+    text = f"{record.name}: {error}; {', '.join(told)}{remedy(error, record, inputs, static)}"
     if isinstance(error, IndexError) and not isinstance(error, ValueError):
         return IndexError(text)
     return ShapeError(text) if isinstance(error, ValueError) else DtypeError(text)
@@ -68,12 +74,19 @@ def freed(node: Any) -> GradientError:
     )
 
 
-def stale(node: Any) -> GradientError:
-    """The error of a saved value that was changed in place since."""
-    return GradientError(
+def stale(node: Any, storage: Any) -> GradientError:
+    """The error of a saved value that was changed in place since; with lines, if they are known."""
+    text = (
         f"backward: a value that {_name(node)} saved for its gradient was changed in place "
         "afterwards; make the change after backward(), or out of place (w = w - step)"
     )
+    place = getattr(node.static, "place", None)
+    if place is not None:
+        text += f"\n  saved at:   {place}"
+    moment, place = getattr(storage, "place", (0, None))
+    if place is not None and moment == storage.changed:
+        text += f"\n  changed at: {place}"
+    return GradientError(text)
 
 
 def misshapen(record: Any, position: int, gradient: Any, shape: Any) -> GradientError:
@@ -81,4 +94,55 @@ def misshapen(record: Any, position: int, gradient: Any, shape: Any) -> Gradient
     return GradientError(
         f"the VJP of '{record.name}' for '{record.argument_name(position)}' returned "
         f"{describe(gradient)}; the argument has shape {shape}"
+    )
+
+
+def undefined(record: Any) -> GradientError:
+    """The error of differentiating again a gradient that was computed from residuals."""
+    return GradientError(
+        f"create_graph: the VJP of '{record.name}' reads residuals, which are constants to a "
+        "second derivative; give the operation a definition=, a composition of other operations "
+        "that computes the same"
+    )
+
+
+def dropped(where: str, tensors: Sequence[Any], listed: bool) -> GradientError:
+    """The error of making new data of tensors that require gradients."""
+    if listed:
+        return GradientError(
+            f"{where}: a list of tensors that require gradients would lose them; use "
+            "cr.stack(list), or cr.concat(list)"
+        )
+    name = f", made by {_name(tensors[0]._node)}," if tensors[0]._node.record else ""
+    return GradientError(
+        f"{where}: the given tensor{name} requires gradients, and new data made of it would lose "
+        "them; if that is meant, give x.detach(), or do it in no_grad(); if not, +x is a copy in "
+        "the graph, and cr.broadcast_to(x, shape) repeats it"
+    )
+
+
+def untracked(where: str) -> GradientError:
+    """The error of asking for the gradient of a tensor that has none."""
+    return GradientError(
+        f"{where}: the tensor requires no gradient: nothing it was computed from has "
+        "requires_grad=True, or it was computed in no_grad() or detached; make the inputs with "
+        "requires_grad=True, and compute it again"
+    )
+
+
+def unseeded(where: str, output: Any, gradient: Any) -> ShapeError:
+    """The error of an upstream gradient that is missing or does not fit."""
+    made = f", made by '{output._node.record.name}'," if output._node.record else ""
+    argument = "grad_outputs" if where == "grad" else "gradient"
+    remedies = (
+        f"reduce it to one (as by .sum() or .mean()), or give {argument}=, the upstream gradient, "
+        f"of shape {output.shape}"
+    )
+    if gradient is None:
+        return ShapeError(
+            f"{where}: the tensor{made} has {describe(output)}, not one element; {remedies}"
+        )
+    return ShapeError(
+        f"{where}: the upstream gradient has {describe(gradient)}, the tensor{made} "
+        f"{describe(output)}; {argument} must have the tensor's shape, {output.shape}"
     )

@@ -55,6 +55,7 @@ def public_function(
     }
     shortcut = "" if record.variadic or record.composed else _SHORTCUT.format(**texts)
     space: dict[str, Any] = {
+        "__name__": __name__,  # its frames are ours, not the user's
         "_Tensor": Tensor,
         "_apply": apply,
         "_compute": compute,

@@ -10,7 +10,7 @@ import numpy as np
 from .devices import state
 from .errors import DtypeError, GradientError, ShapeError, describe
 from .record import RECORDS
-from .tape import next_moment
+from .tape import mark_changed
 from .tensor import Tensor, as_operand, is_array
 
 
@@ -154,7 +154,7 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
         raise ShapeError(
             f"x[index] = value: x[index] has {describe(part)}, value {describe(raw)}: {error}"
         ) from error
-    self._storage.changed = next_moment()
+    mark_changed(self._storage)
 
 
 class At:

@@ -1,4 +1,9 @@
-"""NumPy beside Tensors: NumPy's functions run the record of their name, or raise; never neither."""
+"""NumPy beside Tensors: NumPy's functions run the record of their name, or raise; never neither.
+
+One number is taken out of the graph by `float(x)`, on purpose: so losses are logged. NumPy calls it
+for `array[0] = x` too, which is the same thing; for `array[:1] = x` it asks for an array, and that
+raises if the tensor requires gradients.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from .cases import Case
 from .devices import Device, state
-from .errors import DeviceError, GradientError, ShapeError, describe, explain
+from .errors import DeviceError, GradientError, ShapeError, describe, explain, undefined
 from .functions import TensorFunctions, public_function
 from .tape import FIXED, Node, Storage, next_moment
 from .tensor import Tensor, as_operand, is_array, wrap
@@ -155,9 +155,8 @@ class Plan:
         else:
             body = "".join(f"f{i}(k, g, {call})," for i, call in enumerate(calls))
             body = f"({body})"
-        names: dict[str, Any] = {f"f{i}": vjp for i, vjp in enumerate(self.vjps)} | {
-            "n": self.needed
-        }
+        names: dict[str, Any] = {f"f{i}": vjp for i, vjp in enumerate(self.vjps)}
+        names |= {"n": self.needed, "__name__": __name__}
         names["pick"] = self._pick
         #: (k, gradient of the result, saved, static) -> gradients, one per position
         self.pull = eval(f"lambda k, g, s, static: {body}", names)
@@ -218,11 +217,7 @@ class Plan:
                 lifted[slot] = raw
         if self.record.definition is None:
             if self.saves_residuals:
-                raise GradientError(
-                    f"create_graph: the VJP of '{self.record.name}' reads residuals, which are "
-                    "constants to a second derivative; give the operation a definition=, a "
-                    "composition of other operations that computes the same"
-                )
+                raise undefined(self.record)
             return self.pull(tensor_functions, gradient, tuple(lifted.values()), node.static)
 
         from .backward import walk
@@ -287,8 +282,11 @@ def compute(
     static: dict[str, Any],
 ) -> Tensor:
     """Computes a record on raw arrays; records it if one is tracked (`key`: see Record.plan)."""
-    chosen = state.kernel_set
-    k = device.kernels if chosen is None else device.sets.get(chosen, device.kernels)
+    mode, k = state.mode, device.kernels
+    if mode is not None:
+        if mode.observer is not None:
+            return mode.observer.compute(record, device, arrays, parents, storages, key, static)
+        k = mode.kernels(device)
     try:
         result = record.forward(k, *arrays, **static)
     except (ValueError, TypeError, IndexError) as error:

@@ -32,21 +32,37 @@ class Storage:
 FIXED = Storage()
 
 
+def mark_changed(storage: Storage) -> None:
+    """Enters that the memory of `storage` is changed in place, now."""
+    storage.changed = next_moment()
+    if state.mode is not None:
+        state.mode.changed(storage)
+
+
 class Watch:
     """What somebody wants to know of a node's gradient: to keep it, or to be called with it.
 
     `buffer`, an array, is where a kept gradient is written, once an optimiser has packed it;
-    `previous` is a weak reference to the last gradient Tensor that was written there.
+    `storage` is that of the buffer; `previous` is a weak reference to the last gradient Tensor
+    that was written there.
     """
 
-    __slots__ = ("buffer", "grad", "hooks", "keeps", "previous")
+    __slots__ = ("buffer", "grad", "hooks", "keeps", "previous", "storage")
 
     def __init__(self, keeps: bool) -> None:
         self.keeps = keeps
         self.grad: Any = None
         self.hooks: dict[int, Callable[[Any], Any]] = {}
         self.buffer: Any = None
+        self.storage = FIXED
         self.previous: Callable[[], Any] = lambda: None
+
+    def vacate(self) -> None:
+        """Before the buffer is written: the gradient in it, if somebody holds it, moves out."""
+        previous = self.previous()
+        if previous is not None and previous._data is self.buffer:
+            previous._data, previous._storage = self.buffer.copy(), Storage()
+        mark_changed(self.storage)  # graphs that saved the buffer itself are stale
 
 
 class Node:

@@ -10,8 +10,8 @@ import numpy as np
 
 from .devices import Device, cpu, get_device, state
 from .dtypes import as_dtype, default_dtype
-from .errors import DtypeError, GradientError, ShapeError, describe
-from .tape import Node, Storage, Watch, leaf, next_moment
+from .errors import DtypeError, GradientError, ShapeError, describe, dropped, unseeded, untracked
+from .tape import Node, Storage, Watch, leaf, mark_changed, next_moment
 
 
 def is_array(value: Any) -> bool:
@@ -22,17 +22,16 @@ def is_array(value: Any) -> bool:
 def to_array(data: Any, dtype: Any = None, where: str = "tensor", device: Device = cpu) -> Any:
     """A fresh array of `data`, with a dtype that a Tensor may have.
 
-    Raises DtypeError for data that are no numbers, ShapeError for ragged lists.
+    Raises DtypeError for data that are no numbers, ShapeError for ragged lists; GradientError,
+    while recording, for tensors that require gradients, since the array would lose them.
     """
     listed = isinstance(data, (list, tuple))
-    if listed and any(isinstance(each, Tensor) for each in data):
-        if any(isinstance(each, Tensor) and each.requires_grad for each in data):
-            raise GradientError(
-                f"{where}: a list of tensors that require gradients would lose them; "
-                "use cr.stack(list)"
-            )
+    tensors = [each for each in (data if listed else (data,)) if isinstance(each, Tensor)]
+    if state.recording and any(each._node is not None for each in tensors):
+        raise dropped(where, tensors, listed)
+    if tensors and listed:
         data = [each._data if isinstance(each, Tensor) else each for each in data]
-    elif isinstance(data, Tensor):
+    elif tensors:
         data = data._data
     # Python floats have no dtype of their own: they take the default one.
     weak = not (is_array(data) or (listed and any(is_array(each) for each in data)))
@@ -160,6 +159,7 @@ class Tensor:
         return bool(self.item())
 
     def __float__(self) -> float:
+        """The only element, outside of the graph: for logging, and `array[0] = x` of NumPy."""
         return float(self.item())
 
     def __int__(self) -> int:
@@ -167,7 +167,10 @@ class Tensor:
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu" or self.ndim:
-            raise TypeError(f"index: only 0-d integer tensors index, this has {describe(self)}")
+            raise TypeError(
+                "index: only 0-d integer tensors stand for an index, an axis or a length; this has "
+                f"{describe(self)}; for the shape of a tensor give x.shape"
+            )
         return int(self.item())
 
     __hash__ = object.__hash__
@@ -314,7 +317,7 @@ class Tensor:
                 f"{symbol}: a tensor with {describe(self)} cannot be changed in place by "
                 f"{describe(other)}: {error}"
             ) from error
-        self._storage.changed = next_moment()
+        mark_changed(self._storage)
         return self
 
     def __iadd__(self, other: Any) -> Tensor:  # type: ignore[misc]
@@ -340,7 +343,7 @@ class Tensor:
                 f"assign: the tensor has {describe(self)}, the new value {describe(raw)}"
             )
         self._data[...] = raw
-        self._storage.changed = next_moment()
+        mark_changed(self._storage)
 
     if TYPE_CHECKING:  # attached from the operation records
 
@@ -390,25 +393,16 @@ def seed(output: Tensor, gradient: Any, where: str) -> Tensor:
     Raises ShapeError if it is missing or does not fit, GradientError if there is nothing to do.
     """
     if output._node is None:
-        raise GradientError(
-            f"{where}: the tensor requires no gradient: nothing it was computed from has "
-            "requires_grad=True, or it was computed in no_grad()"
-        )
+        raise untracked(where)
     if gradient is None:
         if not output.shape:
             return wrap(_one(output.dtype, output._device), output._device)
         if output.size != 1:
-            raise ShapeError(
-                f"{where}: the tensor has {describe(output)}; reduce it to one element (as by "
-                ".sum() or .mean()), or give the upstream gradient, of the same shape"
-            )
+            raise unseeded(where, output, None)
         gradient = output._device.xp.ones(output.shape, output.dtype)
         return wrap(gradient, output._device)
     if not isinstance(gradient, Tensor):
         gradient = Tensor(gradient, output.dtype, device=output._device)
     if gradient.shape != output.shape:
-        raise ShapeError(
-            f"{where}: the upstream gradient has {describe(gradient)}, "
-            f"the tensor {describe(output)}"
-        )
+        raise unseeded(where, output, gradient)
     return gradient if gradient.dtype == output.dtype else gradient.astype(output.dtype)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chainrule.engine.creation import zeros
-from chainrule.engine.devices import cpu
+from chainrule.engine.devices import cpu, state
 from chainrule.engine.dtypes import as_dtype, default_layer_dtype
 from chainrule.engine.errors import DtypeError, ShapeError, describe
 from chainrule.engine.tape import no_grad
@@ -76,7 +77,11 @@ class Layer(Configured):
 
         Raises ShapeError or DtypeError for an `x` that does not fit.
         """
-        result = self.call(self._prepared(x))
+        if state.mode is None:
+            result = self.call(self._prepared(x))
+        else:
+            with within(self):
+                result = self.call(self._prepared(x))
         if not isinstance(result, Tensor):
             raise TypeError(
                 f"{type(self).__name__}: call(x) must return a Tensor, got {describe(result)} of "
@@ -307,6 +312,25 @@ class Layer(Configured):
     def _defaults(self) -> dict[str, Any]:
         implied = {"name": self._default_name(), "dtype": default_layer_dtype().name}
         return super()._defaults() | implied
+
+
+@contextmanager
+def within(layer: Layer) -> Iterator[None]:
+    """For the length of a `with` block, what is computed belongs to `layer`, errors will say.
+
+    Its name is the one under which the layer around it holds it, as in the names of weights.
+    """
+    before = state.layers
+    if state.mode is None:
+        yield
+        return
+    around = before[-1][1].sublayers() if before else []
+    name = next((name for name, each in around if each is layer), layer.name)
+    state.layers = (*before, (name, layer))
+    try:
+        yield
+    finally:
+        state.layers = before
 
 
 def _found(holder: Any, name: str = "") -> Iterator[tuple[str, Tensor | Layer]]:

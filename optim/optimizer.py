@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule.engine.devices import Device, Kernels, active_kernels
 from chainrule.engine.errors import DtypeError, GradientError, ShapeError, describe
-from chainrule.engine.tape import next_moment
+from chainrule.engine.tape import mark_changed
 from chainrule.engine.tensor import Tensor, wrap
 
 from .packing import Block, Place, adjacent, aligned_zeros, pack, place_of
@@ -159,11 +159,10 @@ class Optimizer(ABC):
         active = self._gather()
         if active != self._active:
             self._runs, self._active = self._find_runs(active), active
-        moment = next_moment()
         for i, (parameter, steps) in enumerate(zip(self._parameters, active, strict=True)):
             if steps:
                 self._steps[i] += 1
-                parameter._storage.changed = moment
+                mark_changed(parameter._storage)
         for run in self._runs:
             kernels = active_kernels(run.device)
             self._update(kernels, run.w, run.g, *run.memory, t=self._steps[run.first])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.engine.devices import Device
-from chainrule.engine.tape import Watch
+from chainrule.engine.tape import Storage, Watch
 from chainrule.engine.tensor import Tensor
 
 #: Bytes: a cache line, and the widest vector register. Every parameter starts on a multiple.
@@ -48,8 +48,9 @@ class Block:
 class Place:
     """Where a parameter lies in a block: elements `start` to `stop`; the next begins at `end`.
 
-    `value` and `gradient` are views of the parameter's shape. `watch` is where the engine keeps
-    the parameter's gradient; a parameter that was frozen and unfrozen has a new one.
+    `value` and `gradient` are views of the parameter's shape, `storage` is the gradient's. `watch`
+    is where the engine keeps the parameter's gradient; a parameter that was frozen and unfrozen
+    has a new one.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class Place:
         "gradient",
         "start",
         "stop",
+        "storage",
         "tensor",
         "value",
         "watch",
@@ -69,6 +71,7 @@ class Place:
         self.end = start + padded(tensor)
         self.value = block.values[start : self.stop].reshape(tensor.shape)
         self.gradient = block.gradients[start : self.stop].reshape(tensor.shape)
+        self.storage = Storage()  # of the gradient
         self.tensor = weakref.ref(tensor)
         self.watch: Watch | None = None
         self.value[...] = tensor._data
@@ -78,21 +81,15 @@ class Place:
     def adopt(self, watch: Watch) -> None:
         """Has the engine write the parameter's gradients here from now on."""
         if self.watch is not None and self.watch is not watch:
-            self._set_free(self.watch)
+            self.watch.vacate()
             self.watch.buffer = None
         self.watch = watch
-        watch.buffer = self.gradient
+        watch.buffer, watch.storage = self.gradient, self.storage
 
     def receive(self, watch: Watch) -> None:
         """Copies a gradient that lies elsewhere, and stays there, into the block."""
-        self._set_free(watch)
+        watch.vacate()
         self.gradient[...] = watch.grad._data
-
-    def _set_free(self, watch: Watch) -> None:
-        """Gives an earlier gradient, which somebody may still hold, memory of its own."""
-        previous = watch.previous()
-        if previous is not None and previous._data is self.gradient:
-            previous._data = self.gradient.copy()
 
 
 #: The places of all parameters, by the identity of the view that is the parameter's array. They

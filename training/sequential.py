@@ -9,7 +9,7 @@ from typing import Any
 from chainrule.engine.errors import describe
 from chainrule.engine.tensor import Tensor
 from chainrule.layers import Layer, from_config
-from chainrule.layers.layer import Shape, registered
+from chainrule.layers.layer import Shape, registered, within
 
 from .model import Model
 from .summary import Row, summary_text
@@ -162,10 +162,12 @@ class Sequential(Model):
 
     def logits(self, x: Any) -> Tensor:
         """What the last layer's `final_activation` is applied to."""
-        x = self._prepared(x)
-        for layer in self._layers[:-1]:
-            x = layer(x)
-        return self._layers[-1].logits(x)
+        with within(self):
+            x = self._prepared(x)
+            for layer in self._layers[:-1]:
+                x = layer(x)
+            with within(self._layers[-1]):
+                return self._layers[-1].logits(x)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(batch, ...) -> the last layer's shape, found layer by layer."""

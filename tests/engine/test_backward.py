@@ -325,6 +325,49 @@ def test_in_place_changes_that_do_not_fit_are_refused_by_name():
         x.assign([1, 2, 3])
 
 
+@pytest.mark.parametrize("held", [True, False], ids=["held", "dropped"])
+@pytest.mark.parametrize("forget", [True, False], ids=["anew", "added"])
+def test_a_graph_of_a_packed_gradient_is_stale_once_the_next_one_is_written(held, forget):
+    """An optimiser lets all gradients of a parameter be written into one buffer."""
+    x = leaf([1.0, 2.0])
+    optimizer = cr.optim.SGD([x], 1e-30)
+    (x * x).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    (x * x).sum().backward()
+    gradient = x.grad
+    y = (gradient * x).sum()
+    later = (gradient * 1.0 * x).sum()  # what it saved is a copy
+    if not held:
+        del gradient
+    if forget:
+        x.grad = None
+    (x * 5.0).sum().backward()
+    with pytest.raises(cr.GradientError, match=r"'multiply'.*changed in place"):
+        y.backward()
+    x.grad = None
+    later.backward()
+    assert x.grad.tolist() == [2.0, 4.0]
+
+
+def test_a_gradient_that_moved_out_of_the_buffer_is_changed_no_more():
+    x = leaf([1.0, 2.0])
+    optimizer = cr.optim.SGD([x], 1e-30)
+    (x * x).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    (x * x).sum().backward()
+    gradient = x.grad
+    x.grad = None
+    (x * 5.0).sum().backward()  # writes the buffer
+    y = (gradient * x).sum()
+    x.grad = None
+    (x * 7.0).sum().backward()  # and again
+    x.grad = None
+    y.backward()
+    assert x.grad.tolist() == gradient.tolist() == [2.0, 4.0]
+
+
 # Length and memory --------------------------------------------------------------------------
 
 
