@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from chainrule.engine import random
+from chainrule.engine.checkpointing import checkpoint
 from chainrule.engine.creation import (
     arange,
     eye,
@@ -24,6 +25,7 @@ from chainrule.engine.creation import (
     zeros,
     zeros_like,
 )
+from chainrule.engine.derivatives import hessian, hvp, jacobian, jvp, vjp
 from chainrule.engine.devices import devices, kernels
 from chainrule.engine.dtypes import default_dtype, set_default_dtype
 from chainrule.engine.errors import DeviceError, DtypeError, GradientError, ShapeError
@@ -71,6 +73,7 @@ __all__ = [
     "__version__",
     "arange",
     "callbacks",
+    "checkpoint",
     "composition",
     "datasets",
     "default_dtype",
@@ -81,7 +84,11 @@ __all__ = [
     "full",
     "full_like",
     "grad",
+    "hessian",
+    "hvp",
     "is_recording",
+    "jacobian",
+    "jvp",
     "kernels",
     "layers",
     "linspace",
@@ -100,6 +107,7 @@ __all__ = [
     "tensor",
     "testing",
     "value_and_grad",
+    "vjp",
     "zeros",
     "zeros_like",
     *OPERATIONS,

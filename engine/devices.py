@@ -119,10 +119,15 @@ def devices() -> list[str]:
 
 
 class ThreadState(threading.local):
-    """What each thread has of its own: is it recording, and with which kernel set."""
+    """What each thread has of its own: is it recording, with which kernel set, and for what.
+
+    `recomputing`: does it run a checkpointed function again, for its gradient? What is to happen
+    once for each forward pass, such as an update of running statistics, is not to happen then.
+    """
 
     recording: bool = True
     kernel_set: str | None = None
+    recomputing: bool = False
 
 
 state = ThreadState()
