@@ -28,11 +28,12 @@ def _double(length: int) -> tuple[cr.Tensor, cr.Tensor]:
 
 
 def _tangle(length: int) -> tuple[cr.Tensor, cr.Tensor]:
-    """Each node reads the one before it, and an older one drawn at random."""
-    older = (np.random.default_rng(0).random(length) * np.arange(1, length + 1)).astype(int)
+    """The mean, repeatedly, of the newest and of an older one drawn at random; two nodes each."""
+    half = length // 2
+    older = (np.random.default_rng(0).random(half) * np.arange(1, half + 1)).astype(int)
     nodes = [cr.tensor(1.0, requires_grad=True)]
     for i in older.tolist():
-        nodes.append(cr.maximum(nodes[-1], nodes[i]))
+        nodes.append((nodes[-1] + nodes[i]) * 0.5)
     return nodes[0], nodes[-1]
 
 
