@@ -94,10 +94,9 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     call.saved = (run, boundary, {i: (t._data, t._storage) for i, t in computed.items()})
     replaced: dict[int, Tensor] = {}
     for number, tensor in enumerate(computed.values()):
-        if id(tensor) not in replaced:
-            node = _node(_Result(number), tensor)
-            node.parents, node.storages, node.saved = (call, *boundary), tuple(storages), (call,)
-            replaced[id(tensor)] = wrap(tensor._data, tensor._device, node, tensor._storage)
+        node = _node(_Result(number), tensor)
+        node.parents, node.storages, node.saved = (call, *boundary), tuple(storages), (call,)
+        replaced[id(tensor)] = wrap(tensor._data, tensor._device, node, tensor._storage)
     return _map(lambda each: replaced.get(id(each), each), result)
 
 
@@ -155,10 +154,8 @@ class _Upstreams:
         self.shape, self.dtype = call.shape, call.dtype
 
     def __add__(self, other: _Upstreams) -> _Upstreams:
-        parts = dict(self.parts)
-        for number, part in other.parts.items():
-            parts[number] = parts[number] + part if number in parts else part
-        return _Upstreams(parts, self.call)
+        # No number is in both: each result hands on its gradient once.
+        return _Upstreams(self.parts | other.parts, self.call)
 
 
 class _Part(Plan):

@@ -245,7 +245,7 @@ def trace(
     recording = is_recording()
     with enable_grad():
         for number in numbers:
-            variable = arguments[number] = _variable(where, number, args[number], recording)
+            variable = arguments[number] = _variable(where, number, args[number])
             variables.append(variable)
         result = function(*arguments, **kwargs)
     many = isinstance(result, (tuple, list)) and not single
@@ -268,9 +268,9 @@ def trace(
     return Traced(variables, outputs, many, beyond)
 
 
-def _variable(where: str, number: int, given: Any, recording: bool) -> Tensor:
+def _variable(where: str, number: int, given: Any) -> Tensor:
     """A copy of an argument, to differentiate with respect to."""
-    if isinstance(given, Tensor) and given.requires_grad and recording:
+    if isinstance(given, Tensor) and given.requires_grad:
         return RECORDS["positive"].function(given)
     variable = Tensor(given, device=given._device if isinstance(given, Tensor) else "cpu")
     if variable.dtype.kind != "f":

@@ -218,6 +218,16 @@ def test_transformations_go_through_in_a_checkpoint_too():
     )
 
 
+def test_an_outer_gradient_sees_what_a_checkpoint_closes_over():
+    """d/da d/dx (a x^2) = 2x, though only the checkpoint knows of a."""
+
+    def outer(a):
+        return cr.grad(lambda x: cr.checkpoint(lambda t: a * t * t, x))(2.0)
+
+    assert cr.grad(outer)(3.0).item() == 4.0
+    assert cr.jvp(outer, 3.0, 1.0)[1].item() == 4.0
+
+
 # Plain calls --------------------------------------------------------------------------------
 
 
@@ -455,6 +465,14 @@ def test_a_rebound_parameter_is_refused():
     table = {"w": leaf(2.0)}
     y = cr.checkpoint(lambda x: x * table["w"], leaf(3.0))
     table["w"] = leaf(2.0)
+    with pytest.raises(cr.GradientError, match="other tensors that require gradients"):
+        y.backward()
+
+
+@pytest.mark.parametrize("run", [False, True])
+def test_a_parameter_that_is_used_in_one_run_only_is_refused(run):
+    x, w = leaf(3.0), leaf(2.0)
+    y = cr.checkpoint(lambda x: x * 2 + (0 * w if state.recomputing is run else 0), x)
     with pytest.raises(cr.GradientError, match="other tensors that require gradients"):
         y.backward()
 
