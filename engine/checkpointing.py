@@ -174,7 +174,7 @@ class _Result(_Part):
         super().__init__([0])
         self.number = number
 
-    def pull(self, k: Any, gradient: Any, saved: Any, static: Any) -> list[Any]:  # type: ignore[override]
+    def pull(self, k: Any, gradient: Any, saved: Any, static: Any) -> list[Any]:
         """The gradient, on its way to the call; which call, `saved` tells."""
         return [_Upstreams({self.number: gradient}, saved[0])]
 
@@ -189,7 +189,7 @@ class _Call(_Part):
     def __init__(self, count: int) -> None:
         super().__init__(range(count))
 
-    def pull(self, k: Any, gradient: _Upstreams, saved: Any, static: Any) -> list[Any]:  # type: ignore[override]
+    def pull(self, k: Any, gradient: _Upstreams, saved: Any, static: Any) -> list[Any]:
         """To each fresh result the gradient of the one whose place it takes."""
         return [gradient.parts.get(i) for i in self.positions]
 
@@ -208,14 +208,14 @@ class _Call(_Part):
         for i, ((data, storage), tensor) in enumerate(zip(before.values(), fresh, strict=True)):
             same = tensor is not None and (tensor.shape, tensor.dtype) == (data.shape, data.dtype)
             if tensor is None or not same or tensor._node is None:
-                now = "is missing" if tensor is None else f"has {describe(tensor)}"
+                found = "is missing" if tensor is None else f"has {describe(tensor)}"
                 raise _different(
-                    f"result {i} {now}{', and requires no gradient' if same else ''}, where "
+                    f"result {i} {found}{', and requires no gradient' if same else ''}, where "
                     f"there had been {describe(data)}"
                 )
             if storage.changed <= node.moment and not _close(tensor._data, data):
                 raise _different(f"result {i}, with {describe(data)}, has other values")
-        nodes = [each._node for each in fresh]
+        nodes = [each._node for each in fresh if each is not None]
         reached, _ = _boundary(nodes, start)
         old, now = set(boundary), set(reached)
         # A leaf newer than the call is private to it, or was built by it, like a layer's weights.
