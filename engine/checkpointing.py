@@ -30,7 +30,10 @@ from .tensor import Tensor, wrap
 
 #: Of what both kinds of nodes are, for error messages and pictures; not an operation of the table.
 _RECORD = Record(
-    "checkpoint", forward=lambda k, x: x, vjps={}, summary="A function that is computed again."
+    "checkpoint",
+    forward=lambda k, *tensors: tensors,
+    vjps={},
+    summary="A function that is computed again.",
 )
 
 
@@ -91,11 +94,12 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
     call = _node(_Call(len(computed)), next(iter(computed.values())))
     call.parents, call.storages = None, ()
+    call.shape, call.dtype = _Upstreams.shape, _Upstreams.dtype
     call.saved = (run, boundary, {i: (t._data, t._storage) for i, t in computed.items()})
     replaced: dict[int, Tensor] = {}
     for number, tensor in enumerate(computed.values()):
         node = _node(_Result(number), tensor)
-        node.parents, node.storages, node.saved = (call, *boundary), tuple(storages), (call,)
+        node.parents, node.storages, node.saved = (call, *boundary), tuple(storages), ()
         replaced[id(tensor)] = wrap(tensor._data, tensor._device, node, tensor._storage)
     return _map(lambda each: replaced.get(id(each), each), result)
 
@@ -145,17 +149,21 @@ def _as_before(kernel_set: str | None) -> Iterator[None]:
 
 
 class _Upstreams:
-    """The gradients of some of a call's results: an element of the direct sum of their spaces."""
+    """The gradients of some of a call's results: an element of the direct sum of their spaces.
 
+    To the walk it is an array of one object.
+    """
+
+    shape: tuple[int, ...] = ()
+    dtype = np.dtype(object)
     base = None
 
-    def __init__(self, parts: dict[int, Any], call: Node) -> None:
-        self.parts, self.call = parts, call
-        self.shape, self.dtype = call.shape, call.dtype
+    def __init__(self, parts: dict[int, Any]) -> None:
+        self.parts = parts
 
     def __add__(self, other: _Upstreams) -> _Upstreams:
         # No number is in both: each result hands on its gradient once.
-        return _Upstreams(self.parts | other.parts, self.call)
+        return _Upstreams(self.parts | other.parts)
 
 
 class _Part(Plan):
@@ -175,12 +183,12 @@ class _Result(_Part):
         self.number = number
 
     def pull(self, k: Any, gradient: Any, saved: Any, static: Any) -> list[Any]:
-        """The gradient, on its way to the call; which call, `saved` tells."""
-        return [_Upstreams({self.number: gradient}, saved[0])]
+        """The gradient, on its way to the call."""
+        return [_Upstreams({self.number: gradient})]
 
     def pull_tensors(self, gradient: Any, node: Node) -> list[Any]:
         """The same."""
-        return self.pull(None, gradient, node.saved, None)
+        return self.pull(None, gradient, None, None)
 
 
 class _Call(_Part):
