@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule.engine import random
 from chainrule.engine.anomaly import detect_anomaly
+from chainrule.engine.checkpointing import checkpoint
 from chainrule.engine.creation import (
     arange,
     eye,
@@ -25,6 +26,7 @@ from chainrule.engine.creation import (
     zeros,
     zeros_like,
 )
+from chainrule.engine.derivatives import hessian, hvp, jacobian, jvp, vjp
 from chainrule.engine.devices import devices, kernels
 from chainrule.engine.dtypes import default_dtype, set_default_dtype
 from chainrule.engine.errors import AnomalyError, DeviceError, DtypeError, GradientError, ShapeError
@@ -73,6 +75,7 @@ __all__ = [
     "__version__",
     "arange",
     "callbacks",
+    "checkpoint",
     "composition",
     "datasets",
     "default_dtype",
@@ -84,7 +87,11 @@ __all__ = [
     "full",
     "full_like",
     "grad",
+    "hessian",
+    "hvp",
     "is_recording",
+    "jacobian",
+    "jvp",
     "kernels",
     "layers",
     "linspace",
@@ -103,6 +110,7 @@ __all__ = [
     "tensor",
     "testing",
     "value_and_grad",
+    "vjp",
     "zeros",
     "zeros_like",
     *OPERATIONS,

@@ -45,8 +45,12 @@ def number(where: str, name: str, value: Any) -> Any:
     return real
 
 
-def axis_of(where: str, axis: Any, x: Any, *, name: str = "axis", new: int = 0) -> int:
+def axis_of(
+    where: str, axis: Any, x: Any, *, name: str = "axis", new: int = 0, of: str = "x"
+) -> int:
     """An axis of the array `x` (or, with `new`, of one with so many axes more), from 0.
+
+    `of` is what errors call the array.
 
     Raises DtypeError if it is no integer, ShapeError if there is no such axis.
 
@@ -58,7 +62,7 @@ def axis_of(where: str, axis: Any, x: Any, *, name: str = "axis", new: int = 0) 
         known = f"from {-count} to {count - 1}" if count else "left out: there is none"
         more = f", with {new} new" if new else ""
         raise ShapeError(
-            f"{where}: {name} must be {known}, got {number}; x has {describe(x)}{more}"
+            f"{where}: {name} must be {known}, got {number}; {of} has {describe(x)}{more}"
         )
     return number % count
 

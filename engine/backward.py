@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from .devices import Device, state
-from .errors import GradientError, freed, misshapen, stale
+from .errors import GradientError, misshapen, stale
 from .record import Record, tensor_functions
 from .tape import Node, Watch, mark_changed
 from .tensor import Tensor, is_array, seed, wrap
@@ -73,7 +73,7 @@ def walk(
         plan: Any = node.plan if checks is None else checks.plan(node)
         parents, saved, moment = node.parents, node.saved, node.moment
         if parents is None:
-            raise freed(node)
+            parents = plan.rebuild(node)
         for storage in node.storages:
             if storage.changed > moment:
                 raise stale(node, storage)

@@ -156,12 +156,15 @@ class ThreadState(threading.local):
 
     Attributes: `recording`, does it record operations? `mode`, what is unusual about its
     computing; None nearly always, and then the only thing that an operation reads; `layers`, the
-    layers that are being called, each with its name, while there is a mode.
+    layers that are being called, each with its name, while there is a mode; `recomputing`, does it
+    run a checkpointed function again, for its gradient? What is to happen once for each forward
+    pass, such as an update of running statistics, is not to happen then.
     """
 
     recording: bool = True
     mode: Mode | None = None
     layers: tuple[tuple[str, Any], ...] = ()
+    recomputing: bool = False
 
 
 state = ThreadState()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,24 @@ def seed(n: int) -> None:
 def generator() -> np.random.Generator:
     """The NumPy generator from which every random number of chainrule is drawn."""
     return _generator
+
+
+@contextmanager
+def replaying(moment: Mapping[str, Any]) -> Iterator[None]:
+    """Draws, within a `with` block, the numbers that followed `generator().bit_generator.state`.
+
+    Afterwards the generator is where it was.
+    """
+    global _generator
+    source = _generator
+    bits = source.bit_generator
+    before = bits.state
+    bits.state = moment
+    try:
+        yield
+    finally:
+        bits.state = before
+        _generator = source  # `seed` within the block made another
 
 
 def _result(array: Any, dtype: Any, where: str, requires_grad: bool, device: Any) -> Tensor:

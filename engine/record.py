@@ -22,7 +22,7 @@ import numpy as np
 
 from .cases import Case
 from .devices import Device, state
-from .errors import DeviceError, GradientError, ShapeError, describe, explain, undefined
+from .errors import DeviceError, GradientError, ShapeError, describe, explain, freed, undefined
 from .functions import TensorFunctions, public_function
 from .tape import FIXED, Node, Storage, next_moment
 from .tensor import Tensor, as_operand, is_array, wrap
@@ -195,6 +195,10 @@ class Plan:
             self._slot([slot])
             call.append(f"s[{self.slots.index(slot)}]")
         return ", ".join(call)
+
+    def rebuild(self, node: Node) -> Sequence[Node | None]:
+        """The parents of a node that has none: they were freed (a checkpoint makes them anew)."""
+        raise freed(node)
 
     def pull_tensors(self, gradient: Tensor, node: Node) -> Sequence[Tensor | None]:
         """The same contributions, computed by recorded operations on Tensors."""

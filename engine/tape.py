@@ -102,11 +102,11 @@ class Node:
         return None if self.plan is None else self.plan.record
 
 
-def leaf(data: Any, kernels: Kernels) -> Node:
+def leaf(data: Any, kernels: Kernels, storage: Storage) -> Node:
     """The node of a tensor that requires gradients and was not computed from others."""
     node = Node()
     node.plan, node.parents, node.kernels = None, (), kernels
-    node.saved, node.storages, node.static = (), (), {}
+    node.saved, node.storages, node.static = (), (storage,), {}
     node.shape, node.dtype = data.shape, data.dtype
     node.moment, node.watch = next_moment(), Watch(keeps=True)
     return node

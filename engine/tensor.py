@@ -210,7 +210,7 @@ class Tensor:
                 "write floats (1.0 instead of 1), or use .astype('float64')"
             )
         else:
-            self._node = leaf(self._data, self._device.kernels)
+            self._node = leaf(self._data, self._device.kernels, self._storage)
 
     @property
     def is_leaf(self) -> bool:

@@ -237,7 +237,7 @@ def _concat(k: Any, tensors: Any, axis: Any) -> Any:
                 "concat: tensors without axes cannot be joined along one; use cr.stack, or "
                 "axis=None"
             )
-        axis = axis_of("concat", axis, tensors[0])
+        axis = axis_of("concat", axis, tensors[0], of="tensors[0]")
     return k.concat(tensors, axis=axis)
 
 
@@ -281,7 +281,7 @@ stack = operation(
     ShapeError if their shapes differ.
     """,
     forward=lambda k, *tensors, axis=0: k.stack(
-        tensors, axis=axis_of("stack", axis, tensors[0], new=1)
+        tensors, axis=axis_of("stack", axis, tensors[0], new=1, of="tensors[0]")
     ),
     joint=lambda k, g, needed, tensors_shape, axis: [
         g[(slice(None),) * (axis % g.ndim) + (i,)] for i in range(len(tensors_shape))

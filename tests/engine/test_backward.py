@@ -419,6 +419,23 @@ def test_the_work_on_shared_subexpressions_is_linear():
     assert x.grad.item() == -2.0
 
 
+def test_each_node_of_a_tangle_is_visited_once():
+    """Diamonds: each node adds the one before it and an older one, drawn at random."""
+    calls, length = [], 100_000
+    mix = cr.operation(
+        "mix",
+        forward=lambda k, a, b: 0.5 * a + 0.5 * b,
+        vjp={"a": lambda k, g: calls.append(1) or 0.5 * g, "b": lambda k, g: 0.5 * g},
+    )
+    older = (np.random.default_rng(0).random(length) * np.arange(1, length + 1)).astype(int)
+    nodes = [leaf(1.0)]
+    for i in older:
+        nodes.append(mix(nodes[-1], nodes[i]))
+    nodes[-1].backward(-2.0)
+    assert len(calls) == length
+    assert abs(nodes[0].grad.item() + 2.0) < 1e-9  # weights of all paths add up to 1
+
+
 def count_nodes():
     return sum(type(each) is Node for each in gc.get_objects())
 

@@ -572,7 +572,7 @@ def test_clip_keeps_dtypes_and_takes_every_spelling():
 def test_clip_names_a_bound_that_is_none(name):
     with pytest.raises(cr.DtypeError, match=rf"clip: {name} must be a number, .* got 'one'"):
         cr.clip(cr.tensor([1.0]), **{name: "one"})
-    with pytest.raises(cr.ShapeError, match="less|greater|where"):
+    with pytest.raises(cr.ShapeError, match=r"less|greater|where"):
         cr.clip(cr.tensor([1.0, 2.0]), **{name: [1.0, 2.0, 3.0]})
 
 

@@ -79,17 +79,12 @@ FAILURES = {
     "broadcast_to": (
         lambda: cr.broadcast_to(ones(3), (3, 2)),
         cr.ShapeError,
-        [
-            "broadcast_to: ",
-            "x has shape (3,), float64",
-            "axis -1 has length 3 in x, 2 in shape",
-            "x.reshape(3, 1)",
-        ],
+        ["broadcast_to: ", "x has shape (3,), float64", "(3, 2)", "must have the length asked for, or 1"],
     ),
     "broadcast_to, fewer axes": (
         lambda: cr.broadcast_to(ones(2, 3), (3,)),
         cr.ShapeError,
-        ["broadcast_to: ", "more axes than the shape"],
+        ["broadcast_to: ", "x has shape (2, 3), float64", "(3,)", "counted from the last"],
     ),
     "in place": (
         lambda: cr.zeros(2).__iadd__(np.ones(3)),
@@ -150,7 +145,7 @@ FAILURES = {
     "squeeze": (
         lambda: cr.squeeze(ones(2, 1), axis=0),
         cr.ShapeError,
-        ["squeeze: ", "(2, 1)", "length 1"],
+        ["squeeze: ", "(2, 1)", "axis 0 has length 2", "cr.take(x, 0, axis=0)"],
     ),
     # Products of matrices
     "matmul, the second transposed": (
@@ -199,58 +194,47 @@ FAILURES = {
     "an index out of bounds": (
         lambda: ones(2, 3)[0, 3],
         IndexError,
-        [
-            "getitem: ",
-            "x has shape (2, 3), float64",
-            "index=(0, 3)",
-            "axis 1 has length 3",
-            "from -3 to 2",
-        ],
+        ["getitem: ", "x has shape (2, 3), float64", "index 3", "axis 1 of length 3", "-3 to 2"],
     ),
     "an array of indices out of bounds": (
         lambda: ones(3)[np.array([0, -4])],
         IndexError,
-        ["getitem: ", "axis 0 has length 3", "from -3 to 2"],
+        ["getitem: ", "index -4", "axis 0 of length 3", "-3 to 2"],
     ),
     "an index of an empty axis": (
         lambda: ones(0, 2)[0],
         IndexError,
-        ["getitem: ", "x has shape (0, 2)", "axis 0 has length 0"],
+        ["getitem: ", "x has shape (0, 2)", "axis 0 of length 0", "it has no elements"],
     ),
     "too many indices": (
         lambda: ones(3)[0, 1],
         IndexError,
-        ["getitem: ", "x has shape (3,)", "at most 1 index"],
+        ["getitem: ", "x has shape (3,)", "2 axes is too much for 1", "leave out"],
     ),
     "an index that is a float": (
         lambda: ones(3)[1.5],
-        IndexError,
-        ["getitem: ", "index=1.5", "int(i)"],
+        cr.DtypeError,
+        ["getitem: ", "got 1.5", "integers, slices"],
     ),
     "an index that is an array of floats": (
         lambda: ones(3)[np.array([1.0])],
-        IndexError,
-        ["getitem: ", "astype('int64')"],
+        cr.DtypeError,
+        ["getitem: ", "got shape (1,), float64", "astype('int64')"],
     ),
     "a mask of another length": (
         lambda: ones(3)[np.array([True, False])],
-        IndexError,
-        ["getitem: ", "x has shape (3,)", "a mask must have the lengths"],
+        cr.ShapeError,
+        ["getitem: ", "x has shape (3,)", "a mask", "must have shape (3,)", "got shape (2,), bool"],
     ),
     "indices that do not broadcast": (
         lambda: ones(3, 3)[np.array([0, 1]), np.array([0, 1, 2])],
-        IndexError,
-        ["getitem: ", "index together must broadcast"],
+        cr.ShapeError,
+        ["getitem: ", "x has shape (3, 3)", "shapes (2,), (3,)", "np.ix_"],
     ),
     "take_along_axis": (
         lambda: cr.take_along_axis(ones(2, 3), np.array([[5]]), axis=1),
         IndexError,
-        [
-            "take_along_axis: ",
-            "x has shape (2, 3)",
-            "indices has shape (1, 1), int64",
-            "from -3 to 2",
-        ],
+        ["take_along_axis: ", "x has shape (2, 3)", "index 5", "axis 1 of length 3", "-3 to 2"],
     ),
     # Sizes
     "reshape": (
@@ -314,12 +298,12 @@ FAILURES = {
     "the largest of nothing": (
         lambda: cr.max(ones(0, 3), axis=0),
         cr.ShapeError,
-        ["max: ", "x has shape (0, 3)", "length 0"],
+        ["max: ", "x has shape (0, 3)", "axis=0", "no elements", "leave empty arrays out"],
     ),
     "the index of the largest of nothing": (
         lambda: cr.argmax(ones(0)),
         cr.ShapeError,
-        ["argmax: ", "x has shape (0,)", "length 0"],
+        ["argmax: ", "x has shape (0,)", "no elements"],
     ),
     # Dtypes
     "booleans are not subtracted": (
