@@ -79,7 +79,12 @@ FAILURES = {
     "broadcast_to": (
         lambda: cr.broadcast_to(ones(3), (3, 2)),
         cr.ShapeError,
-        ["broadcast_to: ", "x has shape (3,), float64", "(3, 2)", "must have the length asked for, or 1"],
+        [
+            "broadcast_to: ",
+            "x has shape (3,), float64",
+            "(3, 2)",
+            "must have the length asked for, or 1",
+        ],
     ),
     "broadcast_to, fewer axes": (
         lambda: cr.broadcast_to(ones(2, 3), (3,)),
