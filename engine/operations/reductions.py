@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -229,7 +230,7 @@ var = operation(
     formula="y = Σ_i (x[i] - m)² / (n - correction), with m the mean",
     derivative="∂y/∂x[i] = 2 (x[i] - m) / (n - correction)",
     forward=lambda k, x, *, axis=None, correction=0, keepdims=False: reduction(
-        "var", lambda *given: _var(*given, correction)
+        "var", partial(_var, correction=correction)
     )(k, x, axis=axis, keepdims=keepdims),
     vjp=_var_vjp,
     notes=_CORRECTION,
@@ -271,7 +272,7 @@ std = operation(
     formula="y = √(Σ_i (x[i] - m)² / (n - correction)), with m the mean",
     derivative="∂y/∂x[i] = (x[i] - m) / ((n - correction) y), and 0 where y = 0",
     forward=lambda k, x, *, axis=None, correction=0, keepdims=False: reduction(
-        "std", lambda *given: _std(*given, correction)
+        "std", partial(_std, correction=correction)
     )(k, x, axis=axis, keepdims=keepdims),
     vjp=_std_vjp,
     notes=_CORRECTION
@@ -640,7 +641,7 @@ norm = operation(
     formula="y = (Σ_i |x[i]|^ord)^(1 / ord)",
     derivative="∂y/∂x[i] = sign(x[i]) (|x[i]| / y)^(ord - 1), and 0 where x[i] = 0 or y = 0",
     forward=lambda k, x, *, ord=2, axis=None, keepdims=False: reduction(
-        "norm", lambda *given: _norm(*given, ord)
+        "norm", partial(_norm, ord=ord)
     )(k, x, axis=axis, keepdims=keepdims),
     vjp=_norm_vjp,
     notes="""
