@@ -14,9 +14,27 @@ import numpy as np
 from ..devices import reference
 from ..errors import ShapeError
 
-#: With fewer products than this NumPy's own loop is faster than arranging operands for BLAS: for
-#: square matrices they are even at 16**3 to 20**3.
-_FEW = 6000
+#: With fewer products than this NumPy's own loop is faster than arranging operands for BLAS:
+#: measured for square matrices, they are even at 20 to 24 rows.
+_FEW = 8000
+
+
+@dataclass(frozen=True)
+class Step:
+    """One contraction of operands, the result of which takes its place behind the others.
+
+    Attributes: `positions` of the operands, `text`, the subscripts. For two operands also
+    `arranged`, for each the subscripts of what is done in it alone, the order of its axes and its
+    shape then; whether they are multiplied as matrices or elementwise; and the shape of the
+    product, and the order of its axes in the result.
+    """
+
+    positions: tuple[int, ...]
+    text: str
+    arranged: tuple[tuple[str | None, tuple[int, ...], tuple[int, ...]], ...] | None = None
+    product: bool = False
+    shape: tuple[int, ...] = ()
+    order: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -26,14 +44,14 @@ class Contraction:
     Attributes: `inputs`, a letter for each axis of each operand, ellipses spelled out and without
     the axes that are broadcast (of length 1, where the letter stands for more); `shapes` of the
     operands without those axes; `output`, the letters of the result; `sizes`, what each letter
-    stands for; `steps`, in which order operands are paired (None: all at once).
+    stands for; `steps`, of two operands each where possible (None: all at once).
     """
 
     inputs: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     output: str
     sizes: dict[str, int]
-    steps: tuple[tuple[int, ...], ...] | None
+    steps: tuple[Step, ...] | None
 
 
 @functools.lru_cache(maxsize=1024)
@@ -64,14 +82,33 @@ def contraction(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> Contrac
     )
     inputs = tuple("".join(t[a] for a in axes) for t, axes in zip(inputs, kept, strict=True))
     shapes = tuple(tuple(s[a] for a in axes) for s, axes in zip(shapes, kept, strict=True))
-    steps: tuple[tuple[int, ...], ...] | None = None
+    steps = None
     if len(inputs) > 1 and math.prod(sizes.values()) > _FEW:
-        steps = ((0, 1),)
-        if len(inputs) > 2:
-            stand_ins = [np.broadcast_to(0.0, shape) for shape in shapes]
-            text = f"{','.join(inputs)}->{output}"
-            steps = tuple(np.einsum_path(text, *stand_ins, optimize="greedy")[0][1:])
+        steps = _steps(inputs, shapes, output, sizes)
     return Contraction(inputs, shapes, output, sizes, steps)
+
+
+def _steps(
+    inputs: tuple[str, ...],
+    shapes: tuple[tuple[int, ...], ...],
+    output: str,
+    sizes: dict[str, int],
+) -> tuple[Step, ...]:
+    """In which order operands are contracted: NumPy's choice, if there are more than two."""
+    order: list[tuple[int, ...]] = [(0, 1)]
+    if len(inputs) > 2:
+        stand_ins = [np.broadcast_to(0.0, shape) for shape in shapes]
+        text = f"{','.join(inputs)}->{output}"
+        order = np.einsum_path(text, *stand_ins, optimize="greedy")[0][1:]
+    left, steps = list(inputs), []
+    for positions in order:
+        rest = [labels for i, labels in enumerate(left) if i not in positions]
+        needed = set(output).union(*rest)
+        taken = dict.fromkeys("".join(left[i] for i in positions))
+        wanted = "".join(each for each in taken if each in needed) if rest else output
+        steps.append(_step(tuple(positions), left, wanted, sizes))
+        left = [*rest, wanted]
+    return tuple(steps)
 
 
 def _labels(subscripts: str, shapes: Sequence[tuple[int, ...]]) -> tuple[tuple[str, ...], str]:
@@ -137,66 +174,71 @@ def _misfit(subscripts: str, shapes: Any, i: int, a: int, j: int, b: int, label:
     )
 
 
+def _step(
+    positions: tuple[int, ...], inputs: list[str], output: str, sizes: dict[str, int]
+) -> Step:
+    """How to contract those of the operands with the letters `inputs`.
+
+    Of two operands, letters fall in four groups: of both and the output (stacked), of both only
+    (summed over, by the matrix product), of the left or of the right one only. First the letters
+    that one operand has twice, or has alone and not for the output, are taken care of in it.
+    """
+    taken = [inputs[i] for i in positions]
+    text = f"{','.join(taken)}->{output}"
+    if len(taken) != 2:
+        return Step(positions, text)
+    owned, own = [], []
+    for mine, other in (taken, taken[::-1]):
+        kept = "".join(each for each in dict.fromkeys(mine) if each in other + output)
+        own.append(None if kept == mine else f"{mine}->{kept}")
+        owned.append(kept)
+    a, b = owned
+    both = [each for each in a if each in b]
+    inner = [each for each in both if each not in output]
+    stacked = [each for each in both if each in output]
+    left, right = ([each for each in labels if each not in both] for labels in owned)
+    if not inner:
+        orders = [[each for each in output if each in labels] for labels in owned]
+        shapes = [tuple(sizes[e] if e in labels else 1 for e in output) for labels in owned]
+        final: list[str] = []
+    else:
+        groups = (stacked, left, inner), (stacked, inner, right)
+        orders = [[each for group in three for each in group] for three in groups]
+        shapes = [tuple(math.prod(sizes[e] for e in group) for group in three) for three in groups]
+        final = [*stacked, *left, *right]
+    arranged = tuple(
+        (text, tuple(labels.index(each) for each in order), shape)
+        for text, labels, order, shape in zip(own, owned, orders, shapes, strict=True)
+    )
+    return Step(
+        positions,
+        text,
+        arranged,
+        bool(inner),
+        tuple(sizes[each] for each in final),
+        tuple(final.index(each) for each in output) if inner else (),
+    )
+
+
 @reference
 def einsum(xp: Any, subscripts: str, *operands: Any) -> Any:
     """The Einstein sum; large ones of floating numbers go to BLAS, two operands at a time."""
     plan = contraction(subscripts, tuple([x.shape for x in operands]))
     if plan.steps is None or any(x.dtype.kind != "f" for x in operands):
         return xp.xp.einsum(subscripts, *operands)
-    arrays = [xp.reshape(x, shape) for x, shape in zip(operands, plan.shapes, strict=True)]
-    labels = list(plan.inputs)
-    for number, step in enumerate(plan.steps, 1):
-        taken = [(arrays.pop(i), labels.pop(i)) for i in sorted(step, reverse=True)]
-        wanted = plan.output
-        if number < len(plan.steps):
-            used = set(plan.output).union(*labels)
-            wanted = "".join(sorted(used.intersection(*[set().union(*(t for _, t in taken))])))
-        if len(taken) == 2:
-            (b, b_labels), (a, a_labels) = taken
-            result = _pair(xp, a, a_labels, b, b_labels, wanted)
+    arrays = [x.reshape(shape) for x, shape in zip(operands, plan.shapes, strict=True)]
+    for step in plan.steps:
+        taken = [arrays[i] for i in step.positions]
+        arrays = [x for i, x in enumerate(arrays) if i not in step.positions]
+        if step.arranged is None:
+            arrays.append(xp.xp.einsum(step.text, *taken))
+            continue
+        a, b = (
+            (x if text is None else xp.xp.einsum(text, x)).transpose(axes).reshape(shape)
+            for x, (text, axes, shape) in zip(taken, step.arranged, strict=True)
+        )
+        if step.product:
+            arrays.append(xp.matmul(a, b).reshape(step.shape).transpose(step.order))
         else:
-            text = f"{','.join(t for _, t in taken)}->{wanted}"
-            result = xp.xp.einsum(text, *(array for array, _ in taken))
-        arrays.append(result)
-        labels.append(wanted)
+            arrays.append(a * b)
     return arrays[0]
-
-
-def _pair(xp: Any, a: Any, a_labels: str, b: Any, b_labels: str, output: str) -> Any:
-    """The Einstein sum of two operands as one product: of stacked matrices, or elementwise.
-
-    Letters fall in four groups: of both operands and the output (stacked), of both only (summed
-    over by the matrix product), of the left or of the right one only.
-    """
-    a, a_labels = _own(xp, a, a_labels, set(b_labels + output))
-    b, b_labels = _own(xp, b, b_labels, set(a_labels + output))
-    both = [each for each in a_labels if each in b_labels]
-    inner = [each for each in both if each not in output]
-    stacked = [each for each in both if each in output]
-    left = [each for each in a_labels if each not in both]
-    right = [each for each in b_labels if each not in both]
-    sizes = dict(zip(a_labels + b_labels, a.shape + b.shape, strict=True))
-
-    def arranged(x: Any, labels: str, *groups: list[str]) -> Any:
-        x = xp.permute_dims(x, [labels.index(each) for group in groups for each in group])
-        return xp.reshape(x, [math.prod(sizes[each] for each in group) for group in groups])
-
-    if not inner:
-        order = [[each] for each in output]
-        for x, labels in ((a, a_labels), (b, b_labels)):
-            present = [each for each in output if each in labels]
-            x = xp.permute_dims(x, [labels.index(each) for each in present])
-            order.append(xp.reshape(x, [sizes[e] if e in labels else 1 for e in output]))
-        return order[-2] * order[-1]
-    product = xp.matmul(
-        arranged(a, a_labels, stacked, left, inner), arranged(b, b_labels, stacked, inner, right)
-    )
-    labels = [*stacked, *left, *right]
-    product = xp.reshape(product, [sizes[each] for each in labels])
-    return xp.permute_dims(product, [labels.index(each) for each in output])
-
-
-def _own(xp: Any, x: Any, labels: str, needed: set[str]) -> tuple[Any, str]:
-    """An operand whose letters are all different, and all needed elsewhere: others are summed."""
-    kept = "".join(each for each in dict.fromkeys(labels) if each in needed)
-    return (x if kept == labels else xp.xp.einsum(f"{labels}->{kept}", x)), kept

@@ -136,6 +136,6 @@ def _left_out(xp: Any, s: Any) -> tuple[Any, Any]:
     # between[i, j] is the product of those from i + 1 to j - 1.
     later = xp.cumprod(xp.where(index > index[:, None], s[..., None, :], 1), axis=-1)
     between = xp.concat([xp.ones((*s.shape, 1), s.dtype), later], axis=-1)[..., :n]
+    between = xp.where(index > index[:, None], between, 0)
     upper = before[..., :, None] * between * after[..., None, :]
-    upper = xp.where(index > index[:, None], upper, 0)
     return before * after, upper + xp.matrix_transpose(upper)

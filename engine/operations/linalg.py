@@ -206,18 +206,24 @@ def _einsum_vjp(
             continue
         others = [i for i in range(len(operands)) if i != p]
         terms = [plan.output, *(plan.inputs[i] for i in others)]
-        factors = [g, *(k.reshape(operands[i], plan.shapes[i]) for i in others)]
+        factors = [g, *(_shaped(k, operands[i], plan.shapes[i]) for i in others)]
         known = "".join(each for each in dict.fromkeys(mine) if any(each in t for t in terms))
         gradient = k.einsum(f"{','.join(terms)}->{known}", *factors)
         first = [a == mine.index(label) for a, label in enumerate(mine)]
         lengths = [
             n if label in known and f else 1 for label, n, f in zip(mine, shape, first, strict=True)
         ]
-        gradient = k.reshape(gradient, tuple(lengths))
+        gradient = _shaped(k, gradient, tuple(lengths))
         if not all(first):
             gradient = k.where(_diagonal_mask(mine, shape), gradient, 0.0)
-        gradients.append(k.reshape(k.broadcast_to(gradient, shape), shapes[p]))
+        if gradient.shape != shape:
+            gradient = k.broadcast_to(gradient, shape)
+        gradients.append(_shaped(k, gradient, shapes[p]))
     return gradients
+
+
+def _shaped(k: Any, x: Any, shape: tuple[int, ...]) -> Any:
+    return x if x.shape == shape else k.reshape(x, shape)
 
 
 def _diagonal_mask(labels: str, shape: tuple[int, ...]) -> Any:
