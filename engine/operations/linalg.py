@@ -213,7 +213,7 @@ def _einsum_vjp(
         lengths = [
             n if label in known and f else 1 for label, n, f in zip(mine, shape, first, strict=True)
         ]
-        gradient = _shaped(k, gradient, tuple(lengths))
+        gradient = k.reshape(gradient, tuple(lengths))
         if not all(first):
             gradient = k.where(_diagonal_mask(mine, shape), gradient, 0.0)
         if gradient.shape != shape:
