@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .cases import Case
-from .record import RECORDS, Record
+from .record import RECORDS, Record, apply, compose
 
 Array = np.ndarray[Any, Any]
 
@@ -51,8 +51,7 @@ class Call:
             arguments[position] = each
         if self.case.prepare is not None:
             arguments = list(self.case.prepare(*arguments))
-        given = (arguments,) if self.record.variadic else arguments
-        result = self.record.function(*given, **self.case.static)
+        result = invoke(self.record, arguments, self.case.static)
         if not isinstance(result, tuple):
             return result
         flat = [each.reshape(-1) for each in result if each.dtype.kind == "f"]
@@ -110,6 +109,14 @@ def kinks_of(record: Record, static: Mapping[str, Any] | None = None) -> list[fl
 def untied(arrays: Sequence[Array]) -> bool:
     """Do all pairs that are broadcast together differ by more than differences reach?"""
     return bool(np.all(np.abs(np.subtract(*arrays)) > 0.1))
+
+
+def invoke(record: Record, arguments: Sequence[Any], static: Mapping[str, Any]) -> Any:
+    """The result of an operation for the arguments of its record, however users give them."""
+    if record.call is not None:
+        return (compose if record.composed else apply)(record, arguments, dict(static))
+    given = (arguments,) if record.variadic else arguments
+    return record.function(*given, **static)
 
 
 def calls_of(record: Record) -> list[Call]:

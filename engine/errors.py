@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .remedies import remedy
 
 
@@ -26,6 +28,10 @@ class DeviceError(ValueError):
 
 class AnomalyError(FloatingPointError):
     """A NaN, or an infinity, that `cr.detect_anomaly` found."""
+
+
+class MatrixError(np.linalg.LinAlgError):
+    """A matrix on which an operation is not defined: singular, or not positive definite."""
 
 
 class CheckError(AssertionError):
@@ -51,7 +57,8 @@ def explain(
 ) -> Exception:
     """An error of the array library, retold with the operation and its arguments."""
     told = type(error) is IndexError and str(error).startswith(f"{record.name}: ")  # by us
-    if told or isinstance(error, (ShapeError, DtypeError, GradientError, DeviceError)):
+    ours = (ShapeError, DtypeError, GradientError, DeviceError, MatrixError)
+    if told or isinstance(error, ours):
         return error
     names = [record.argument_name(i) for i in range(len(inputs))]
     told = [f"{name} has {describe(value)}" for name, value in zip(names, inputs, strict=True)]

@@ -32,6 +32,33 @@ def public_function(
     record: Record, apply: Callable[..., Any], compute: Callable[..., Any]
 ) -> Callable[..., Any]:
     """The function users call: the record's own signature, without `k`, over `apply`."""
+    function = _converting(record, apply) if record.call else _direct(record, apply, compute)
+    function.__module__ = "chainrule.engine.record"
+    function.__doc__ = documentation(record)
+    function.record = record  # type: ignore[attr-defined]
+    return function
+
+
+def _converting(record: Record, apply: Callable[..., Any]) -> Callable[..., Any]:
+    """A function with the signature of the record's `call`, which converts the arguments."""
+    call: Callable[..., Any] = record.call  # type: ignore[assignment]
+    call.__qualname__ = record.name  # what Python's own errors about arguments will say
+
+    def function(*given: Any, **named: Any) -> Any:
+        return apply(record, *call(*given, **named))
+
+    function.__name__ = function.__qualname__ = record.name
+    parameters = [
+        each.replace(annotation=each.empty) for each in inspect.signature(call).parameters.values()
+    ]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return function
+
+
+def _direct(
+    record: Record, apply: Callable[..., Any], compute: Callable[..., Any]
+) -> Callable[..., Any]:
+    """A function that takes what the record's forward function does."""
     defaults = {p.name: p.default for p in record.signature if p.default is not p.empty}
     names = record.arguments
     frozen = {each: f"_freeze[{each!r}]({each})" for each in record.freeze}
@@ -65,10 +92,7 @@ def public_function(
         "_record": record,
     }
     exec(_SOURCE.format(shortcut=shortcut, **texts), space)
-    function = space[record.name]
-    function.__module__ = "chainrule.engine.record"
-    function.__doc__ = documentation(record)
-    function.record = record
+    function: Callable[..., Any] = space[record.name]
     return function
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .errors import GradientError
 from .record import RECORDS
 from .tensor import Tensor
@@ -70,8 +72,15 @@ def __array_function__(self: Tensor, func: Any, types: Any, args: Any, kwargs: A
     record = RECORDS.get(name)
     if func.__module__ == "numpy.linalg" and name in ("norm", "vector_norm"):
         return _norm(name, *args, **kwargs)
-    if record is None or func.__module__ != "numpy":
+    if record is None or func.__module__ not in ("numpy", "numpy.linalg"):
         raise _refuse(func.__name__)
+    if func in (np.trace, np.diagonal) and args and getattr(args[0], "ndim", 2) != 2:
+        raise TypeError(
+            f"numpy.{name}: of an array with more axes than two NumPy takes the first two, "
+            f"chainrule the last two; use cr.{name}, or numpy.linalg.{name}"
+        )
+    if name == "einsum":
+        kwargs.pop("optimize", None)  # a matter of speed, which ours decides by itself
     if name == "permute_dims" and len(args) == 1 and not kwargs:
         return args[0].transpose()
     if name in _ARGUMENTS:

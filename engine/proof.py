@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .calls import kinks_of
+from .calls import invoke, kinks_of
 from .cases import Case, case
 from .devices import REFERENCE, get_device
 from .errors import CheckError
@@ -199,6 +199,8 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., float]]] = {
 class Symbolic:
     """The namespace `k` that computes on arrays of Terms: NumPy's, and the kernels' references."""
 
+    xp = np
+
     def __getattr__(self, name: str) -> Any:
         """Functions of numbers are applied to each Term; the rest is NumPy on object arrays."""
         if name in _FUNCTIONS:
@@ -240,6 +242,35 @@ class Symbolic:
     def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
         """NumPy's; the kernel's own works on the bytes of numbers."""
         return np.broadcast_to(x, shape)
+
+    # What LAPACK computes for numbers, by cofactors:
+
+    def det(self, x: Any) -> Any:
+        """The determinant, expanded along the first row."""
+        terms = [self._minor(x, 0, j) * x[..., 0, j] * (-1) ** j for j in range(x.shape[-1])]
+        return functools.reduce(np.add, terms) if terms else np.ones(x.shape[:-2], object)
+
+    def cofactor(self, x: Any) -> Any:
+        """The determinants of what is left without a row and a column, signed."""
+        result = np.empty(x.shape, object)
+        for i, j in np.ndindex(x.shape[-2:]):
+            result[..., i, j] = self._minor(x, i, j) * (-1) ** (i + j)
+        return result
+
+    def _minor(self, x: Any, i: int, j: int) -> Any:
+        return self.det(np.delete(np.delete(x, i, -2), j, -1))
+
+    def inv(self, x: Any) -> Any:
+        """The adjugate over the determinant."""
+        return np.matrix_transpose(self.cofactor(x)) / np.asarray(self.det(x))[..., None, None]
+
+    def solve(self, a: Any, b: Any) -> Any:
+        """The inverse times b."""
+        return np.matmul(self.inv(a), b)
+
+    def packed_slogdet(self, x: Any) -> Any:
+        """The sign of the determinant, by its value, and the logarithm of its absolute value."""
+        return np.stack([self.sign(self.det(x)), self._apply("log", abs(self.det(x)))])
 
 
 symbolic = Symbolic()
@@ -789,8 +820,7 @@ def parts(record: Record) -> set[str]:
             arguments[position] = Tensor(arguments[position], requires_grad=True)
         if each.prepare is not None:
             arguments = list(each.prepare(*arguments))
-        given = (arguments,) if record.variadic else arguments
-        result = record.function(*given, **each.static)
+        result = invoke(record, arguments, each.static)
         below = {x._node for x in arguments if isinstance(x, Tensor)}
         waiting = [x._node for x in (result if isinstance(result, tuple) else (result,))]
         while waiting:

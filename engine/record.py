@@ -52,7 +52,9 @@ class Record:
     which Tensor has the operation, operators included. `notes` go into the docstring: arguments,
     errors, source. A `composed` operation has no VJP: its forward function runs on Tensors.
     `freeze` names static arguments that a caller may change later (lists, index arrays), each
-    with the function that makes of it, at the call, a value of the operation's own.
+    with the function that makes of it, at the call, a value of the operation's own. `call`, where
+    users do not give what `forward` takes, is a function of what they give that returns the array
+    arguments and the static ones; the operation then has its signature.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Record:
     unproved: str = ""
     methods: Sequence[str] = ()
     definition: Callable[..., Any] | None = None
+    call: Callable[..., tuple[Sequence[Any], dict[str, Any]]] | None = None
     elementwise: bool = False
     view: bool = False
     composed: bool = False

@@ -5,6 +5,14 @@ array functions; it runs on arrays of every device, and (unless it writes in pla
 Modules named `numba_*` hold faster versions for the CPU, loaded when they are first used.
 """
 
-from . import activations, arrays, losses, optimizers, special
+from . import activations, arrays, contractions, losses, matrices, optimizers, special
 
-__all__ = ["activations", "arrays", "losses", "optimizers", "special"]
+__all__ = [
+    "activations",
+    "arrays",
+    "contractions",
+    "losses",
+    "matrices",
+    "optimizers",
+    "special",
+]
