@@ -50,8 +50,8 @@ def explain(
     error: Exception, record: Any, inputs: Sequence[Any], static: dict[str, Any]
 ) -> Exception:
     """An error of the array library, retold with the operation and its arguments."""
-    told = type(error) is IndexError and str(error).startswith(f"{record.name}: ")  # by us
-    if told or isinstance(error, (ShapeError, DtypeError, GradientError, DeviceError)):
+    ours = type(error) is IndexError and str(error).startswith(f"{record.name}: ")
+    if ours or isinstance(error, (ShapeError, DtypeError, GradientError, DeviceError)):
         return error
     names = [record.argument_name(i) for i in range(len(inputs))]
     told = [f"{name} has {describe(value)}" for name, value in zip(names, inputs, strict=True)]
