@@ -311,7 +311,7 @@ def _constants() -> list[tuple[Fraction, Any]]:
     found = []
     for text in CONSTANTS:
         for constant in (sympy.sympify(text), 1 / sympy.sympify(text)):
-            for power in (1, 2, 3):
+            for power in (1, 2, 3, -1, -2, -3):
                 found.append((Fraction(float(constant)) ** power, constant**power))
     return found
 
