@@ -73,8 +73,6 @@ class Term:
     """A SymPy expression and its value at a sample point; comparisons look at the value."""
 
     __slots__ = ("expression", "value")
-    #: What code that asks is told: an operation on 0-d arrays of Terms gives a Term.
-    dtype = np.dtype(object)
 
     def __init__(self, expression: Any, value: float) -> None:
         self.expression, self.value = expression, value
@@ -200,11 +198,10 @@ class Symbolic:
             return functools.partial(self._run, REFERENCE[name])
         return getattr(np, name)
 
-    def _run(self, reference: Callable[..., Any], *arguments: Any) -> Any:
+    def _run(self, reference: Callable[..., Any], *arguments: Any, **static: Any) -> Any:
         """A kernel's reference; NumPy makes Terms of 0-d arrays, which are made arrays again."""
-        return reference(
-            self, *(np.array(x, object) if isinstance(x, Term) else x for x in arguments)
-        )
+        arrays = (np.array(x, object) if isinstance(x, Term) else x for x in arguments)
+        return reference(self, *arrays, **static)
 
     @staticmethod
     def _apply(name: str, *arguments: Any) -> Any:
