@@ -69,17 +69,10 @@ def _comparison(compare: Callable[[float, float], bool]) -> Callable[[Term, Any]
     return decide
 
 
-#: Floats that stand for the irrational number to which they are nearest, as text for SymPy: the
-#: code can compute with no better one. The proof on numbers tells such a float from another.
-_CONSTANTS = {math.log(2): "log(2)", math.log(10): "log(10)"}
-
-
 class Term:
     """A SymPy expression and its value at a sample point; comparisons look at the value."""
 
     __slots__ = ("expression", "value")
-    #: What code that asks is told: an operation on 0-d arrays of Terms gives a Term.
-    dtype = np.dtype(object)
 
     def __init__(self, expression: Any, value: float) -> None:
         self.expression, self.value = expression, value
@@ -92,8 +85,6 @@ class Term:
         import sympy
 
         value = float(number)
-        if value in _CONSTANTS:
-            return cls(sympy.sympify(_CONSTANTS[value]), value)
         if math.isinf(value):
             return cls(sympy.oo if value > 0 else -sympy.oo, value)
         exact = Fraction(value)
@@ -314,7 +305,15 @@ def is_zero(expression: Any) -> bool:
     expression = expression.replace(sympy.erfc, lambda x: 1 - sympy.erf(x))
     if expression.has(sympy.log) and _cancels(sympy.exp(expression) - 1):
         return True
-    return _cancels(expression) or sympy.simplify(expression) == 0
+    if _cancels(expression):
+        return True
+    # One point where it is not 0 settles it; the search for a simplification may take minutes.
+    free = sorted(expression.free_symbols, key=str)
+    point = {s: sympy.Rational(37 + 11 * i, 101) for i, s in enumerate(free)}
+    value = expression.subs(point).evalf(40)
+    if value.is_Float and value.is_finite and abs(value) > 1e-30:
+        return False
+    return sympy.simplify(expression) == 0
 
 
 def _cancels(expression: Any) -> bool:
@@ -340,7 +339,7 @@ def _constants() -> list[tuple[Fraction, Any]]:
     found = []
     for text in CONSTANTS:
         for constant in (sympy.sympify(text), 1 / sympy.sympify(text)):
-            for power in (1, 2, 3):
+            for power in (1, 2, 3, -1, -2, -3):
                 found.append((Fraction(float(constant)) ** power, constant**power))
     return found
 

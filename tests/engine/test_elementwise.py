@@ -89,7 +89,7 @@ POINTS = [
     *(-INF, -1e30, -1e20, -40.0, -2.5, -2.0, -1.5, -1.0, -0.5, -1e-20, -1e-30, -0.0),
     *(0.0, 1e-30, 1e-20, 0.5, 1.0, 1.5, 2.0, 2.5, 40.0, 1e20, 1e30, INF, NAN),
 ]
-HUGE = [-1e300, -1e200, -710.0, -1e-300, 1e-300, 710.0, 1e200, 1e300]
+HUGE = [-1e300, -1e200, -700.0, -1e-300, 1e-300, 700.0, 1e200, 1e300]
 PAIRED = [-INF, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, 3.0, INF, NAN]
 
 
@@ -209,7 +209,7 @@ def test_questions_have_no_gradient():
 DIFFERENT = {
     "abs": {NAN},  # ours is NaN
     "sign": {NAN},  # the value: NaN, as in NumPy
-    "expm1": {-40.0, -710.0},  # PyTorch's loses exp(x) beside -1
+    "expm1": {-40.0, -700.0},  # PyTorch's loses exp(x) beside -1
     "asinh": {-1e200, -1e300, 1e200, 1e300, INF, -INF},  # its square overflows
     "atan": {INF, -INF},  # its second is NaN
     # its gradient is finite below -1, where the value is NaN
@@ -382,7 +382,6 @@ FINITE = [
     (cr.power, (-0.0, 3.0), (0.0, 0.0)),
     (cr.power, (INF, 0.0), (0.0, INF)),
     (cr.power, (INF, -2.0), (0.0, 0.0)),
-    (cr.power, (0.5, INF), (0.0, 0.0)),
     (cr.power, (2.0, 0.0), (0.0, np.log(2))),
     (cr.divide, (2.0, INF), (0.0, 0.0)),
     (cr.remainder, (5.0, INF), (1.0, 0.0)),
@@ -423,7 +422,7 @@ def test_whole_powers_have_two_finite_derivatives_and_no_warning(a, n):
 @pytest.mark.parametrize("b", [0.0, 1.0, 1.5, 2.0, 3.0])
 def test_powers_of_zero_have_no_nan_to_second_order(b):
     """Not with respect to the exponent, nor mixed."""
-    with np.errstate(invalid="raise"):
+    with np.errstate(invalid="raise", divide="ignore"):  # that of x**1.5 in x is infinite
         x, n = (cr.tensor(each, requires_grad=True) for each in (0.0, b))
         first = cr.grad([x**n], [x, n], create_graph=True)
         for each in first:
@@ -478,8 +477,9 @@ def test_nan_stays_nan(name):
     for position in range(len(record.arguments)):
         arguments = [cr.tensor([0.5], requires_grad=True) for _ in record.arguments]
         arguments[position] = cr.tensor([NAN], requires_grad=True)
-        with np.errstate(invalid="raise"):
+        with np.errstate(invalid="ignore"):  # NumPy's own logaddexp warns
             result = record.function(*arguments)
+        with np.errstate(invalid="raise"):
             result.backward([-1.5])
         assert np.isnan(result.numpy()).all()
 
@@ -503,15 +503,16 @@ def test_what_was_not_taken_gets_0_whatever_comes_from_above(upstream):
         np.testing.assert_array_equal(b.grad.numpy(), np.where(taken, 0.0, upstream))
 
 
-@pytest.mark.parametrize("upstream", [INF, NAN])
-def test_a_second_derivative_passes_only_the_side_taken(upstream):
+@pytest.mark.parametrize("above", [INF, NAN])
+def test_a_second_derivative_passes_only_the_side_taken(above):
     chosen = np.array([True, False])
-    a, b = (cr.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
-    first = cr.grad([cr.where(chosen, a * a, b * b)], [a, b], [[1.0, 1.0]], create_graph=True)
-    with np.errstate(invalid="raise"):
-        second = cr.grad(first, [a, b], [[1.0, upstream], [upstream, 1.0]])
-    assert second[0].numpy()[0] == 2.0
-    assert second[1].numpy()[1] == 2.0
+    for function in (lambda a, b: cr.where(chosen, a, b), cr.maximum):
+        a, b = (cr.tensor(v, requires_grad=True) for v in ([2.0, 1.0], [1.0, 2.0]))
+        upstream = cr.tensor([0.5, -0.5], requires_grad=True)
+        first = cr.grad([function(a, b)], [a, b], [upstream], create_graph=True)
+        with np.errstate(invalid="raise"):
+            second = cr.grad(first, upstream, [[1.5, above], [above, -2.0]])
+        assert second.tolist() == [1.5, -2.0]
 
 
 @pytest.mark.parametrize("function", [cr.sign, cr.floor, cr.ceil, cr.trunc, cr.round])
@@ -526,7 +527,7 @@ CLIPS = [
     ([-2.0, -1.0, 0.0, 1.0, 3.0, NAN], None, 0.0),
     ([-2.0, -1.0, 0.0, 1.0, 3.0, INF], 0, None),
     ([-2.0, 0.5, 3.0], 2.0, -1.0),  # min > max
-    ([[-2.0, 0.5, 3.0]], [[-1.0], [0.5], [1.0]], [2.0, 0.5, 0.25]),
+    ([[-2.0, 0.5, 3.0]] * 3, [[-1.0], [0.5], [1.0]], [2.0, 0.5, 0.25]),
     ([-2.0, 0.5, 3.0, 1.0], [-1.0, NAN, 1.0, 1.0], None),
 ]
 
@@ -572,7 +573,7 @@ def test_clip_keeps_dtypes_and_takes_every_spelling():
 def test_clip_names_a_bound_that_is_none(name):
     with pytest.raises(cr.DtypeError, match=rf"clip: {name} must be a number, .* got 'one'"):
         cr.clip(cr.tensor([1.0]), **{name: "one"})
-    with pytest.raises(cr.ShapeError, match=r"less|greater|where"):
+    with pytest.raises(cr.ShapeError, match=r"(less|greater): .*shape"):
         cr.clip(cr.tensor([1.0, 2.0]), **{name: [1.0, 2.0, 3.0]})
 
 
@@ -690,10 +691,11 @@ def test_another_number_is_not_taken_for_log_2(constant):
     from chainrule.engine.proof import ProofError, prove
 
     wrong = planted(
-        formula="2**x",
-        derivative="2**x * log(2)",
-        forward=lambda k, x: k.exp2(x),
-        vjp=lambda k, g, y: g * (y * float(constant)),
+        formula="log(x) / log(2)",
+        derivative="1 / (x * log(2))",
+        forward=lambda k, x: k.log2(x),
+        vjp=lambda k, g, x: g / (x * float(constant)),
+        domain={"x": (0.1, 5.0)},
     )
     with pytest.raises(ProofError, match="the VJP of 'x' computes"):
         prove(wrong)
@@ -719,9 +721,12 @@ WRONG = {
     },
     "sum of exponentials": {
         "formula": "log(exp(a) + exp(b))",
-        "derivative": {"a": "exp(a) / (exp(a) + exp(b))"},
+        "derivative": {"a": "exp(a) / (exp(a) + exp(b))", "b": "exp(b) / (exp(a) + exp(b))"},
         "forward": lambda k, a, b: k.logaddexp(a, b),
-        "vjp": {"a": lambda k, g, a, b: g * k.sigmoid(b - a)},
+        "vjp": {
+            "a": lambda k, g, a, b: g * k.sigmoid(b - a),
+            "b": lambda k, g, a, b: g * k.sigmoid(a - b),
+        },
     },
 }
 
