@@ -207,11 +207,10 @@ class Symbolic:
             return functools.partial(self._run, REFERENCE[name])
         return getattr(np, name)
 
-    def _run(self, reference: Callable[..., Any], *arguments: Any) -> Any:
+    def _run(self, reference: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """A kernel's reference; NumPy makes Terms of 0-d arrays, which are made arrays again."""
-        return reference(
-            self, *(np.array(x, object) if isinstance(x, Term) else x for x in arguments)
-        )
+        arrays = [np.array(x, object) if isinstance(x, Term) else x for x in arguments]
+        return reference(self, *arrays, **options)
 
     @staticmethod
     def _apply(name: str, *arguments: Any) -> Any:
