@@ -132,4 +132,6 @@ def _erfc(xp: Any, x: Any) -> Any:
     result = _series(xp, tables()[1], point, d)
     result *= xp.exp(d * (d - 2 * size))  # r = x - d, so that d (x + r) = d (2 x - d)
     result *= xp.asarray(tables()[1][:, TERMS]).take(point)
-    return xp.where(x < 0, 2 - result, result)
+    # 2 - result for negative x; exact, and quicker than a choice by `where`.
+    twice = 2.0 * (x < 0)
+    return result * (1 - twice) + twice

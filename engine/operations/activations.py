@@ -90,7 +90,8 @@ leaky_relu = elementwise(
         k.maximum(x, 0.0)
         + number("leaky_relu", "negative_slope", negative_slope) * k.minimum(x, 0.0)
     ),
-    vjp=lambda k, g, x, negative_slope: k.where(x > 0, g, negative_slope * g),
+    # Products with 0 and 1: `where` takes ten times as long, for random signs.
+    vjp=lambda k, g, x, negative_slope: g * (x > 0) + (negative_slope * g) * (x <= 0),
     domain={"negative_slope": (0.0, 0.5)},
     kinks=(0.0,),
     notes="""
@@ -111,18 +112,17 @@ elu = elementwise(
     summary="The exponential linear unit (Clevert et al. 2016): x, or alpha (exp(x) - 1) below 0.",
     formula="Piecewise((x, x > 0), (alpha * (exp(x) - 1), True))",
     derivative="Piecewise((1, x > 0), (alpha * exp(x), True))",
-    forward=lambda k, x, *, alpha=1.0: k.where(
-        x > 0, x, number("elu", "alpha", alpha) * k.expm1(k.minimum(x, 0.0))
+    forward=lambda k, x, *, alpha=1.0: (
+        k.maximum(x, 0.0) + number("elu", "alpha", alpha) * k.expm1(k.minimum(x, 0.0))
     ),
-    # At 0 the choice keeps the second derivative from the left; `minimum` would halve it.
-    vjp=lambda k, g, x, alpha: g * k.where(x > 0, 1.0, alpha * k.exp(k.where(x > 0, 0.0, x))),
+    vjp=lambda k, g, x, alpha: g * ((x > 0) + alpha * k.exp(k.minimum(x, 0.0)) * (x <= 0)),
     domain={"alpha": (0.1, 2.0)},
     kinks=(0.0,),
     notes="""
     Arguments: `x`; `alpha`, a number: the result tends to -alpha, and the gradient at 0 is alpha.
 
     Raises DtypeError if `alpha` is no number (a Tensor is none). The second derivative at 0 is
-    that from the left, alpha (PyTorch: 0).
+    alpha / 2, between those of the sides (PyTorch: 0).
     """,
     example="""
     >>> import chainrule as cr
@@ -140,8 +140,10 @@ selu = elementwise(
     summary="The scaled exponential linear unit, which keeps mean 0 and variance 1.",
     formula="Piecewise((1.0507009873554805 * x, x > 0), (1.7580993408473768 * (exp(x) - 1), True))",
     derivative="Piecewise((1.0507009873554805, x > 0), (1.7580993408473768 * exp(x), True))",
-    forward=lambda k, x: k.where(x > 0, _SELU_SCALE * x, _SELU_LOW * k.expm1(k.minimum(x, 0.0))),
-    vjp=lambda k, g, x: g * k.where(x > 0, _SELU_SCALE, _SELU_LOW * k.exp(k.where(x > 0, 0.0, x))),
+    forward=lambda k, x: _SELU_SCALE * k.maximum(x, 0.0) + _SELU_LOW * k.expm1(k.minimum(x, 0.0)),
+    vjp=lambda k, g, x: (
+        _SELU_SCALE * (g * (x > 0)) + g * (_SELU_LOW * k.exp(k.minimum(x, 0.0)) * (x <= 0))
+    ),
     kinks=(0.0,),
     notes="""
     It is λ elu(x, α) with α = 1.6732632423543772 and λ = 1.0507009873554805, the numbers for which
@@ -156,7 +158,7 @@ hardtanh = elementwise(
     formula="Piecewise((min, x < min), (max, x > max), (x, True))",
     derivative="Piecewise((1, (x > min) & (x < max)), (0, True))",
     forward=lambda k, x, *, min=-1.0, max=1.0: _hardtanh(k, x, min, max),
-    vjp=lambda k, g, x, min, max: k.where((x > min) * (x < max), g, 0.0),
+    vjp=lambda k, g, x, min, max: g * ((x > min) * (x < max)),
     domain={"min": (-2.0, -0.5), "max": (0.5, 2.0)},
     kinks=("min", "max"),
     notes="""
@@ -187,7 +189,7 @@ hard_sigmoid = elementwise(
     formula="Piecewise((0, x < -3), (1, x > 3), (x / 6 + Rational(1, 2), True))",
     derivative="Piecewise((Rational(1, 6), (x > -3) & (x < 3)), (0, True))",
     forward=lambda k, x: k.minimum(k.maximum(x + 3.0, 0.0), 6.0) / 6,
-    vjp=lambda k, g, x: k.where((x > -3) * (x < 3), g / 6, 0.0),
+    vjp=lambda k, g, x: g / 6 * ((x > -3) * (x < 3)),
     domain={"x": (-5.0, 5.0)},
     kinks=(-3.0, 3.0),
 )
@@ -315,7 +317,7 @@ gelu = elementwise(
     >>> [f"{each:.4g}" for each in cr.gelu(x).tolist()]
     ['-7.62e-23', '0.8413']
     >>> [f"{each:.4g}" for each in cr.gelu(x, approximate="tanh").tolist()]
-    ['-7.836e-38', '0.8412']
+    ['-1.204e-37', '0.8412']
     """,
     cases=[case((2,)), case((1,), approximate="tanh"), case((2,), approximate="none")],
 )
