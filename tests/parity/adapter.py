@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 import chainrule as cr
 
 from .compare import Answer, Explained, may_refuse, refused
@@ -17,6 +19,11 @@ from .compare import Answer, Explained, may_refuse, refused
 #: Operations of the table that no entry answers, and why.
 UNANSWERED = {
     "cbrt": "PyTorch has no cube root",
+    "cofactor": "PyTorch has no cofactors; compared through linalg.det",
+    "hinge": "PyTorch's hinge losses are of other forms",
+    "linear_recurrence": "PyTorch has none; compared through cumprod",
+    "log_cosh": "PyTorch has none",
+    "packed_slogdet": "the two results of slogdet as one; compared through linalg.slogdet",
     "scatter_index": "the VJP of indexing; compared through __getitem__",
 }
 
@@ -44,6 +51,14 @@ def reduction(f: Any, x: Any, dim: Any = None, keepdim: bool = False, *, dtype: 
     if dtype is not None:
         x = x.astype(dtype)
     return no_axis(x, dim, lambda: f(x, axis=dim, keepdims=keepdim))
+
+
+def median(f: Any, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Of an even number of elements PyTorch takes the lower of the middle two, we their mean."""
+    length = x.size if dim is None else x.shape[dim] if x.ndim else 1
+    if length % 2 == 0:
+        raise Explained("the median of an even number of elements is the mean of two with us")
+    return reduction(f, x, dim, keepdim)
 
 
 def extreme_with_index(index: str) -> Callable[..., Any]:
@@ -182,7 +197,7 @@ def pad(f: Any, x: Any, widths: tuple[int, ...], mode: str = "constant", value: 
     """PyTorch lists widths from the last axis on; a negative one cuts, which is not ours."""
     pairs = [tuple(widths[2 * i : 2 * i + 2]) for i in range(len(widths) // 2)]
     every = tuple([(0, 0)] * (x.ndim - len(pairs)) + pairs[::-1])
-    more = {"value": value} if mode == "constant" else {}
+    more = {"constant_values": value} if mode == "constant" else {}
 
     def call() -> Any:
         return f(x, every, mode=_MODES[mode], **more)
@@ -190,22 +205,6 @@ def pad(f: Any, x: Any, widths: tuple[int, ...], mode: str = "constant", value: 
     if any(each < 0 for each in widths):
         return refused("a negative width, which cuts", call)
     return call()
-
-
-def transpose(f: Any, x: Any, first: int, second: int) -> Any:
-    """Two axes exchanged, as an order of all."""
-    axes = list(range(x.ndim))
-    if axes:
-        axes[first], axes[second] = axes[second], axes[first]
-    return f(x, axes=tuple(axes))
-
-
-def movedim(f: Any, x: Any, source: Any, destination: Any) -> Any:
-    """Axes moved, all of them named, as an order."""
-    axes = [0] * x.ndim
-    for old, new in zip(source, destination, strict=True):
-        axes[new] = old
-    return f(x, axes=tuple(axes))
 
 
 def diagonal(first: int, second: int) -> Callable[..., Any]:
@@ -223,8 +222,27 @@ def diagonal(first: int, second: int) -> Callable[..., Any]:
 
 
 def tensordot(f: Any, a: Any, b: Any, *, dims: Any) -> Any:
-    """dims is our axes."""
+    """dims is our axes; PyTorch broadcasts those of length 1."""
+    if not isinstance(dims, int):
+        pairs = zip(*dims, strict=True)
+        if any(a.shape[i] != b.shape[j] for i, j in pairs):
+            return refused("axes of different lengths", lambda: f(a, b, axes=dims))
     return f(a, b, axes=dims)
+
+
+def einsum(f: Any, tensors: Any, subscripts: str) -> Any:
+    """PyTorch sums over the axes under '...' if the result does not name them."""
+    before, _, after = subscripts.partition("->")
+    if "..." in before and "..." not in after:
+        return refused("axes under '...' that the result lacks", lambda: f(subscripts, *tensors))
+    return f(subscripts, *tensors)
+
+
+def solve(f: Any, a: Any, b: Any) -> Any:
+    """PyTorch takes b for vectors if it has the shape of rows of a; we, if it has one axis."""
+    if b.ndim > 1 and b.shape == a.shape[:-1]:
+        return f(a, cr.expand_dims(b, -1))[..., 0]
+    return f(a, b)
 
 
 def cholesky(f: Any, x: Any, *, upper: bool = False) -> Any:
@@ -244,7 +262,9 @@ def along(f: Any, x: Any, indices: Any, dim: Any = None) -> Any:
 
 
 def gather(f: Any, x: Any, dim: int, index: Any) -> Any:
-    """The dim comes last with us."""
+    """The dim comes last with us. PyTorch lets an empty index have any number of axes."""
+    if x.ndim and index.ndim != x.ndim:
+        return refused("indices with another number of axes", lambda: f(x, index, axis=dim))
     return no_axis(x, dim, lambda: f(x, index, axis=dim))
 
 
@@ -253,20 +273,34 @@ def scatter_add(f: Any, x: Any, dim: int, index: Any, source: Any) -> Any:
     return no_axis(x, dim, lambda: f(x, index, source, axis=dim))
 
 
+def place(x: Any, dim: int, index: Any) -> tuple[Any, ...]:
+    """An index along one axis as a whole index."""
+    return (slice(None),) * (dim % max(1, x.ndim)) + (index,)
+
+
 def index_select(f: Any, x: Any, dim: int, index: Any) -> Any:
     """The dim comes last with us."""
     return no_axis(x, dim, lambda: f(x, index, axis=dim))
 
 
 def index_add(f: Any, x: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
-    """alpha is a factor of the source."""
-    return no_axis(x, dim, lambda: f(x, index, source * alpha, axis=dim))
+    """alpha is a factor of the source; ours takes a whole index; 0-d is one element of an axis."""
+    if x.ndim == 0:
+        row = f(cr.reshape(x, (1,)), cr.reshape(source, (1,)) * alpha, (index,))
+        return cr.reshape(row, ())
+    return f(x, source * alpha, place(x, dim, index))
+
+
+def masked_select(f: Any, x: Any, mask: Any) -> Any:
+    """PyTorch broadcasts the two; an index of ours is a mask of the same shape."""
+    shape = np.broadcast_shapes(x.shape, mask.shape)
+    return cr.broadcast_to(x, shape)[cr.broadcast_to(mask, shape)]
 
 
 def index_put(f: Any, x: Any, indices: Any, values: Any, *, accumulate: bool) -> Any:
     """x.at[indices], set or added to."""
-    place = x.at[tuple(indices)]
-    return place.add(values) if accumulate else place.set(values)
+    at = x.at[tuple(indices)]
+    return at.add(values) if accumulate else at.set(values)
 
 
 def ordered(f: Any, x: Any, dim: int = -1, descending: bool = False, *, stable: Any = None) -> Any:
@@ -286,14 +320,14 @@ def top_k(f: Any, x: Any, k: int, dim: int = -1, largest: bool = True, sorted: b
 
 def select(f: Any, x: Any, dim: int, index: int) -> Any:
     """One place of an axis."""
-    return x[(slice(None),) * (dim % x.ndim) + (index,)]
+    return x[place(x, dim, index)]
 
 
 def narrow(f: Any, x: Any, dim: int, start: Any, length: int) -> Any:
     """A run of places of an axis."""
     start = int(start.item()) if isinstance(start, cr.Tensor) else start
     start %= x.shape[dim]
-    return x[(slice(None),) * (dim % x.ndim) + (slice(start, start + length),)]
+    return x[place(x, dim, slice(start, start + length))]
 
 
 # Elementwise --------------------------------------------------------------------------------------
@@ -310,11 +344,6 @@ def clamp(f: Any, x: Any, low: Any = None, high: Any = None) -> Any:
 
 
 # Losses -------------------------------------------------------------------------------------------
-
-_TARGETS = {
-    "constant": (1,),
-    "reason": "gradients of targets are not compared: a target is a constant with us",
-}
 
 
 def reduced(values: Any, reduction: str) -> Any:
@@ -368,10 +397,10 @@ def smooth_l1(f: Any, x: Any, y: Any, *, reduction: str = "mean", beta: float = 
 
 
 def kl_divergence(f: Any, x: Any, y: Any, *, reduction: str, log_target: bool) -> Any:
-    """PyTorch takes logarithms of probabilities, we take the probabilities, targets first."""
+    """PyTorch takes logarithms of probabilities, we take the probabilities."""
     if not log_target and (y.numpy() <= 0).any():
         raise Explained("a target that is no probability")
-    return reduced(f(cr.exp(y) if log_target else y, cr.exp(x)), reduction)
+    return reduced(f(cr.exp(x), cr.exp(y) if log_target else y), reduction)
 
 
 def poisson(f: Any, x: Any, y: Any, **named: Any) -> Any:
@@ -386,15 +415,6 @@ def poisson(f: Any, x: Any, y: Any, **named: Any) -> Any:
     return reduced(f(x + eps, y) - eps, named["reduction"])
 
 
-def cosine(f: Any, x: Any, y: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    """Vectors lie along the last axis with us."""
-    if eps != 1e-8:
-        raise Explained("a lower bound of the norms: PyTorch's argument eps=, none of ours")
-    if x.ndim == 0 or x.shape != y.shape or dim % x.ndim != x.ndim - 1:
-        raise Explained("vectors that are broadcast, or lie along another axis than the last")
-    return f(x, y)
-
-
 _UNARY = {
     **{name: name for name in ("abs", "acos", "acosh", "asin", "asinh", "atan", "atanh")},
     **{name: name for name in ("cos", "cosh", "erf", "erfc", "exp", "exp2", "expm1", "isfinite")},
@@ -402,17 +422,22 @@ _UNARY = {
     **{name: name for name in ("reciprocal", "sigmoid", "sign", "sin", "sinh", "sqrt", "square")},
     **{name: name for name in ("tan", "tanh", "trace")},
     **{f"nn.functional.{name}": name for name in ("relu", "selu", "silu", "mish")},
+    **{name: name for name in ("floor", "ceil", "trunc", "round", "isinf", "isnan")},
+    "bitwise_not": "bitwise_invert",
+    "nn.functional.relu6": "relu6",
     "neg": "negative",
     "sgn": "sign",
     "nn.functional.logsigmoid": "log_sigmoid",
     "mT": "matrix_transpose",
     "linalg.inv": "inv",
     "linalg.det": "det",
-    "linalg.slogdet": "slogdet",
 }
 
 _BINARY = {
     **{name: name for name in ("atan2", "logaddexp", "maximum", "minimum", "matmul", "outer")},
+    **{name: name for name in ("floor_divide", "remainder", "hypot")},
+    **{name: name for name in ("logical_and", "logical_or", "logical_xor")},
+    **{name: name for name in ("bitwise_and", "bitwise_or", "bitwise_xor")},
     "mul": "multiply",
     "div/no_rounding_mode": "divide",
     "true_divide": "divide",
@@ -429,7 +454,6 @@ _BINARY = {
     "bmm": "matmul",
     "mv": "matmul",
     "dot": "matmul",
-    "linalg.solve": "solve",
 }
 
 _REFLECTED = {
@@ -441,7 +465,10 @@ _REFLECTED = {
     "__rmatmul__": ("matmul", "__rmatmul__"),
 }
 
-_CONDITION = {"first": 1e-9, "second": 1e-8}
+_AT_ZERO: dict[str, Any] = {
+    "undefined": True,
+    "reason": "at 0, and of nothing, PyTorch's second derivatives are not numbers; ours are 0",
+}
 
 ANSWERS: dict[str, Answer] = {
     **{entry: answer(ours) for entry, ours in {**_UNARY, **_BINARY}.items()},
@@ -453,12 +480,16 @@ ANSWERS: dict[str, Answer] = {
     "add": answer("add", call=lambda f, x, y, alpha=1: f(x, y * alpha)),
     "sub": answer("subtract", call=lambda f, x, y, alpha=1: f(x, y * alpha)),
     "rsub": answer("subtract", call=lambda f, x, y, alpha=1: f(y, x * alpha)),
+    "div/floor_rounding": answer("floor_divide", call=lambda f, x, y, rounding_mode: f(x, y)),
     "clamp": answer("clip", call=clamp),
     "clamp_min": answer("clip", call=lambda f, x, low: f(x, low, None)),
     "clamp_max": answer("clip", call=lambda f, x, high: f(x, None, high)),
     "where": answer("where", call=lambda f, x, condition, y: f(condition, x, y)),
     "masked_fill": answer("where", call=lambda f, x, mask, value: f(mask, value, x)),
     "lerp": answer("lerp"),
+    "nn.functional.hardsigmoid": answer(
+        "hard_sigmoid", first=1e-7, second=1e-7, reason="PyTorch's slope is 1/6 in float32"
+    ),
     "nn.functional.leaky_relu": answer("leaky_relu"),
     "nn.functional.elu": answer("elu"),
     "nn.functional.softplus": answer(
@@ -468,7 +499,10 @@ ANSWERS: dict[str, Answer] = {
         reason="threshold= is infinite: above it PyTorch gives x for log(1 + exp(x))",
     ),
     "nn.functional.gelu": answer("gelu", call=gelu),
-    "nn.functional.relu6": answer("hardtanh", call=lambda f, x: f(x, 0.0, 6.0)),
+    **{
+        f"round/decimals_{name}": answer("round", call=lambda f, x, *, decimals: f(x, decimals))
+        for name in ("0", "3", "neg_3")
+    },
     "nn.functional.hardtanh": answer(
         "hardtanh", call=lambda f, x, min_val=-1.0, max_val=1.0: f(x, min_val, max_val)
     ),
@@ -483,6 +517,10 @@ ANSWERS: dict[str, Answer] = {
     "min/reduction_no_dim": answer("min", call=reduction),
     "max/reduction_with_dim": answer("max", "argmax", call=extreme_with_index("argmax")),
     "min/reduction_with_dim": answer("min", "argmin", call=extreme_with_index("argmin")),
+    "all": answer("all", call=reduction),
+    "any": answer("any", call=reduction),
+    "count_nonzero": answer("count_nonzero", call=reduction),
+    "median": answer("median", call=median, results=1, reason="our median gives no index"),
     "argmax": answer("argmax", call=reduction),
     "argmin": answer("argmin", call=reduction),
     "var": answer("var", call=spread_measure),
@@ -494,9 +532,13 @@ ANSWERS: dict[str, Answer] = {
     "norm/fro": answer("norm", call=torch_norm),
     "norm/inf": answer("norm", call=torch_norm),
     "norm/nuc": answer("norm", call=torch_norm),
-    "linalg.vector_norm": answer("norm", call=vector_norm),
-    "linalg.norm": answer("norm", call=linalg_norm),
-    "linalg.norm/subgradients_at_zero": answer("norm", call=linalg_norm),
+    "linalg.vector_norm": answer("norm", call=vector_norm, **_AT_ZERO),
+    "linalg.norm": answer("norm", call=linalg_norm, **_AT_ZERO),
+    "linalg.norm/subgradients_at_zero": answer(
+        "norm",
+        call=linalg_norm,
+        **_AT_ZERO,
+    ),
     "linalg.matrix_norm": answer("norm", call=matrix_norm),
     "cumsum": answer("cumulative_sum", call=cumulative),
     "cumprod": answer("cumulative_prod", call=cumulative),
@@ -507,7 +549,13 @@ ANSWERS: dict[str, Answer] = {
     # Linear algebra
     "linalg.vecdot": answer("vecdot", call=lambda f, x, y, dim=-1: f(x, y, axis=dim)),
     "tensordot": answer("tensordot", call=tensordot),
-    "einsum": answer("einsum", call=lambda f, tensors, text: f(text, *tensors)),
+    "einsum": answer("einsum", call=einsum),
+    "linalg.solve": answer("solve", call=solve),
+    "linalg.slogdet": answer(
+        "slogdet",
+        constant=(0,),
+        reason="the sign has no gradient with us, the gradient 0 in PyTorch",
+    ),
     "diagonal": answer("diagonal", call=diagonal(0, 1)),
     "linalg.diagonal": answer("diagonal", call=diagonal(-2, -1)),
     "cholesky": answer("cholesky", call=cholesky),
@@ -517,8 +565,8 @@ ANSWERS: dict[str, Answer] = {
     "view": answer("reshape"),
     "ravel": answer("Tensor.flatten"),
     "permute": answer("permute_dims"),
-    "transpose": answer("permute_dims", call=transpose),
-    "movedim": answer("permute_dims", call=movedim),
+    "transpose": answer("swapaxes", call=lambda f, x, i, j: no_axis(x, i, lambda: f(x, i, j))),
+    "movedim": answer("moveaxis"),
     "T": answer("Tensor.transpose"),
     "unsqueeze": answer("expand_dims"),
     "squeeze": answer("squeeze", call=squeeze),
@@ -556,10 +604,10 @@ ANSWERS: dict[str, Answer] = {
     "take_along_dim": answer("take_along_axis", call=along),
     "gather": answer("gather", call=gather),
     "scatter_add": answer("scatter_add", call=scatter_add),
-    "index_select": answer("index_select", call=index_select),
+    "index_select": answer("take", call=index_select),
     "index_add": answer("index_add", call=index_add),
-    "index_put": answer("Tensor.at", call=index_put),
-    "masked_select": answer("masked_select"),
+    "index_put": answer("Tensor.at", "index_add", "index_set", call=index_put),
+    "masked_select": answer("getitem", call=masked_select),
     "nn.functional.embedding": answer(
         "take", call=lambda f, weight, indices: f(weight, indices, axis=0)
     ),
@@ -568,23 +616,21 @@ ANSWERS: dict[str, Answer] = {
     "topk": answer("top_k", call=top_k),
     # Losses
     "nn.functional.cross_entropy": answer(
-        "sparse_softmax_cross_entropy", "softmax_cross_entropy", call=cross_entropy, **_TARGETS
+        "sparse_softmax_cross_entropy", "softmax_cross_entropy", call=cross_entropy
     ),
     "nn.functional.binary_cross_entropy_with_logits": answer(
-        "sigmoid_cross_entropy", call=with_logits, **_TARGETS
+        "sigmoid_cross_entropy", call=with_logits
     ),
     "nn.functional.binary_cross_entropy": answer(
         "cross_entropy",
         call=binary_cross_entropy,
         second=1e-8,
-        constant=(1,),
-        reason="PyTorch's second derivative adds 1e-12 to probabilities; targets are constants",
+        reason="PyTorch's second derivative adds 1e-12 to probabilities",
     ),
-    "nn.functional.mse_loss": answer("squared_error", call=elementwise_loss, **_TARGETS),
-    "nn.functional.l1_loss": answer("absolute_error", call=elementwise_loss, **_TARGETS),
-    "nn.functional.huber_loss": answer("huber", call=huber, **_TARGETS),
-    "nn.functional.smooth_l1_loss": answer("huber", call=smooth_l1, **_TARGETS),
-    "nn.functional.kl_div": answer("kl_divergence", call=kl_divergence, **_TARGETS),
-    "nn.functional.poisson_nll_loss": answer("poisson", call=poisson, **_TARGETS),
-    "nn.functional.cosine_similarity": answer("cosine_similarity", call=cosine, **_TARGETS),
+    "nn.functional.mse_loss": answer("squared_error", call=elementwise_loss),
+    "nn.functional.l1_loss": answer("absolute_error", call=elementwise_loss),
+    "nn.functional.huber_loss": answer("huber", call=huber),
+    "nn.functional.smooth_l1_loss": answer("huber", call=smooth_l1),
+    "nn.functional.kl_div": answer("kl_divergence", call=kl_divergence),
+    "nn.functional.poisson_nll_loss": answer("poisson", call=poisson),
 }

@@ -70,16 +70,19 @@ class Answer:
     """What of chainrule answers an entry of the database.
 
     Attributes: `ours`, the names in chainrule (or `Tensor.name`) that it needs; `call`, a function
-    of the first of them and of the sample's arguments, as Tensors; `constant`, the positions of
-    arguments that have a gradient in PyTorch but none with us; `theirs`, named arguments that
-    PyTorch gets in place of the sample's; `first` and `second`, tolerances; `reason`, why any of
-    these three is not as usual.
+    of the first of them and of the sample's arguments, as Tensors; `theirs`, named arguments that
+    PyTorch gets in place of the sample's; `results`, how many of PyTorch's results are compared
+    (None: all); `constant`, the positions of results that PyTorch gives the gradient 0, and we
+    none; `undefined`, that our second derivative may be any number where PyTorch's is not a
+    number; `first` and `second`, tolerances; `reason`, why any of these is not as usual.
     """
 
     ours: tuple[str, ...]
     call: Callable[..., Any]
-    constant: tuple[int, ...] = ()
     theirs: Mapping[str, Any] = field(default_factory=dict)
+    results: int | None = None
+    constant: tuple[int, ...] = ()
+    undefined: bool = False
     first: float = FIRST
     second: float = SECOND
     reason: str = ""
@@ -152,46 +155,46 @@ def same_draws(seed: int) -> Iterator[None]:
 
 
 def samples_of(entry: Any) -> list[tuple[Any, ...]]:
-    """The sample inputs of an entry, as (arguments, named arguments), in float64."""
+    """The sample inputs of an entry, as (arguments, named arguments), of float64 or integers."""
     import torch
 
+    dtype = torch.float64 if torch.float64 in entry.dtypes else torch.int64
     with same_draws(0):
         # What entry.sample_inputs() wraps; the wrapper looks through the stack, at length, for a
         # test of PyTorch's own.
-        found = entry.sample_inputs_func(
-            entry, "cpu", torch.float64, requires_grad=entry.supports_autograd
-        )
+        tracked = entry.supports_autograd and dtype == torch.float64
+        found = entry.sample_inputs_func(entry, "cpu", dtype, requires_grad=tracked)
         return [((each.input, *each.args), dict(each.kwargs)) for each in found]
 
 
 class Translation:
     """Arguments of one sample, in PyTorch's terms and in ours; a tensor twice is a Tensor twice."""
 
-    def __init__(self, arguments: tuple[Any, ...], named: dict[str, Any], constant: Sequence[int]):
+    def __init__(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         self.pairs: dict[int, tuple[Any, Any]] = {}
+        #: The sample's own tensors are kept, so that no other takes the id of one.
+        self.kept: list[Any] = []
         self.elements = 0
-        both = [self.pair(each, i in constant) for i, each in enumerate(arguments)]
-        both_named = {name: self.pair(each, False) for name, each in named.items()}
+        both = [self.pair(each) for each in arguments]
+        both_named = {name: self.pair(each) for name, each in named.items()}
         self.theirs = [each for each, _ in both], {n: each for n, (each, _) in both_named.items()}
         self.ours = [each for _, each in both], {n: each for n, (_, each) in both_named.items()}
         self.variables = [pair for pair in self.pairs.values() if pair[0].requires_grad]
 
-    def pair(self, value: Any, constant: bool) -> tuple[Any, Any]:
+    def pair(self, value: Any) -> tuple[Any, Any]:
         """An argument for PyTorch, and for us."""
         import torch
 
         if isinstance(value, torch.Tensor):
             if id(value) not in self.pairs:
-                tracked = value.requires_grad and not constant
-                copy = value.detach().clone().requires_grad_(tracked)
+                copy = value.detach().clone().requires_grad_(value.requires_grad)
                 self.elements += copy.numel()
-                ours = cr.tensor(copy.detach().numpy(), requires_grad=tracked)
-                # `value` is kept alive, so that no other takes its id.
+                ours = cr.tensor(copy.detach().numpy(), requires_grad=value.requires_grad)
                 self.pairs[id(value)] = (copy, ours)
-                self.kept = [*getattr(self, "kept", []), value]
+                self.kept.append(value)
             return self.pairs[id(value)]
         if isinstance(value, (list, tuple)):
-            both = [self.pair(each, constant) for each in value]
+            both = [self.pair(each) for each in value]
             theirs, ours = [each for each, _ in both], [each for _, each in both]
             if isinstance(value, list):
                 return theirs, ours
@@ -206,17 +209,21 @@ def as_list(result: Any) -> list[Any]:
     return list(result) if isinstance(result, (list, tuple)) else [result]
 
 
-def error_of(ours: Any, theirs: Any, tolerance: float, what: str, dtype: bool = True) -> str:
-    """What is wrong with a Tensor, if something is."""
+def error_of(
+    ours: Any, theirs: Any, tolerance: float, what: str, *, undefined: bool = False
+) -> str:
+    """What is wrong with a Tensor, if something is; `undefined`: but where PyTorch has NaN."""
     found, expected = np.asarray(ours.numpy()), theirs.numpy(force=True)
     if found.shape != expected.shape:
         return f"{what}: shape {found.shape}, PyTorch {expected.shape}"
-    if dtype and found.dtype != expected.dtype:
+    if found.dtype != expected.dtype:
         return f"{what}: dtype {found.dtype}, PyTorch {expected.dtype}"
     if not expected.size:
         return ""
     if expected.dtype.kind != "f":
         return "" if np.array_equal(found, expected) else f"{what}: {found}, PyTorch {expected}"
+    if undefined:
+        found = np.where(np.isnan(expected), expected, found)
     finite = np.isfinite(expected)
     if not np.array_equal(found[~finite], expected[~finite], equal_nan=True):
         return f"{what}: {found}, PyTorch {expected}"
@@ -327,7 +334,7 @@ def compare_sample(
     entry: Any, answer: Answer, sample: tuple[Any, ...], seed: int, outcome: Outcome
 ) -> None:
     """Runs one sample, and enters what was compared, or why not, or what is wrong."""
-    translation = Translation(*sample, answer.constant)
+    translation = Translation(*sample)
     arguments, named = translation.ours
     where = f"{entry.name}({told(arguments)}{', ' if named else ''}{told(named)})"
     if translation.elements > MOST_ELEMENTS:
@@ -350,6 +357,7 @@ def compare_sample(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = as_list(entry.op(*their_arguments, **{**their_named, **answer.theirs}))
+    theirs = theirs[: answer.results]
     wrong = [without_reason(warned, theirs)]
     wrong += [
         error_of(mine, other, answer.first, f"result {i}")
@@ -357,7 +365,11 @@ def compare_sample(
     ]
     if len(ours) != len(theirs):
         wrong.append(f"{len(ours)} results, PyTorch {len(theirs)}")
-    wanted = [i for i, each in enumerate(theirs) if each.requires_grad and not any(wrong)]
+    wanted = [
+        i
+        for i, each in enumerate(theirs)
+        if each.requires_grad and i not in answer.constant and not any(wrong)
+    ]
     lost = [f"result {i} has no gradient" for i in wanted if not ours[i].requires_grad]
     first: list[Any] = []
     second: list[Any] = []
@@ -376,7 +388,9 @@ def compare_sample(
         except Exception as error:
             lost.append(f"gradient: {type(error).__name__}: {error}")
     wrong += [error_of(*each[:2], answer.first, each[2]) for each in first]
-    wrong += [error_of(*each[:2], answer.second, each[2]) for each in second]
+    wrong += [
+        error_of(*each[:2], answer.second, each[2], undefined=answer.undefined) for each in second
+    ]
     wrong = [each for each in [*wrong, *lost] if each]
     outcome.failures += [f"{where}: {each}" for each in wrong[:3]]
     outcome.compared += 1
