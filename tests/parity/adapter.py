@@ -398,21 +398,21 @@ def smooth_l1(f: Any, x: Any, y: Any, *, reduction: str = "mean", beta: float = 
 
 def kl_divergence(f: Any, x: Any, y: Any, *, reduction: str, log_target: bool) -> Any:
     """PyTorch takes logarithms of probabilities, we take the probabilities."""
-    if not log_target and (y.numpy() <= 0).any():
-        raise Explained("a target that is no probability")
     return reduced(f(cr.exp(x), cr.exp(y) if log_target else y), reduction)
 
 
-def poisson(f: Any, x: Any, y: Any, **named: Any) -> Any:
+def poisson(
+    f: Any,
+    x: Any,
+    y: Any,
+    *,
+    log_input: bool = True,
+    full: bool = False,
+    eps: float = 1e-8,
+    reduction: str = "mean",
+) -> Any:
     """log_input= is exp before; eps= is added to the rate inside of the logarithm."""
-    if named.get("full"):
-        raise Explained("Stirling's approximation of the targets' own term: full=, none of ours")
-    if named.get("log_input", True):
-        return reduced(f(cr.exp(x), y), named["reduction"])
-    eps = named.get("eps", 1e-8)
-    if (x.numpy() + eps <= 0).any():
-        raise Explained("a rate that is not positive")
-    return reduced(f(x + eps, y) - eps, named["reduction"])
+    return reduced(f(cr.exp(x), y) if log_input else f(x + eps, y) - eps, reduction)
 
 
 _UNARY = {
@@ -632,5 +632,10 @@ ANSWERS: dict[str, Answer] = {
     "nn.functional.huber_loss": answer("huber", call=huber),
     "nn.functional.smooth_l1_loss": answer("huber", call=smooth_l1),
     "nn.functional.kl_div": answer("kl_divergence", call=kl_divergence),
-    "nn.functional.poisson_nll_loss": answer("poisson", call=poisson),
+    "nn.functional.poisson_nll_loss": answer(
+        "poisson",
+        call=poisson,
+        theirs={"full": False},
+        reason="full= is False: Stirling's term, of targets alone, is none of ours",
+    ),
 }

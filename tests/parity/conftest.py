@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .compare import total_line
-from .test_op_db import OUTCOMES
+from .compare import OUTCOMES, total_line
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

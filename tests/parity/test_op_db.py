@@ -15,12 +15,9 @@ import chainrule as cr
 from chainrule.engine.record import RECORDS
 
 from .adapter import ANSWERS, UNANSWERED
-from .compare import MOST_SAMPLES, Answer, Outcome, compare, database, refused, report
+from .compare import MOST_SAMPLES, OUTCOMES, Answer, compare, database, refused, report
 
 pytestmark = pytest.mark.parity
-
-#: What was compared in this run, for the summary.
-OUTCOMES: dict[str, Outcome] = {}
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +30,8 @@ def entries():
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_parity(name, entries):
+    if name not in entries:
+        pytest.skip(f"this PyTorch has no entry {name}")
     outcome = OUTCOMES[name] = compare(name, ANSWERS[name])
     if outcome.missing:
         pytest.skip(f"not there: {', '.join(outcome.missing)}")
@@ -56,32 +55,29 @@ def test_every_operation_is_compared_or_said_not_to_be():
 # The comparison itself ----------------------------------------------------------------------------
 
 
-def faulty(vjp):
-    """An answer by a square whose VJP is `vjp`, under a name of its own."""
-    function = cr.operation("a_square", forward=lambda k, x: x * x, vjp=vjp, formula="x**2")
-    return Answer(("square",), lambda _, x: function(x))
+def slope(x):
+    """Twice x, of which a second derivative knows nothing."""
+    return 2 * (x.detach() if isinstance(x, cr.Tensor) else x)
 
 
 @pytest.mark.parametrize(
-    ("vjp", "orders"),
+    ("vjp", "seen"),
     [
-        (lambda k, g, x: g * (2 * x), []),
-        (lambda k, g, x: -g * (2 * x), ["gradient"]),
-        (lambda k, g, x: g * (4 * x), ["gradient"]),
-        (
-            lambda k, g, x: g * 2.0 * x.detach() if isinstance(x, cr.Tensor) else 2 * g * x,
-            ["second"],
-        ),
-        (lambda k, g, x: 2 * k.sum(g) * x, ["gradient"]),
+        (lambda k, g, x: g * (2 * x), ""),
+        (lambda k, g, x: -g * (2 * x), "gradient"),
+        (lambda k, g, x: g * (4 * x), "gradient"),
+        (lambda k, g, x: 2 * k.sum(g) * x, "gradient"),
+        (lambda k, g, x: g * slope(x), "second derivative"),
     ],
-    ids=["right", "sign", "factor", "second order lost", "not of the element"],
+    ids=["right", "sign", "factor", "summed", "term of the second order"],
 )
-def test_a_wrong_vjp_is_seen(vjp, orders, entries):
-    outcome = compare("square", faulty(vjp))
-    assert bool(outcome.failures) == bool(orders)
-    for order in orders:
-        assert any(f": {order}" in failure for failure in outcome.failures)
-    RECORDS.pop("a_square", None)
+def test_a_wrong_vjp_is_seen(vjp, seen, entries, monkeypatch):
+    monkeypatch.setattr("chainrule.engine.record.RECORDS", dict(RECORDS))
+    square = cr.operation("a_square", forward=lambda k, x: x * x, vjp=vjp, formula="x**2")
+    outcome = compare("square", Answer(("square",), lambda _, x: square(x)))
+    assert bool(outcome.failures) == bool(seen)
+    if seen:  # the first that is wrong is told first
+        assert f": {seen}" in outcome.failures[0]
 
 
 def test_a_wrong_value_shape_and_dtype_are_seen(entries):
