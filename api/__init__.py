@@ -29,7 +29,14 @@ from chainrule.engine.creation import (
 from chainrule.engine.derivatives import hessian, hvp, jacobian, jvp, vjp
 from chainrule.engine.devices import devices, kernels
 from chainrule.engine.dtypes import default_dtype, set_default_dtype
-from chainrule.engine.errors import AnomalyError, DeviceError, DtypeError, GradientError, ShapeError
+from chainrule.engine.errors import (
+    AnomalyError,
+    DeviceError,
+    DtypeError,
+    GradientError,
+    MatrixError,
+    ShapeError,
+)
 from chainrule.engine.random import seed
 from chainrule.engine.record import RECORDS, composition, elementwise, operation
 from chainrule.engine.tape import enable_grad, is_recording, no_grad
@@ -70,6 +77,7 @@ __all__ = [
     "DeviceError",
     "DtypeError",
     "GradientError",
+    "MatrixError",
     "ShapeError",
     "Tensor",
     "__version__",

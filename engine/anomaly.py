@@ -367,7 +367,7 @@ class CheckedPlan:
             finally:
                 pulling.pop()
 
-        return self._checked(gradient._data, run)
+        return self._checked(getattr(gradient, "_data", gradient), run)
 
     def _checked(self, upstream: Any, run: Callable[[], Any]) -> Any:
         node, checks = self._node, self._checks

@@ -103,6 +103,19 @@ swapaxes = operation(
 )
 
 
+transpose = composition(
+    "transpose",
+    summary="The axes in another order; in reverse if none is given, as in NumPy.",
+    formula="y[..., j, i] = x[i, j, ...]",
+    derivative="g, transposed back",
+    forward=lambda k, x, *, axes=None: k.permute_dims(
+        x, tuple(reversed(range(x.ndim))) if axes is None else axes
+    ),
+    notes="`cr.matrix_transpose` exchanges the last two axes of stacks of matrices.",
+    cases=[case((2, 3)), case((2, 1, 3), axes=(1, 2, 0)), case(())],
+)
+
+
 def _moved(k: Any, x: Any, source: Any, destination: Any) -> Any:
     where = "moveaxis"
     origin = axes_of(where, source, x, name="source")

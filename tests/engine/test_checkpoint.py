@@ -320,7 +320,7 @@ def test_the_kernel_set_of_the_call_computes_the_second_run():
         y = cr.checkpoint(lambda x: spy(x), leaf(1.0))
     y.backward()
     assert seen == ["reference"] * 3
-    assert state.kernel_set is None
+    assert state.mode is None
 
 
 def test_the_generator_is_where_it_was_even_if_the_function_seeds_or_fails():
@@ -348,7 +348,7 @@ def test_the_generator_is_where_it_was_even_if_the_function_seeds_or_fails():
     with cr.no_grad(), pytest.raises(ZeroDivisionError):
         y.backward()
     assert generator().bit_generator.state == before
-    assert (state.recording, state.kernel_set, state.recomputing) == (True, None, False)
+    assert (state.recording, state.mode, state.recomputing) == (True, None, False)
 
 
 def test_arrays_are_copied():

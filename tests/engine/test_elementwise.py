@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 import chainrule as cr
+from chainrule.engine.calls import draw_values
+from chainrule.engine.checks import check_first, check_second, upstream_for
 from chainrule.engine.record import RECORDS
-
-from .gradients import check_first, check_second, draw_values, upstream_for
 
 INF, NAN = np.inf, np.nan
 quick = settings(deadline=None, max_examples=15)

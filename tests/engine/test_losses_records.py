@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-
-from .gradients import check_first, check_second
+from chainrule.engine.checks import check_first, check_second
 
 RNG = np.random.default_rng(0)
 

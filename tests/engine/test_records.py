@@ -16,10 +16,17 @@ from hypothesis.extra.numpy import mutually_broadcastable_shapes
 import chainrule as cr
 from chainrule import engine
 from chainrule.engine.calls import ElementwiseCall, broadcasts_of, calls_of
-from chainrule.engine.checks import LAYOUTS, check_dtypes, check_float32, check_purity, lay_out
+from chainrule.engine.checks import (
+    LAYOUTS,
+    check_dtypes,
+    check_first,
+    check_float32,
+    check_purity,
+    check_second,
+    lay_out,
+    upstream_for,
+)
 from chainrule.engine.record import RECORDS
-
-from .gradients import check_first, check_second, upstream_for
 
 quick = settings(deadline=None, max_examples=10)
 BUILTIN = {name: record for name, record in RECORDS.items() if record.builtin}

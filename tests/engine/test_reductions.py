@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
+from chainrule.engine.checks import check_first, check_second, upstream_for
 from chainrule.engine.devices import get_device
 from chainrule.engine.tensor import wrap
-
-from .gradients import check_first, check_second, upstream_for
 
 quick = settings(deadline=None, max_examples=20)
 seeds = st.integers(0, 2**32 - 1)

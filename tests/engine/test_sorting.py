@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
+from chainrule.engine.checks import check_first, check_second, upstream_for
 
-from .gradients import check_first, check_second, upstream_for
 from .test_reductions import both_orders, calls, seeds
 
 quick = settings(deadline=None, max_examples=20)

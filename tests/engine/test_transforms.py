@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-
-from .gradients import assert_close, numeric_gradient
+from chainrule.engine.checks import assert_close, numeric_gradient
 
 
 def leaf(values, dtype="float64"):
@@ -443,7 +442,7 @@ def test_wrong_functions_and_arguments_are_refused_by_name():
     several(cr.GradientError, "hessian: .*one element", lambda: cr.hessian(number)(1.0))
     several(cr.GradientError, "hvp: .*one element", lambda: cr.hvp(number, 1.0, 1.0))
     several(cr.ShapeError, r"hvp: .*\(2,\)", lambda: cr.hvp(cr.sin, [1.0, 2.0], [1.0, 2.0]))
-    several(cr.ShapeError, r"\(2,\), float64; reduce", lambda: cr.hessian(cr.sin)([1.0, 2.0]))
+    several(cr.ShapeError, r"\(2,\), float64.*reduce", lambda: cr.hessian(cr.sin)([1.0, 2.0]))
     several(
         cr.DtypeError,
         r"argument 1 has shape \(2,\), int64.*1\.0 instead of 1",

@@ -25,6 +25,7 @@ UNANSWERED = {
     "log_cosh": "PyTorch has none",
     "packed_slogdet": "the two results of slogdet as one; compared through linalg.slogdet",
     "scatter_index": "the VJP of indexing; compared through __getitem__",
+    "transpose": "PyTorch's exchanges two axes; compared through permute",
 }
 
 
