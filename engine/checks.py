@@ -267,7 +267,7 @@ def check_operation(operation: Any, seed: int = 0) -> list[str]:
     record: Record = operation if isinstance(operation, Record) else operation.record
     if not record.differentiable:
         raise ValueError(f"{record.name}: has no gradient to check")
-    calls = [*calls_of(record), *broadcasts_of(record)]
+    calls: list[Call | ElementwiseCall] = [*calls_of(record), *broadcasts_of(record)]
     if not calls:
         raise ValueError(
             f"{record.name}: give the record cases=[case(...), ...]: calls on which it is checked"

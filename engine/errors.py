@@ -56,9 +56,9 @@ def explain(
     error: Exception, record: Any, inputs: Sequence[Any], static: dict[str, Any]
 ) -> Exception:
     """An error of the array library, retold with the operation and its arguments."""
-    told = type(error) is IndexError and str(error).startswith(f"{record.name}: ")  # by us
+    retold = type(error) is IndexError and str(error).startswith(f"{record.name}: ")  # by us
     ours = (ShapeError, DtypeError, GradientError, DeviceError, MatrixError)
-    if told or isinstance(error, ours):
+    if retold or isinstance(error, ours):
         return error
     names = [record.argument_name(i) for i in range(len(inputs))]
     told = [f"{name} has {describe(value)}" for name, value in zip(names, inputs, strict=True)]

@@ -53,7 +53,7 @@ def _choose(name: str, one: Callable[[float], float], loop: Callable[..., None],
 
 def _erf(x: Any, result: Any, table: Any) -> None:
     for i in range(x.size):
-        size = abs(np.float64(x[i]))
+        size: Any = abs(np.float64(x[i]))
         size = size if size < ERF_END else ERF_END  # NaN too: it must not choose a row
         point = np.rint(size * DENSITY)
         d = size - point * (1 / DENSITY)
@@ -67,7 +67,7 @@ def _erf(x: Any, result: Any, table: Any) -> None:
 
 def _erfc(x: Any, result: Any, table: Any) -> None:
     for i in range(x.size):
-        size = abs(np.float64(x[i]))
+        size: Any = abs(np.float64(x[i]))
         size = size if size < ERFC_END else ERFC_END  # NaN too: it must not choose a row
         point = np.rint(size * DENSITY)
         d = size - point * (1 / DENSITY)
