@@ -6,7 +6,7 @@ all coefficients of their Taylor series at a point follow: with w(x) = exp(x²) 
     erf'(x) = 2/√π exp(-x²)        erf''(x) = -2 x erf'(x)
     w'(x) = 2 x w(x) - 2/√π
 
-At the first use a table is made of the series at 0, 1/64, 2/64, ..., in 50-digit decimals: w is
+At the first use a table is made of the series at 0, 1/64, 2/64, ..., in 40-digit decimals: w is
 followed from its asymptotic series at the right end down to 0 (a direction in which errors
 shrink; in the other they grow like exp(x²)). Every x is within 1/128 of a point of the table,
 where the terms left out, from the eighth on, are below 2**-60 of the value.

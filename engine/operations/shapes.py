@@ -112,6 +112,7 @@ transpose = composition(
         x, tuple(reversed(range(x.ndim))) if axes is None else axes
     ),
     notes="`cr.matrix_transpose` exchanges the last two axes of stacks of matrices.",
+    view=True,
     cases=[case((2, 3)), case((2, 1, 3), axes=(1, 2, 0)), case(())],
 )
 
