@@ -26,6 +26,7 @@ from chainrule.engine.creation import (
     zeros,
     zeros_like,
 )
+from chainrule.engine.definitions import composition, elementwise, operation
 from chainrule.engine.derivatives import hessian, hvp, jacobian, jvp, vjp
 from chainrule.engine.devices import devices, kernels
 from chainrule.engine.dtypes import default_dtype, set_default_dtype
@@ -38,7 +39,7 @@ from chainrule.engine.errors import (
     ShapeError,
 )
 from chainrule.engine.random import seed
-from chainrule.engine.record import RECORDS, composition, elementwise, operation
+from chainrule.engine.record import RECORDS
 from chainrule.engine.tape import enable_grad, is_recording, no_grad
 from chainrule.engine.tensor import Tensor
 from chainrule.engine.transforms import grad, value_and_grad

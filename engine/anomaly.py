@@ -300,6 +300,8 @@ class Checks:
         self.detector = detector
         #: A node's moment -> the record, argument and place that contributed to its gradient last.
         self.givers: dict[int, tuple[Record, int, Place | None]] = {}
+        #: The moment of the oldest node whose gradient is wanted.
+        self.oldest = 0
 
     def plan(self, node: Node) -> CheckedPlan:
         """The node's plan, which also looks at what it pulls back."""
@@ -324,7 +326,7 @@ class Checks:
             title = (
                 f"backward: the gradient of {whose} has {bad}, though every contribution was "
                 "finite: their sum (over uses, or over repeated axes) or their conversion to "
-                f"{node.dtype} overflowed, or a hook returned it"
+                f"{node.dtype} overflowed, or what .grad had before, or a hook returned it"
             )
             giving, position, place = giver
             line = "" if place is None else f", {place}"
@@ -397,11 +399,11 @@ class CheckedPlan:
                 )
         for position, each in zip(plan.positions, contributions, strict=False):
             raw = each._data if type(each) is Tensor else each
-            if not is_array(raw):
-                continue
+            parent = node.parents[position] if node.parents else None
+            if not is_array(raw) or (parent is not None and parent.moment < checks.oldest):
+                continue  # nobody wants it
             if judged and detector.bad(raw, xp):
                 raise self._anomaly(position, upstream, raw)
-            parent = node.parents[position] if node.parents else None
             if parent is not None:
                 checks.givers[parent.moment] = (plan.record, position, place)
         return contributions

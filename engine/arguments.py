@@ -45,6 +45,19 @@ def number(where: str, name: str, value: Any) -> Any:
     return real
 
 
+def boolean(where: str, name: str, value: Any) -> bool:
+    """A static argument that must be True or False.
+
+    Raises DtypeError for anything else.
+
+    >>> boolean("sort", "descending", True)
+    True
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise DtypeError(f"{where}: {name} must be True or False, got {describe(value)}")
+    return bool(value)
+
+
 def axis_of(
     where: str, axis: Any, x: Any, *, name: str = "axis", new: int = 0, of: str = "x"
 ) -> int:

@@ -41,6 +41,8 @@ def walk(
     heap: list[tuple[int, Node]] = []  # the computed nodes that wait, newest first
     checks = None if state.mode is None else state.mode.checks()
     oldest = 0 if targets is None else min(node.moment for node in targets)
+    if checks is not None:
+        checks.oldest = oldest
 
     def watched(node: Node, gradient: Any) -> Any:
         """Gives a gradient, now complete, to whoever wants it; it may come back replaced."""
@@ -49,6 +51,8 @@ def walk(
             if watch.hooks:
                 gradient = _call_hooks(node, watch, gradient)
                 shared.add(node)
+                if checks is not None:
+                    checks.finish({node: gradient})
             if targets is None and watch.keeps:
                 _keep(watch, gradient, node.kernels.device, node.plan is not None or node in shared)
         if targets is not None and node in targets:
@@ -122,6 +126,8 @@ def walk(
             _keep(leaf_watch, gradient, node.kernels.device, node in shared)
         else:
             watched(node, gradient)
+        if checks is not None and leaf_watch is not None and leaf_watch.grad is not None:
+            checks.finish({node: leaf_watch.grad})
     return found
 
 

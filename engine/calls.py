@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from .cases import Case
-from .record import RECORDS, Record, apply, compose
+from .definitions import compose
+from .record import RECORDS, Record, apply
 
 Array = np.ndarray[Any, Any]
 

@@ -152,6 +152,77 @@ def check_second(function: Callable[..., Tensor], arrays: Sequence[Array], seed:
         assert_close(ours.numpy(), numeric, SECOND, f"{function!r}: second derivative {i}")
 
 
+def check_definition(call: Call | ElementwiseCall, seed: int = 0) -> None:
+    """Gradients that are recorded for a second derivative are those that `backward` gives.
+
+    They are computed on Tensors: through the record's definition, if it has one, which must also
+    give the result. Raises CheckError.
+    """
+    arrays = call.draw(seed)
+    tensors = [Tensor(each, requires_grad=True) for each in arrays]
+    result = call(*tensors)
+    if not result.requires_grad:
+        return
+    upstream = upstream_for(result.shape, seed)
+    recorded = grad([result], tensors, [upstream], create_graph=True, allow_unused=True)
+    plain = first_order(call, arrays, seed)
+    for i, (ours, expected) in enumerate(zip(recorded, plain, strict=True)):
+        assert_close(ours.numpy(), expected, 1e-12, f"{call!r}: recorded gradient {i}")
+    definition = call.record.definition
+    if definition is not None and isinstance(call, Call) and call.case.prepare is None:
+        arguments = call.case.draw(call.record, seed)
+        wrapped = [Tensor(each) if isinstance(each, np.ndarray) else each for each in arguments]
+        defaults = {p.name: p.default for p in call.record.signature if p.default is not p.empty}
+        static = {n: defaults.get(n) for n in call.record.statics} | dict(call.case.static)
+        expected = call.record.function(*wrapped, **call.case.static)
+        assert_close(
+            definition(*wrapped, **static).numpy(), expected.numpy(), 1e-12, f"{call!r}: definition"
+        )
+
+
+def check_alone(call: Call | ElementwiseCall, seed: int = 0) -> None:
+    """Each argument's gradient is the same when no other argument requires one.
+
+    Raises CheckError.
+    """
+    arrays = call.draw(seed)
+    together = first_order(call, arrays, seed)
+    for i, array in enumerate(arrays):
+        tensors = [Tensor(each) for each in arrays]
+        tensors[i] = Tensor(array, requires_grad=True)
+        result = call(*tensors)
+        if not result.requires_grad:
+            continue
+        upstream = upstream_for(result.shape, seed).astype(result.dtype)
+        (found,) = grad([result], [tensors[i]], [upstream], allow_unused=True)
+        assert_close(found.numpy(), together[i], 1e-12, f"{call!r}: gradient {i} alone")
+
+
+def check_complete(call: Call) -> None:
+    """Every floating argument that is drawn has a VJP, unless the result does not depend on it.
+
+    Raises CheckError, naming the argument.
+    """
+    record, arguments = call.record, call.case.draw(call.record)
+    rest = [i for i in call.case.drawn() if i not in call.variable]
+    if call.case.prepare is not None:
+        return
+    for position in rest:
+
+        def value(moved: Array, position: int = position) -> float:
+            given: Any = [*arguments[:position], moved, *arguments[position + 1 :]]
+            result = record.function(*((given,) if record.variadic else given), **call.case.static)
+            return float(np.sum(result.numpy() * upstream_for(result.shape, 0)))
+
+        (slope,) = numeric_gradient(value, [arguments[position]])
+        if np.any(np.abs(slope) > FIRST):
+            raise CheckError(
+                f"{call!r}: the result depends on '{record.argument_name(position)}', which has no "
+                "VJP, and so its gradient would be lost; give it one, or, if it is a constant such "
+                "as a label, give the case a constant array in place of its shape"
+            )
+
+
 def check_dtypes(call: Call | ElementwiseCall) -> None:
     """float32 gives float32, float64 float64; each gradient has its argument's shape and dtype."""
     for dtype in (np.dtype("float32"), np.dtype("float64")):
@@ -237,6 +308,10 @@ def check_call(call: Call | ElementwiseCall, seed: int = 0) -> None:
         check_first(*lay_out(call, call.draw(seed), layout), seed)
     # The square makes even linear operations have a second derivative that can be wrong.
     check_second(lambda *x: RECORDS["square"].function(call(*x)), call.draw(seed), seed)
+    check_definition(call, seed)
+    check_alone(call, seed)
+    if isinstance(call, Call):
+        check_complete(call)
     check_dtypes(call)
     check_float32(call)
     check_purity(call)
@@ -248,6 +323,10 @@ def check_operation(operation: Any, seed: int = 0) -> list[str]:
     Arguments: `operation`, a function made by `cr.operation`, `cr.elementwise` or
     `cr.composition`; `seed` of the numbers drawn. An elementwise operation is called on 0-d, empty
     and broadcast arrays from its domain, any other on the cases of its record.
+
+    What is checked is checked on these calls: code that takes another branch for other numbers or
+    larger arrays needs cases that lead there. Of an operation that is not elementwise, `formula`
+    and `derivative` are prose, which nobody checks.
 
     The derivative is proved, if SymPy is installed, unless the record gives a reason why it cannot
     be. Then gradients of first and second order are compared with finite differences, float32 with

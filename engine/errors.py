@@ -46,7 +46,7 @@ def describe(value: Any) -> str:
     ('shape (2, 3), float32', '3.0')
     """
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
-    if shape is None or dtype is None:
+    if shape is None or dtype is None or isinstance(value, type):
         text = repr(value)
         return text if len(text) <= 60 else text[:57] + "..."
     return f"shape {tuple(shape)}, {dtype}"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .devices import REFERENCE
+from .foreign import kept
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ def _direct(
     defaults = {p.name: p.default for p in record.signature if p.default is not p.empty}
     names = record.arguments
     frozen = {each: f"_freeze[{each!r}]({each})" for each in record.freeze}
+    for each in record.statics:
+        if not record.builtin:
+            frozen.setdefault(each, f"_kept({record.name!r}, {each!r}, {each})")
+        elif each in ("axis", "axes"):
+            frozen.setdefault(each, f"tuple({each}) if type({each}) is list else {each}")
     static = ", ".join(f"{each!r}: {frozen.get(each, each)}" for each in record.statics)
     texts = {
         "name": record.name,
@@ -88,6 +94,7 @@ def _direct(
         "_compute": compute,
         "_defaults": defaults,
         "_freeze": record.freeze,
+        "_kept": kept,
         "_nothing": {},
         "_record": record,
     }

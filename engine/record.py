@@ -23,7 +23,8 @@ import numpy as np
 from .cases import Case
 from .devices import Device, state
 from .errors import DeviceError, GradientError, ShapeError, describe, explain, freed, undefined
-from .functions import TensorFunctions, public_function
+from .foreign import pair, unshared, widened
+from .functions import TensorFunctions
 from .tape import FIXED, Node, Storage, next_moment
 from .tensor import Tensor, as_operand, is_array, wrap
 
@@ -35,6 +36,7 @@ tensor_functions = TensorFunctions(RECORDS)
 
 new, ndarray = object.__new__, np.ndarray
 FLOAT16 = np.dtype("float16")
+MANY_PLANS = 256
 
 
 @dataclass(eq=False)
@@ -114,6 +116,8 @@ class Record:
         """
         plan = self.plans.get(key)
         if plan is None:
+            if len(self.plans) >= MANY_PLANS:
+                self.plans.clear()  # of many tensors joined there are many kinds of calls
             plan = self.plans[key] = Plan(self, key)
         return plan
 
@@ -130,14 +134,15 @@ class Plan:
         #: Might a VJP return an array that is not its own? Ours do not.
         self.may_alias = self.joint or not record.builtin
         self.builtin = record.builtin
-        tracked = [i for i in range(count) if key >> i & 1]
+        #: Of each argument: is it tracked?
+        self.needed = tuple([digit == "1" for digit in f"{key:b}"[:0:-1]])
+        tracked = [i for i, needed in enumerate(self.needed) if needed]
         if record.joint is not None:
             self.positions = tuple(tracked)
             self.vjps: list[Callable[..., Any]] = [record.joint]
         else:
             self.positions = tuple(i for i in tracked if record.arguments[i] in record.vjps)
             self.vjps = [record.vjps[record.arguments[i]] for i in self.positions]
-        self.needed = tuple(i in tracked for i in range(count))
         self.slots: list[str] = []
         calls = [self._call(vjp) for vjp in self.vjps]
         self.saves_residuals = "r" in self.slots
@@ -300,15 +305,15 @@ def compute(
         raise explain(error, record, arrays, static) from error
     residuals = None
     if type(result) is tuple:
-        result, residuals = result
+        result, residuals = pair(record.name, result)
     if type(result) is not ndarray:
         result = device.xp.asarray(result)
     dtype = result.dtype
     if dtype is FLOAT16:  # of booleans and bytes, from which NumPy goes to float16
-        arrays = [each * 1.0 for each in arrays]
+        arrays = widened(record.name, arrays)
         return compute(record, device, arrays, parents, storages, key, static)
-    if not record.builtin and any(is_array(a) and np.may_share_memory(result, a) for a in arrays):
-        result = result.copy()
+    if not record.builtin:
+        result, residuals = unshared(result, residuals, arrays)
     tensor = new(Tensor)
     tensor._data = result
     tensor._device = device
@@ -333,96 +338,3 @@ def compute(
         return tensor
     tensor._node = None
     return tensor
-
-
-def compose(record: Record, inputs: Sequence[Any], static: dict[str, Any]) -> Any:
-    """Runs a composition: its forward function on Tensors, which records what it is made of."""
-    given = [as_operand(value, record.name) for value in inputs]
-    weak = record.elementwise and any(type(value) is Tensor for value in given)
-    tensors = [
-        value if type(value) is Tensor or (weak and not is_array(value)) else Tensor(value)
-        for value in given
-    ]
-    return record.forward(tensor_functions, *tensors, **static)
-
-
-def operation(
-    name: str,
-    *,
-    forward: Callable[..., Any],
-    vjp: Callable[..., Any] | Mapping[str, Callable[..., Any]] | None = None,
-    joint: Callable[..., Any] | None = None,
-    **about: Any,
-) -> Callable[..., Any]:
-    """Defines an operation, and returns its function.
-
-    `forward(k, x, ..., *, static)` returns the result, or (result, residuals). `vjp` is one
-    function for an operation of one argument, or one per argument name; an argument without one
-    has no gradient. `joint(k, g, needed, ...)` is told which arguments need a gradient and
-    returns one for each argument (None where not needed). The rest describes it: see `Record`.
-
-    Raises TypeError if a VJP reads a name that the operation does not have.
-
-    >>> import chainrule as cr
-    >>> cube = cr.operation(
-    ...     "cube", forward=lambda k, x: x**3, vjp=lambda k, g, x: 3 * g * x**2, formula="x**3"
-    ... )
-    >>> x = cr.tensor(2.0, requires_grad=True)
-    >>> cube(x).backward()
-    >>> x.grad.item()
-    12.0
-    """
-    if callable(vjp):
-        vjp = {next(iter(list(inspect.signature(forward).parameters)[1:])): vjp}
-    derivative = about.get("derivative")
-    if isinstance(derivative, str):
-        first = next(iter(list(inspect.signature(forward).parameters)[1:]))
-        about["derivative"] = {next(iter(vjp or [first])): derivative}
-    record = Record(name, forward, vjp or {}, joint, **about)
-    record.function = public_function(record, compose if record.composed else apply, compute)
-    for position in range(len(record.arguments) if not record.variadic else 0):
-        if joint or record.arguments[position] in record.vjps:
-            record.plan(1 << position | 1 << len(record.arguments))  # finds misspelt names now
-    if name not in RECORDS or not RECORDS[name].builtin:
-        RECORDS[name] = record
-    return record.function
-
-
-def elementwise(
-    name: str,
-    *,
-    formula: str,
-    derivative: str | Mapping[str, str] = (),  # type: ignore[assignment]
-    **about: Any,
-) -> Callable[..., Any]:
-    """Defines an operation that acts on each element; `formula` and `derivative` are SymPy text.
-
-    The arguments are those of `operation`, which it calls.
-
-    >>> import chainrule as cr
-    >>> cubed = cr.elementwise(
-    ...     "cubed", formula="x**3", derivative="3*x**2",
-    ...     forward=lambda k, x: x * x * x, vjp=lambda k, g, x: g * (3 * x * x),
-    ... )
-    >>> cr.grad(cubed)(2.0).item()
-    12.0
-    """
-    return operation(name, formula=formula, derivative=derivative or {}, elementwise=True, **about)
-
-
-def composition(name: str, *, forward: Callable[..., Any], **about: Any) -> Callable[..., Any]:
-    """Defines an operation that is made of others: its gradient is theirs, by the chain rule.
-
-    `forward(k, x, ..., *, static)` computes with `k` and with Tensors only, and returns a Tensor,
-    or a tuple of Tensors. The other arguments are those of `operation`; the `derivative` is stated
-    for the reader.
-
-    >>> import chainrule as cr
-    >>> halves = cr.composition(
-    ...     "halves", forward=lambda k, x: (x[: len(x) // 2], x[len(x) // 2 :]),
-    ...     formula="x, cut in two",
-    ... )
-    >>> [each.tolist() for each in halves([1.0, 2.0, 3.0])]
-    [[1.0], [2.0, 3.0]]
-    """
-    return operation(name, forward=forward, composed=True, **about)

@@ -242,6 +242,8 @@ def trace(
         raise IndexError(
             f"{where}: argnums={argnums!r} names none of the {len(args)} positional arguments"
         )
+    if len({number % len(args) for number in numbers}) != len(numbers):
+        raise IndexError(f"{where}: argnums={argnums!r} names an argument twice")
     recording = is_recording()
     with enable_grad():
         for number in numbers:

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..arguments import number
 from ..cases import case
+from ..definitions import elementwise
 from ..errors import DtypeError, describe
 from ..kernels.activations import GELU_END, held
-from ..record import elementwise
 from ..record import tensor_functions as F
 
 #: 2/sqrt(pi), the slope of erf at 0; and where exp(-x²) is 0 in every dtype.

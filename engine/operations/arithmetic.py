@@ -11,8 +11,8 @@ from typing import Any
 
 from ..arguments import integer
 from ..cases import case
+from ..definitions import elementwise, operation
 from ..dtypes import as_dtype
-from ..record import elementwise, operation
 
 _positive = (0.1, 5.0)
 

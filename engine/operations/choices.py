@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..cases import case
+from ..definitions import composition, elementwise
 from ..errors import DtypeError, describe
-from ..record import composition, elementwise
 from ..tensor import Tensor
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..record import operation
+from ..definitions import operation
 
 equal = operation(
     "equal",

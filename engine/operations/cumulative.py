@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arguments import axis_of
+from ..arguments import axis_of, boolean
 from ..cases import case
+from ..definitions import operation
 from ..errors import ShapeError, describe
-from ..record import operation
 
 
 def _running_axis(name: str, x: Any, axis: Any) -> int:
@@ -49,7 +49,9 @@ cumulative_sum = operation(
     formula="y[i] = Σ_(j ≤ i) x[j]",
     derivative="∂y[i]/∂x[j] = [j ≤ i]",
     forward=lambda k, x, *, axis=None, include_initial=False: k.cumulative_sum(
-        x, _running_axis("cumulative_sum", x, axis), include_initial
+        x,
+        _running_axis("cumulative_sum", x, axis),
+        boolean("cumulative_sum", "include_initial", include_initial),
     ),
     vjp=_cumulative_sum_vjp,
     notes=_AXIS.format(0, "summed"),
@@ -90,7 +92,9 @@ cumulative_prod = operation(
     formula="y[i] = Π_(j ≤ i) x[j]",
     derivative="∂y[i]/∂x[j] = [j ≤ i] Π_(m ≤ i, m ≠ j) x[m]",
     forward=lambda k, x, *, axis=None, include_initial=False: k.cumulative_prod(
-        x, _running_axis("cumulative_prod", x, axis), include_initial
+        x,
+        _running_axis("cumulative_prod", x, axis),
+        boolean("cumulative_prod", "include_initial", include_initial),
     ),
     vjp=_cumulative_prod_vjp,
     notes=_AXIS.format(1, "multiplied")

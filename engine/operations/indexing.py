@@ -9,10 +9,10 @@ import numpy as np
 
 from ..arguments import axis_of, shape_of
 from ..cases import case
+from ..definitions import operation
 from ..errors import DtypeError, ShapeError, describe
 from ..indexing import element, raw_index
 from ..kernels.arrays import never_repeats, positions
-from ..record import operation
 from ..tensor import is_array
 
 #: Index forms on which getitem, its transpose and the updates are proved: (shape of x, index).

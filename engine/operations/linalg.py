@@ -10,9 +10,9 @@ import numpy as np
 
 from ..arguments import axis_of, integer
 from ..cases import case
+from ..definitions import composition, operation
 from ..errors import DtypeError, ShapeError, describe
 from ..kernels.contractions import contraction
-from ..record import composition, operation
 
 
 def _matmul_left(k: Any, g: Any, b: Any, a_shape: tuple[int, ...]) -> Any:

@@ -12,12 +12,42 @@ from typing import Any
 import numpy as np
 
 from ..cases import case
-from ..errors import describe
-from ..record import elementwise, operation
+from ..definitions import elementwise, operation
+from ..errors import DtypeError, ShapeError, describe
 from ..record import tensor_functions as F
 from .choices import where
 from .indexing import take_along_axis
 from .reductions import log_softmax
+
+
+def _probabilities(logits: Any, targets: Any) -> Any:
+    """Targets, if they have a number for each class."""
+    if not logits.ndim or np.shape(targets)[-1:] != logits.shape[-1:]:
+        raise ShapeError(
+            "softmax_cross_entropy: targets must have a probability for each class, as many as the "
+            f"last axis of logits is long; logits has {describe(logits)}, targets has "
+            f"{describe(targets)}; labels go to cr.sparse_softmax_cross_entropy"
+        )
+    return targets
+
+
+def _labels(logits: Any, labels: Any) -> Any:
+    """Labels, if they are integers, and one for each row."""
+    labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
+    told = f"logits has {describe(logits)}, labels has {describe(labels)}"
+    if labels.dtype.kind not in "iu":
+        raise DtypeError(
+            f"sparse_softmax_cross_entropy: labels must be integers; {told}; use .astype('int64'), "
+            "or cr.softmax_cross_entropy for probabilities"
+        )
+    if labels.shape != logits.shape[:-1]:
+        remedy = "; labels.squeeze(-1) would fit" if labels.shape == (*logits.shape[:-1], 1) else ""
+        raise ShapeError(
+            f"sparse_softmax_cross_entropy: labels must have shape {logits.shape[:-1]}, one for "
+            f"each row of logits; {told}{remedy}"
+        )
+    return labels
+
 
 softmax_cross_entropy = operation(
     "softmax_cross_entropy",
@@ -27,7 +57,9 @@ softmax_cross_entropy = operation(
         "logits": "softmax(logits) Σ_j targets[j] - targets",
         "targets": "-log softmax(logits)",
     },
-    forward=lambda k, logits, targets: k.softmax_cross_entropy(logits, targets),
+    forward=lambda k, logits, targets: k.softmax_cross_entropy(
+        logits, _probabilities(logits, targets)
+    ),
     vjp={
         "logits": lambda k, g, residuals, targets: k.softmax_cross_entropy_backward(
             g, residuals, targets
@@ -45,7 +77,9 @@ sparse_softmax_cross_entropy = operation(
     summary="Cross-entropy of softmax(logits) and an integer label, of each row.",
     formula="y = -log softmax(logits)[label]",
     derivative={"logits": "softmax(logits) - one_hot(label)"},
-    forward=lambda k, logits, labels: k.sparse_softmax_cross_entropy(logits, labels),
+    forward=lambda k, logits, labels: k.sparse_softmax_cross_entropy(
+        logits, _labels(logits, labels)
+    ),
     vjp={
         "logits": lambda k, g, residuals, labels: k.sparse_softmax_cross_entropy_backward(
             g, residuals, labels

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arguments import integer
+from ..arguments import boolean, integer
 from ..cases import case
+from ..definitions import composition, operation
 from ..errors import ShapeError, describe
-from ..record import composition, operation, tensor_functions
+from ..record import tensor_functions
 from .shapes import matrix_transpose
 
 
@@ -328,7 +329,7 @@ def _cholesky(k: Any, x: Any, upper: bool) -> Any:
     # Without the mean the gradient below would be that of another function off symmetric x.
     mean = (_matrices("cholesky", x) + _transposed(k, x)) / 2
     factor = k.cholesky(mean)
-    return _transposed(k, factor) if upper else factor
+    return _transposed(k, factor) if boolean("cholesky", "upper", upper) else factor
 
 
 def _cholesky_vjp(k: Any, g: Any, y: Any, upper: bool) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DtypeError, describe
+from ..errors import DtypeError, GradientError, describe
 from ..record import RECORDS
 from ..tensor import Tensor, is_array
 
@@ -95,3 +95,31 @@ def astype(self: Tensor, dtype: Any) -> Tensor:
 
 Tensor.T = property(transpose, doc="The axes in reverse order.")  # type: ignore[attr-defined]
 Tensor.mT = property(RECORDS["matrix_transpose"].function)  # type: ignore[attr-defined]
+
+
+def _in_place(ufunc: str, symbol: str) -> Callable[[Tensor, Any], Tensor]:
+    return lambda self, other: self._change(getattr(self._device.xp, ufunc), symbol, other)
+
+
+for short, ufunc, symbol in (
+    ("pow", "power", "**="),
+    ("floordiv", "floor_divide", "//="),
+    ("mod", "remainder", "%="),
+):
+    setattr(Tensor, f"__i{short}__", _in_place(ufunc, symbol))
+
+
+@_method
+def __imatmul__(self: Tensor, other: Any) -> Any:
+    if self.requires_grad and self.is_leaf:
+        raise GradientError(
+            "@=: a product has memory of its own, and a leaf that requires gradients would be "
+            "replaced by another tensor; write w.assign(w @ x) in `with cr.no_grad():`"
+        )
+    return NotImplemented
+
+
+@_method
+def __format__(self: Tensor, how: str) -> str:
+    """Of one element, the number as Python formats it; otherwise only the plain form."""
+    return format(self.item(), how) if how and self.size == 1 else format(repr(self), how)

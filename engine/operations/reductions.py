@@ -16,8 +16,8 @@ import numpy as np
 from ..arguments import axes_of as named_axes
 from ..arguments import integer
 from ..cases import case
+from ..definitions import operation
 from ..errors import DtypeError, ShapeError, describe
-from ..record import operation
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:

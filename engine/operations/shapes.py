@@ -9,9 +9,9 @@ import numpy as np
 
 from ..arguments import axes_of, axis_of, frozen, integer, shape_of
 from ..cases import case
+from ..definitions import composition, operation
 from ..errors import DtypeError, ShapeError, describe
 from ..indexing import raw_index
-from ..record import composition, operation
 from ..tensor import Tensor
 
 

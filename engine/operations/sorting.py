@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arguments import axis_of, integer
+from ..arguments import axis_of, boolean, integer
 from ..cases import case
+from ..definitions import composition, operation
 from ..errors import ShapeError, describe
-from ..record import composition, operation
 from .reductions import checked_axes, count, floating, merged
 
 _NAN = "NaN comes last, in either direction; equal elements keep their order (with `stable`)."
 
 
 def _order(k: Any, x: Any, axis: Any, descending: bool, stable: bool) -> Any:
-    axis = axis_of("argsort", axis, x)
+    descending = boolean("argsort", "descending", descending)
+    axis, stable = axis_of("argsort", axis, x), boolean("argsort", "stable", stable)
     kind = "stable" if stable else None
     if not descending:
         return k.argsort(x, axis=axis, kind=kind)
@@ -42,7 +43,8 @@ argsort = operation(
 
 
 def _sort(k: Any, x: Any, axis: Any, descending: bool, stable: bool) -> Any:
-    axis = axis_of("sort", axis, x)
+    descending = boolean("sort", "descending", descending)
+    axis, stable = axis_of("sort", axis, x), boolean("sort", "stable", stable)
     indices = k.argsort(x, axis=axis, descending=descending, stable=stable)
     return k.take_along_axis(x, indices, axis=axis)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..record import elementwise
+from ..definitions import elementwise
 from .choices import pick
 
 _inside = (-0.9, 0.9)

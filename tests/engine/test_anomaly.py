@@ -690,3 +690,26 @@ def test_an_error_keeps_no_array():
     gc.collect()
     assert memory() is None
     assert "'log'" in str(caught)
+
+
+def test_what_a_hook_makes_of_a_leafs_gradient_is_seen():
+    x = cr.tensor([1.0, 2.0], requires_grad=True)
+    x.register_hook(lambda gradient: cr.tensor([np.nan, 1.0]))
+    with cr.detect_anomaly(), pytest.raises(cr.AnomalyError, match="of a leaf has 1 NaN"):
+        (x * 2).backward([1.0, -1.0])
+
+
+def test_a_sum_of_gradients_that_overflows_in_grad_is_seen():
+    x = cr.tensor(np.float32([1.0]), requires_grad=True)
+    with cr.detect_anomaly(), np.errstate(over="ignore"):
+        (x * 2.0).backward(np.float32([1.5e38]))
+        with pytest.raises(cr.AnomalyError, match=r"of a leaf has 1 \+Inf.*grad"):
+            (x * 2.0).backward(np.float32([1.5e38]))
+
+
+def test_gradients_that_nobody_asked_for_are_no_anomaly():
+    b = cr.tensor([0.0, 1.0], requires_grad=True)
+    a = cr.tensor([1.0, 1.0], requires_grad=True)
+    with cr.detect_anomaly():
+        assert cr.grad((a * cr.sqrt(b)).sum(), [a])[0].tolist() == [0.0, 1.0]
+        assert cr.jvp(lambda x: x**1.5, 0.0, 1.0)[1].item() == 0.0

@@ -747,7 +747,7 @@ def test_a_slope_of_steps_is_rejected():
     for name in ("floor", "ceil", "trunc", "round"):
         straight = cr.operation(
             "planted",
-            forward=lambda k, x, name=name: getattr(k, name)(x),
+            forward=lambda k, x, *, name=name: getattr(k, name)(x),
             vjp=lambda k, g: g,
         )
         with pytest.raises(ProofError, match="the VJP of 'x'"):

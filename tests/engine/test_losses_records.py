@@ -150,3 +150,28 @@ def test_an_empty_batch_has_an_empty_loss():
         losses, found, _ = gradient(function, np.zeros((0, 3)), targets)
         assert losses.shape == (0,)
         assert found.shape == (0, 3)
+
+
+def test_targets_have_a_probability_for_each_class():
+    """Broadcast along the classes, their sum would be that of one class only."""
+    logits = cr.tensor([[1.0, 2.0, 4.0], [0.0, 1.0, 0.5]], requires_grad=True)
+    for targets in (1 / 3, np.ones(1), np.full((2, 1), 0.5), np.ones((2, 2))):
+        with pytest.raises(cr.ShapeError, match=r"softmax_cross_entropy: targets .*\(2, 3\)"):
+            cr.softmax_cross_entropy(logits, targets)
+    shared = np.array([0.25, 0.5, 0.25])  # for every row the same
+    check_first(lambda z: cr.softmax_cross_entropy(z, shared), [logits.numpy()])
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "text"),
+    [
+        ([1], cr.ShapeError, r"must have shape \(2,\), one for each row"),
+        ([[1], [0]], cr.ShapeError, r"labels.squeeze\(-1\) would fit"),
+        (1, cr.ShapeError, r"must have shape \(2,\)"),
+        ([1.0, 0.0], cr.DtypeError, r"must be integers.*astype\('int64'\)"),
+        ([True, False], cr.DtypeError, "must be integers"),
+    ],
+)
+def test_labels_are_one_integer_for_each_row(labels, error, text):
+    with pytest.raises(error, match=text):
+        cr.sparse_softmax_cross_entropy(cr.zeros((2, 3)), labels)

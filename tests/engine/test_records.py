@@ -15,9 +15,12 @@ from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 import chainrule as cr
 from chainrule import engine
-from chainrule.engine.calls import ElementwiseCall, broadcasts_of, calls_of
+from chainrule.engine.calls import Call, ElementwiseCall, broadcasts_of, calls_of
 from chainrule.engine.checks import (
     LAYOUTS,
+    check_alone,
+    check_complete,
+    check_definition,
     check_dtypes,
     check_first,
     check_float32,
@@ -85,10 +88,14 @@ ALL = [*CALLS, *(call for record in BUILTIN.values() for call in broadcasts_of(r
 
 
 @pytest.mark.parametrize("call", ALL, ids=repr)
-def test_dtypes_float32_and_purity(call):
+def test_the_other_checks_of_every_call(call):
     check_dtypes(call)
     check_float32(call)
     check_purity(call)
+    check_definition(call)
+    check_alone(call)
+    if isinstance(call, Call):
+        check_complete(call)
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)

@@ -173,3 +173,19 @@ def test_too_many_and_too_few_of_the_largest_are_told():
 def test_a_single_number_has_no_axis_to_sort_along(function):
     with pytest.raises(cr.ShapeError, match="axis must be left out: there is none"):
         function(cr.tensor(1.0))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.sort(x, -1, "stable"),
+        lambda x: np.argsort(x, -1, "stable"),
+        lambda x: x.sort(0, "quicksort"),
+        lambda x: cr.argsort(x, stable=1),
+        lambda x: np.cumsum(x, 0, np.float64),
+        lambda x: cr.cholesky([[2.0, 1.0], [1.0, 2.0]], "lower"),
+    ],
+)
+def test_numpys_other_positions_are_not_taken_for_a_switch(call):
+    with pytest.raises(cr.DtypeError, match="must be True or False"):
+        call(cr.tensor([3.0, 1.0, 2.0]))

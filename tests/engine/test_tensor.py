@@ -183,3 +183,25 @@ def test_detached_tensors_share_memory_and_no_graph():
     assert not y.requires_grad
     assert y.is_leaf
     assert np.shares_memory(x.detach().numpy(), x.numpy())
+
+
+def test_one_element_is_formatted_as_a_number():
+    loss = cr.tensor([1.0, 2.0], requires_grad=True).sum()
+    assert f"{loss:.4f}" == "3.0000"
+    assert f"{loss}" == repr(loss)
+    with pytest.raises((TypeError, ValueError)):
+        f"{cr.ones(2):.4f}"
+
+
+def test_every_operator_in_place_keeps_the_parameter():
+    for change in ("w **= 2", "w //= 2", "w %= 2", "w += 1"):
+        space = {"w": cr.tensor([3.0, 2.0], requires_grad=True), "cr": cr}
+        before = space["w"]
+        exec(f"with cr.no_grad():\n    {change}", space)
+        assert space["w"] is before
+        assert before.requires_grad
+        with pytest.raises(cr.GradientError, match="cannot be changed in place"):
+            exec(change, space)
+    w = cr.tensor([[3.0]], requires_grad=True)
+    with cr.no_grad(), pytest.raises(cr.GradientError, match=r"@=: .*w\.assign"):
+        w @= cr.ones((1, 1))

@@ -619,3 +619,9 @@ def test_no_grad_around_a_derivative_makes_its_results_constant():
         ]
     assert not any(each.requires_grad for each in results)
     assert [each.item() for each in results] == [81, 81, 81, 81, 243, 81, 162, 54, 81, 243]
+
+
+@pytest.mark.parametrize("argnums", [(0, 0), (1, -1)])
+def test_an_argument_is_named_once(argnums):
+    with pytest.raises(IndexError, match="names an argument twice"):
+        cr.grad(lambda x, y: x * y, argnums=argnums)(2.0, 3.0)
