@@ -170,6 +170,16 @@ def _log_ratio(k: Any, a: Any, b: Any) -> Any:
 
 # Distances ----------------------------------------------------------------------------------
 
+
+def _difference(k: Any, predictions: Any, targets: Any) -> Any:
+    """predictions - targets; of unsigned integers and booleans in float64, or it would wrap."""
+    return k.subtract(_signed(predictions), _signed(targets))
+
+
+def _signed(x: Any) -> Any:
+    return x * 1.0 if hasattr(x, "dtype") and x.dtype.kind in "bu" else x
+
+
 squared_error = elementwise(
     "squared_error",
     summary="The square of the difference.",
@@ -178,7 +188,7 @@ squared_error = elementwise(
         "predictions": "2 * (predictions - targets)",
         "targets": "2 * (targets - predictions)",
     },
-    forward=lambda k, predictions, targets: k.square(k.subtract(predictions, targets)),
+    forward=lambda k, predictions, targets: k.square(_difference(k, predictions, targets)),
     vjp={
         "predictions": lambda k, g, predictions, targets: g * (2 * (predictions - targets)),
         "targets": lambda k, g, predictions, targets: g * (2 * (targets - predictions)),
@@ -193,7 +203,7 @@ absolute_error = elementwise(
         "predictions": "sign(predictions - targets)",
         "targets": "sign(targets - predictions)",
     },
-    forward=lambda k, predictions, targets: abs(k.subtract(predictions, targets)),
+    forward=lambda k, predictions, targets: abs(_difference(k, predictions, targets)),
     vjp={
         "predictions": lambda k, g, predictions, targets: g * k.sign(predictions - targets),
         "targets": lambda k, g, predictions, targets: g * k.sign(targets - predictions),
@@ -229,7 +239,7 @@ huber = operation(
 def _huber(k: Any, predictions: Any, targets: Any, delta: Any) -> Any:
     if isinstance(delta, bool) or not isinstance(delta, (int, float)) or not 0 < delta < math.inf:
         raise ValueError(f"delta must be a positive number, got {describe(delta)}")
-    size = abs(k.subtract(predictions, targets))
+    size = abs(_difference(k, predictions, targets))
     near = k.minimum(size, delta)
     return near * (size - near / 2)
 
@@ -243,7 +253,7 @@ log_cosh = elementwise(
         "predictions": "tanh(predictions - targets)",
         "targets": "tanh(targets - predictions)",
     },
-    forward=lambda k, predictions, targets: _log_cosh(k, abs(k.subtract(predictions, targets))),
+    forward=lambda k, predictions, targets: _log_cosh(k, abs(_difference(k, predictions, targets))),
     vjp={
         "predictions": lambda k, g, predictions, targets: g * k.tanh(predictions - targets),
         "targets": lambda k, g, predictions, targets: g * k.tanh(targets - predictions),
@@ -264,7 +274,9 @@ hinge = operation(
         "predictions": "-targets where y > 0, 0 elsewhere",
         "targets": "-predictions where y > 0, 0 elsewhere",
     },
-    forward=lambda k, predictions, targets: k.maximum(1 - targets * predictions, 0.0),
+    forward=lambda k, predictions, targets: k.maximum(
+        1 - _signed(targets) * _signed(predictions), 0.0
+    ),
     vjp={
         "predictions": lambda k, g, y, targets: -g * targets * (y > 0),
         "targets": lambda k, g, y, predictions: -g * predictions * (y > 0),

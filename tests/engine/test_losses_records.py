@@ -175,3 +175,13 @@ def test_targets_have_a_probability_for_each_class():
 def test_labels_are_one_integer_for_each_row(labels, error, text):
     with pytest.raises(error, match=text):
         cr.sparse_softmax_cross_entropy(cr.zeros((2, 3)), labels)
+
+
+@pytest.mark.parametrize("name", ["absolute_error", "squared_error", "log_cosh", "huber", "hinge"])
+@pytest.mark.parametrize("kind", ["uint8", "bool"])
+def test_differences_of_unsigned_numbers_do_not_wrap_around(name, kind):
+    a, b = np.array([1, 0, 3]), np.array([2, 1, 1])
+    function = getattr(cr, name)
+    small = function(cr.tensor(a.astype(kind)), cr.tensor(b.astype(kind)))
+    wide = function(*(cr.tensor(each.astype(kind).astype(float)) for each in (a, b)))
+    np.testing.assert_allclose(small.numpy(), wide.numpy(), rtol=1e-6)

@@ -114,8 +114,7 @@ def test_python_numbers_are_weak(name):
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_integers_and_booleans_give_a_dtype_that_a_tensor_may_have(name, kind):
     record = BUILTIN[name]
-    differences = ("subtract", "squared_error", "absolute_error", "log_cosh")
-    if kind == "bool" and name in ("add", "negative", "positive", "sign", *differences):
+    if kind == "bool" and name in ("add", "subtract", "negative", "positive", "sign"):
         return  # NumPy has none of these for booleans; its add is `or`, and its sum of them is "or"
     number = 0 if name == "atanh" else 1  # infinite at 1
     x = cr.tensor(np.array([number, number], kind))
