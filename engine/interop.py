@@ -22,7 +22,6 @@ _NAMES = {
     "concatenate": "concat",
     "amax": "max",
     "amin": "min",
-    "transpose": "permute_dims",
     "invert": "bitwise_invert",
     "arcsin": "asin",
     "arccos": "acos",
@@ -81,8 +80,6 @@ def __array_function__(self: Tensor, func: Any, types: Any, args: Any, kwargs: A
         )
     if name == "einsum":
         kwargs.pop("optimize", None)  # a matter of speed, which ours decides by itself
-    if name == "permute_dims" and len(args) == 1 and not kwargs:
-        return args[0].transpose()
     if name in _ARGUMENTS:
         kwargs = {_ARGUMENTS[name].get(key, key): value for key, value in kwargs.items()}
     return record.function(*args, **kwargs)

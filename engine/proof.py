@@ -642,6 +642,14 @@ def _kink_points(record: Record, formula: Any) -> Iterator[dict[str, Any]]:
             yield dict.fromkeys(record.arguments, value) | static
 
 
+def _stuck(record: Record, error: Exception) -> ProofError:
+    """The error of code that does not run on symbols."""
+    text = f"{record.name}: cannot run on symbols: {error}"
+    if "domain" in str(error):
+        text += "; give the record a domain= on which the operation is defined (it was -3 to 3)"
+    return ProofError(text)
+
+
 def _prove_code_symbolically(record: Record) -> list[str]:
     """On Terms, the forward function gives the formula, and the VJPs g times the derivative."""
     names = _symbols_of(record)
@@ -663,7 +671,9 @@ def _prove_code_symbolically(record: Record) -> list[str]:
         try:
             result, gradients = run(record, symbolic, arguments, static, lambda y: upstream)
         except (TypeError, AttributeError, ValueError) as error:
-            raise ProofError(f"{record.name}: cannot run on symbols: {error}") from error
+            raise ProofError(
+                f"{record.name}: cannot run on symbols: {error}{_hint(error)}"
+            ) from error
         branch = _branch(record, formula, names, point)
         _compare(record, "the forward function", Term.of(result[()]), formula, branch)
         for position, gradient in gradients.items():
@@ -777,7 +787,7 @@ def _prove_arrays(record: Record, case: Case) -> list[str]:
     try:
         result, gradients = run(record, symbolic, arrays, static, upstream)
     except (TypeError, AttributeError, ValueError) as error:
-        raise ProofError(f"{record.name}: cannot run on symbols: {error}") from error
+        raise _stuck(record, error) from error
     total = sum(
         g.expression * Term.of(y).expression
         for g, y in zip(given[0].ravel(), result.ravel(), strict=True)

@@ -154,7 +154,7 @@ class Tensor:
         if self.size != 1:
             raise ValueError(
                 f"bool: the truth value of a tensor of shape {self.shape} is ambiguous; "
-                "reduce it first, for example (x > 0).numpy().all()"
+                "reduce it first, for example (x > 0).all()"
             )
         return bool(self.item())
 

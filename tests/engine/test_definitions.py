@@ -167,3 +167,18 @@ def test_a_joint_vjp_that_is_wrong_for_one_alone_is_found():
     )
     with pytest.raises(CheckError, match="gradient 0 alone"):
         check_operation(wrong)
+
+
+def test_a_proof_off_the_domain_says_what_is_missing():
+    pytest.importorskip("sympy")
+    logarithm = cr.elementwise(
+        "logarithm",
+        formula="log(x)",
+        derivative="1 / x",
+        forward=lambda k, x: k.log(x),
+        vjp=lambda k, g, x: g / x,
+    )
+    with pytest.raises(
+        CheckError, match=r"logarithm: cannot run on symbols.*give the record a dom"
+    ):
+        check_operation(logarithm)
