@@ -671,9 +671,7 @@ def _prove_code_symbolically(record: Record) -> list[str]:
         try:
             result, gradients = run(record, symbolic, arguments, static, lambda y: upstream)
         except (TypeError, AttributeError, ValueError) as error:
-            raise ProofError(
-                f"{record.name}: cannot run on symbols: {error}{_hint(error)}"
-            ) from error
+            raise _stuck(record, error) from error
         branch = _branch(record, formula, names, point)
         _compare(record, "the forward function", Term.of(result[()]), formula, branch)
         for position, gradient in gradients.items():

@@ -178,7 +178,5 @@ def test_a_proof_off_the_domain_says_what_is_missing():
         forward=lambda k, x: k.log(x),
         vjp=lambda k, g, x: g / x,
     )
-    with pytest.raises(
-        CheckError, match=r"logarithm: cannot run on symbols.*give the record a dom"
-    ):
+    with pytest.raises(CheckError, match=r"cannot run on symbols.*give the record a domain"):
         check_operation(logarithm)
