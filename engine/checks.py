@@ -324,9 +324,10 @@ def check_operation(operation: Any, seed: int = 0) -> list[str]:
     `cr.composition`; `seed` of the numbers drawn. An elementwise operation is called on 0-d, empty
     and broadcast arrays from its domain, any other on the cases of its record.
 
-    What is checked is checked on these calls: code that takes another branch for other numbers or
-    larger arrays needs cases that lead there. Of an operation that is not elementwise, `formula`
-    and `derivative` are prose, which nobody checks.
+    The proof of an elementwise operation of one argument follows the branches of its code. For the
+    rest, what is checked is checked on these calls: code that takes another branch for other
+    numbers, or for larger arrays, needs cases that lead there. Of an operation that is not
+    elementwise, `formula` and `derivative` are prose, which nobody checks.
 
     The derivative is proved, if SymPy is installed, unless the record gives a reason why it cannot
     be. Then gradients of first and second order are compared with finite differences, float32 with

@@ -183,3 +183,37 @@ def test_a_term_decides_comparisons_by_its_value():
 def test_sympy_is_loaded_at_the_first_proof_only():
     code = "import sys, chainrule.engine.proof; assert 'sympy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def squared(vjp, **about):
+    return cr.elementwise(
+        "planted",
+        formula="x**2",
+        derivative="2 * x",
+        forward=lambda k, x: x * x,
+        vjp=vjp,
+        **about,
+    )
+
+
+@pytest.mark.parametrize(
+    ("vjp", "about"),
+    [
+        (
+            lambda k, g, x: g * k.where((x > 50) & (x < 53), 0 * x, 2 * x),
+            {"domain": {"x": (-100, 100)}},
+        ),
+        (lambda k, g, x: g * 2 * k.minimum(x, 10.0), {}),
+        (lambda k, g, x: g * 2 * abs(x), {}),
+        (lambda k, g, x: g * k.where(x * x > 9.5, x, 2 * x), {"domain": {"x": (-5, 5)}}),
+    ],
+    ids=["a window", "beyond what is drawn", "one side", "a polynomial"],
+)
+def test_a_branch_of_the_code_that_no_drawn_number_takes_is_found(vjp, about):
+    with pytest.raises(ProofError, match="the VJP of 'x' computes"):
+        prove(squared(vjp, **about))
+
+
+def test_a_branch_that_is_right_is_no_objection():
+    folded = squared(lambda k, g, x: g * 2 * k.where(x > 7, 7 + (x - 7), x))
+    assert prove(folded)[0] == "d/dx (x**2) = 2 * x"
