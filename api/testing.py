@@ -2,7 +2,7 @@
 
 from chainrule.engine.cases import case
 from chainrule.engine.checks import check_operation
-from chainrule.engine.errors import CheckError
-from chainrule.engine.proof import ProofError, prove
+from chainrule.engine.errors import CheckError, ProofError
+from chainrule.engine.proof import prove
 
 __all__ = ["CheckError", "ProofError", "case", "check_operation", "prove"]

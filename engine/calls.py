@@ -103,7 +103,7 @@ def draw_values(
 
 def kinks_of(record: Record, static: Mapping[str, Any] | None = None) -> list[float]:
     """Where the kinks are, for some values of the static arguments (by default, their defaults)."""
-    given = {p.name: p.default for p in record.signature} | dict(static or {})
+    given = record.defaults | dict(static or {})
     return [float(given[each] if isinstance(each, str) else each) for each in record.kinks]
 
 

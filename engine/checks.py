@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .calls import Array, Call, ElementwiseCall, broadcasts_of, calls_of
+from .calls import Array, Call, ElementwiseCall, broadcasts_of, calls_of, invoke
 from .creation import zeros_like
 from .errors import CheckError
 from .record import RECORDS, Record
@@ -172,9 +172,8 @@ def check_definition(call: Call | ElementwiseCall, seed: int = 0) -> None:
     if definition is not None and isinstance(call, Call) and call.case.prepare is None:
         arguments = call.case.draw(call.record, seed)
         wrapped = [Tensor(each) if isinstance(each, np.ndarray) else each for each in arguments]
-        defaults = {p.name: p.default for p in call.record.signature if p.default is not p.empty}
-        static = {n: defaults.get(n) for n in call.record.statics} | dict(call.case.static)
-        expected = call.record.function(*wrapped, **call.case.static)
+        static = call.record.defaults | dict(call.case.static)
+        expected = invoke(call.record, wrapped, call.case.static)
         assert_close(
             definition(*wrapped, **static).numpy(), expected.numpy(), 1e-12, f"{call!r}: definition"
         )
@@ -211,7 +210,7 @@ def check_complete(call: Call) -> None:
 
         def value(moved: Array, position: int = position) -> float:
             given: Any = [*arguments[:position], moved, *arguments[position + 1 :]]
-            result = record.function(*((given,) if record.variadic else given), **call.case.static)
+            result = invoke(record, given, call.case.static)
             return float(np.sum(result.numpy() * upstream_for(result.shape, 0)))
 
         (slope,) = numeric_gradient(value, [arguments[position]])

@@ -38,6 +38,10 @@ class CheckError(AssertionError):
     """An operation that does not do what its record claims."""
 
 
+class ProofError(CheckError):
+    """A derivative that is stated or coded differently from what calculus gives."""
+
+
 def describe(value: Any) -> str:
     """A value as error messages show it: shape and dtype of arrays, the repr of anything else.
 

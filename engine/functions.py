@@ -60,7 +60,7 @@ def _direct(
     record: Record, apply: Callable[..., Any], compute: Callable[..., Any]
 ) -> Callable[..., Any]:
     """A function that takes what the record's forward function does."""
-    defaults = {p.name: p.default for p in record.signature if p.default is not p.empty}
+    defaults = record.defaults
     names = record.arguments
     frozen = {each: f"_freeze[{each!r}]({each})" for each in record.freeze}
     for each in record.statics:

@@ -84,6 +84,7 @@ class Record:
     def __post_init__(self) -> None:
         parameters = list(inspect.signature(self.forward).parameters.values())[1:]
         self.signature = parameters
+        self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         self.arguments = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         self.statics = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)

@@ -12,7 +12,9 @@ from chainrule.engine.record import RECORDS
 
 pytest.importorskip("sympy")
 
-from chainrule.engine.proof import ProofError, Term, parts, prove, symbols
+from chainrule.engine.errors import ProofError
+from chainrule.engine.proof import parts, prove
+from chainrule.engine.terms import Term, symbols
 
 BUILTIN = {name: record for name, record in RECORDS.items() if record.builtin}
 DIFFERENTIABLE = {name: record for name, record in BUILTIN.items() if record.differentiable}

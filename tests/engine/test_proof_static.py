@@ -12,7 +12,9 @@ pytest.importorskip("sympy")
 
 import sympy
 
-from chainrule.engine.proof import ProofError, meant, prove
+from chainrule.engine.errors import ProofError
+from chainrule.engine.identities import meant
+from chainrule.engine.proof import prove
 
 
 def leaky(**about):
