@@ -227,14 +227,19 @@ def check_dtypes(call: Call | ElementwiseCall) -> None:
     for dtype in (np.dtype("float32"), np.dtype("float64")):
         tensors = [Tensor(each.astype(dtype), requires_grad=True) for each in call.draw(0)]
         result = call(*tensors)
-        if not call.wide and result.dtype != dtype and "dtype" not in call.record.statics:
+        expected = np.dtype("float64") if call.wide else dtype  # constants of float64 join in
+        if result.dtype != expected and "dtype" not in call.record.statics:
             raise CheckError(f"{call!r}: gives {result.dtype} for {dtype}")
         if not result.requires_grad:
             continue
         result.backward(upstream_for(result.shape, 1).astype(result.dtype))
         for i, each in enumerate(tensors):
-            if each.grad is not None and (each.grad.shape, each.grad.dtype) != (each.shape, dtype):
+            if each.grad is None:
+                continue
+            if (each.grad.shape, each.grad.dtype) != (each.shape, dtype):
                 raise CheckError(f"{call!r}: gradient {i} is {each.grad!r}, for {dtype}")
+            if not each.grad.numpy().flags["C_CONTIGUOUS"]:
+                raise CheckError(f"{call!r}: the elements of gradient {i} do not lie in order")
 
 
 def check_float32(call: Call | ElementwiseCall) -> None:
@@ -264,7 +269,7 @@ def check_purity(call: Call | ElementwiseCall) -> None:
     if not all(np.array_equal(now, then) for now, then in unchanged):
         raise CheckError(f"{call!r}: changes an argument or the upstream gradient in place")
     kept = [each.grad.numpy() for each in tensors if each.grad is not None]
-    others = [gradient.numpy(), *(each.numpy() for each in tensors)]
+    others = [gradient.numpy(), result.numpy(), *(each.numpy() for each in tensors)]
     for i, a in enumerate(kept):
         if any(np.shares_memory(a, b) for b in [*kept[:i], *kept[i + 1 :], *others]):
             raise CheckError(f"{call!r}: a gradient shares the memory of something else")

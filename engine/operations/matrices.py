@@ -275,7 +275,7 @@ packed_slogdet = operation(
     derivative="g[1] x⁻ᵀ",
     notes="`slogdet` gives the two apart; it takes the same arguments.",
     forward=lambda k, x: k.packed_slogdet(_matrices("slogdet", x)),
-    vjp=lambda k, g, x: _for_matrices(k, g[1]) * _transposed(k, k.inv(x)),
+    vjp=lambda k, g, x: _for_matrices(k, g[1]) * k.inv(_transposed(k, x)),
     domain={"x": (0.0, 4.0)},
     cases=[
         case((2, 2)),
