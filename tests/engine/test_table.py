@@ -88,7 +88,8 @@ def tree_with(added: str, folder: Path) -> dict[str, str]:
     shutil.copytree(ROOT / "api", package, ignore=ignore)
     for name in FOLDERS:
         shutil.copytree(ROOT / name, package / name, ignore=ignore)
-    shutil.copytree(ROOT / "tests" / "engine", folder / "tests" / "engine", ignore=ignore)
+    for name in ("engine", "parity"):
+        shutil.copytree(ROOT / "tests" / name, folder / "tests" / name, ignore=ignore)
     shutil.copy(ROOT / "tests" / "conftest.py", folder / "tests")
     (folder / "tests" / "__init__.py").touch()
     shutil.copy(ROOT / "pyproject.toml", folder)
@@ -112,6 +113,18 @@ def test_adding_an_operation_touches_one_place(tmp_path):
     checks += ["tests/engine/test_records.py", "tests/engine/test_proof.py"]
     done = run(tmp_path, environment, *checks, "-vv")
     assert done.returncode == 0, done.stdout
+    whole = [
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/parity",
+        "-k",
+        "said or missing",
+    ]
+    told = run(tmp_path, environment, *whole)
+    assert told.returncode == 0, told.stdout
     for name in ("cubed", "paired"):
         assert f"test_formula_derivative_and_code_agree[{name}] PASSED" in done.stdout
         assert f"test_every_function_tells_what_it_does[{name}] PASSED" in done.stdout

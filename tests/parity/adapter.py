@@ -16,7 +16,7 @@ import chainrule as cr
 
 from .compare import Answer, Explained, may_refuse, refused
 
-#: Operations of the table that no entry answers, and why.
+#: Operations of the table that have no entry, or not under their name, and why.
 UNANSWERED = {
     "cbrt": "PyTorch has no cube root",
     "cofactor": "PyTorch has no cofactors; compared through linalg.det",
@@ -640,3 +640,13 @@ ANSWERS: dict[str, Answer] = {
         reason="full= is False: Stirling's term, of targets alone, is none of ours",
     ),
 }
+
+
+def unasked() -> list[str]:
+    """The operations that no answer above uses, and that are not said to have no entry."""
+    asked = {name for each in ANSWERS.values() for name in each.ours} | set(UNANSWERED)
+    return sorted(set(cr.OPERATIONS) - asked)
+
+
+# An operation that is added is compared with the entry of its name, if there is one, as it stands.
+ANSWERS |= {name: answer(name) for name in unasked()}
