@@ -28,9 +28,10 @@ class BranchingArray(ndarray):
     rightly. `np.asarray` makes an ordinary complex array of it, which no class can prevent; that
     is refused where it meets a BranchingArray again, and as a result of `complex_slope`.
 
+    >>> from chainrule.engine.checking.complexes import lift, slope_of
     >>> x = lift(np.array([3.0, -4.0]), np.array([1.0, 0.0]))
     >>> slope_of(np.linalg.norm(x))
-    array(0.6)
+    np.float64(0.6)
     """
 
     __slots__ = ()
