@@ -69,7 +69,7 @@ def test_the_slope_of_every_operation_is_that_of_its_vjp(record):
             continue
         slope, value = complex_slope(forward, arrays, directions)
         tensors = [
-            cr.tensor(each, requires_grad=i in varied) if isinstance(each, np.ndarray) else each
+            cr.tensor(each, requires_grad=i in varied) if hasattr(each, "dtype") else each
             for i, each in enumerate(arrays)
         ]
         with cr.kernels("reference"):
@@ -135,7 +135,9 @@ def gaussian(x):
 FUNCTIONS = {
     "abs": np.abs,
     "fabs": np.fabs,
-    "norms": lambda x: np.stack([np.linalg.norm(x, ord) for ord in (None, 1, 2, 3, np.inf, -np.inf)]),
+    "norms": lambda x: np.stack(
+        [np.linalg.norm(x, ord) for ord in (None, 1, 2, 3, np.inf, -np.inf)]
+    ),
     "matrix norms": lambda x: np.stack(
         [np.linalg.norm(x.reshape(2, 3), ord) for ord in (None, "fro", 1, -1, np.inf, -np.inf)]
     ),
@@ -145,14 +147,16 @@ FUNCTIONS = {
     "max": lambda x: x.max() + np.max(x.reshape(3, 2), axis=1) + np.min(x) + np.ptp(x),
     "maximum": lambda x: np.maximum(x, 0.0) * np.minimum(x, x[::-1]) + np.fmax(x, 0.3),
     "accumulate": lambda x: np.maximum.accumulate(x) + np.cumsum(x) * x.cumprod(),
-    "sort": lambda x: np.sort(x) * np.arange(6) + x[np.argsort(-x)] + x[x.argmax()] - x[np.argmin(x)],
+    "sort": lambda x: np.sort(x) * np.arange(6) + x[np.argsort(-x)]
+    + x[x.argmax()] - x[np.argmin(x)],
     "median": lambda x: np.median(x) + np.median(x.reshape(2, 3), axis=1).sum() * x,
     "quantiles": lambda x: np.quantile(x, [0.1, 0.5, 0.77]) * np.percentile(x, 30),
     "where": lambda x: np.where(x > 0, x * x, np.exp(x)),
     "clip": lambda x: np.clip(x, -0.5, 0.5) * x + x.clip(0.25),
     "select": lambda x: np.select([x > 1, x > 0], [x * 2, x * x], -x),
     "piecewise": lambda x: np.piecewise(x, [x < 0, x >= 0], [lambda t: -t, np.square]),
-    "steps": lambda x: x * np.floor(x * 3) + np.sign(x) * x * x + np.round(x, 1) * x + np.rint(x) * x,
+    "steps": lambda x: x * np.floor(x * 3) + np.sign(x) * x * x
+    + np.round(x, 1) * x + np.rint(x) * x,
     "whole": lambda x: x * (x * 3).astype(int) + int(x[0] * 5) * x,
     "remainder": lambda x: x % 0.37 + np.mod(x, 1 + x * x) + np.fmod(x, 0.7) + (x // 0.3) * x,
     "divmod": lambda x: np.stack(np.divmod(x, 0.37)) * x,
@@ -160,16 +164,20 @@ FUNCTIONS = {
     "roots": lambda x: np.cbrt(x) + np.sqrt(x * x + 1) + np.sqrt(np.abs(x)),
     "logarithms": lambda x: np.log1p(x * x) + np.log(np.abs(x)) + np.log2(2 + x * x) + np.expm1(x),
     "logaddexp": lambda x: np.logaddexp(x, x[::-1] * 3) + np.logaddexp2(x, 1.0),
-    "logaddexp.reduce": lambda x: np.logaddexp.reduce(x) + np.logaddexp.reduce(x.reshape(2, 3), 1).sum(),
+    "logaddexp.reduce": lambda x: np.logaddexp.reduce(x)
+    + np.logaddexp.reduce(x.reshape(2, 3), 1).sum(),
     "two-dimensional": lambda x: np.hypot(x, x[::-1] + 2) + np.arctan2(x, x[::-1]),
-    "trigonometry": lambda x: np.sin(x) * np.tan(x / 4) + np.arctan(x) + np.arcsin(x / 4) + np.arccos(x / 4),
+    "trigonometry": lambda x: np.sin(x) * np.tan(x / 4) + np.arctan(x)
+    + np.arcsin(x / 4) + np.cos(x) * np.arccos(x / 4),
     "hyperbolic": lambda x: np.sinh(x) / np.cosh(x) + np.tanh(x) + np.arcsinh(x) + np.arctanh(x / 4)
     + np.arccosh(x * x + 2),
     "signs": lambda x: np.copysign(x * x, -x) + np.heaviside(x, 0.5) * x + np.conj(x) * x.conj(),
     "angles": lambda x: np.sin(np.degrees(x) / 40) + np.deg2rad(x),
     "sinc": lambda x: np.sinc(x),
-    "products": lambda x: np.dot(x, x) + np.vdot(x, x[::-1]) + np.inner(x, x) + x @ x + np.vecdot(x, x * x),
-    "outer": lambda x: np.outer(x, x) + np.multiply.outer(x, np.abs(x)) + np.maximum.outer(x, x * x),
+    "products": lambda x: np.dot(x, x) + np.vdot(x, x[::-1]) + np.inner(x, x)
+    + x @ x + np.vecdot(x, x * x),
+    "outer": lambda x: np.outer(x, x) + np.multiply.outer(x, np.abs(x))
+    + np.maximum.outer(x, x * x),
     "tensors": lambda x: np.einsum("ij,kj->ik", *[x.reshape(2, 3)] * 2) + np.tensordot(
         x.reshape(2, 3), x.reshape(3, 2), 1
     ),
@@ -187,7 +195,8 @@ FUNCTIONS = {
     "nan_to_num": lambda x: np.nan_to_num(np.where(x > 0, x * x, np.nan), nan=3.0),
     "in place": written_in_place,
     "added up": added_up,
-    "python": lambda x: sum(abs(each) for each in x) * max(x) + min(x) * (x[0] if x[1] > x[2] else 2),
+    "python": lambda x: sum(abs(each) for each in x) * max(x)
+    + min(x) * (x[0] if x[1] > x[2] else 2),
     "any": lambda x: x * np.any(x > 0) + x * x * np.all(x < 9) + np.count_nonzero(x) * x,
     "as type": lambda x: x.astype(np.float64) * x.astype(float) + np.asanyarray(x),
 }  # fmt: skip
@@ -226,7 +235,7 @@ def test_a_chain_of_operations_is_right_to_rounding():
 
 
 def test_tiny_and_huge_numbers():
-    x = np.array([1e-300, 1e-100, 1e100, 1e300])
+    x = np.array([1e-150, 1e-100, 1e100, 1e200])
     slope, _ = complex_slope(lambda x: np.log(x) + np.sqrt(x), [x], [np.ones(4)])
     np.testing.assert_allclose(slope, 1 / x + 0.5 / np.sqrt(x), rtol=1e-14)
 
@@ -321,9 +330,8 @@ def test_flips_are_the_decisions_that_differ():
 
     here = run([2.0, 0.5, -1.0])
     assert here.flips(run([2.5, 0.25, -3.0])) == 0
-    assert (
-        here.flips(run([0.5, 0.7, 1.5])) == 4
-    )  # one unit dies, one lives twice, the maximum moves
+    # In the first layer the last one lives; in the second one dies, and one lives: the largest.
+    assert here.flips(run([0.5, 0.7, 1.5])) == 4
     assert here.flips(run([2.0, 0.5])) == here.size == 7
 
 
