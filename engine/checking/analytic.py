@@ -27,9 +27,9 @@ ASIS = {
     np.logical_or, np.logical_not, np.logical_xor, np.isnan, np.isinf, np.isfinite,
 }  # fmt: skip
 ASIS |= {getattr(np, name) for name in ("matvec",) if hasattr(np, name)}
-CLIP = np.clip.__wrapped__ if False else getattr(np._core.umath, "clip", None)  # type: ignore[attr-defined]
-if CLIP is not None:
-    ASIS.add(CLIP)
+#: What `np.clip` calls; it has no public name.
+CLIP = getattr(np._core.umath, "clip", None)  # type: ignore[attr-defined]
+ASIS.add(CLIP)
 
 #: ufunc -> the same, of plain arrays, as a function of complex numbers.
 ANALYTIC: dict[Any, Callable[..., Any]] = {}
@@ -70,13 +70,14 @@ def _pinned(ufunc: Any) -> Callable[[Any], Any]:
     """
 
     def function(z: Any) -> Any:
+        result = np.empty(z.shape, np.complex128)
         with np.errstate(all="ignore"):
-            im = ufunc(z).imag
-        re = ufunc(z.real)
-        outside = np.isnan(re)
-        if outside.any():
-            im = np.where(outside, np.nan, im)
-        return joined(re, im)
+            ufunc(z, result)
+        result.real = re = ufunc(z.real)
+        outside = re != re
+        if np.count_nonzero(outside):
+            result.imag[outside] = np.nan
+        return result
 
     return function
 
@@ -84,18 +85,11 @@ def _pinned(ufunc: Any) -> Callable[[Any], Any]:
 for _ufunc in (
     np.exp, np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p,
     np.sin, np.cos, np.tan, np.arctan, np.arcsin, np.arccos,
-    np.sinh, np.cosh, np.tanh, np.arcsinh, np.arctanh,
+    np.sinh, np.cosh, np.tanh, np.arcsinh, np.arccosh, np.arctanh,
 ):  # fmt: skip
     ANALYTIC[_ufunc] = _pinned(_ufunc)
 
-_arccosh = _pinned(np.arccosh)
 _sqrt = _pinned(np.sqrt)
-
-
-@analytic(np.arccosh)
-def arccosh(z: Any) -> Any:
-    """Its slope is positive; on the real line the complex one has it to the sign of the zero."""
-    return _arccosh(z)
 
 
 @analytic(np.sqrt)
@@ -121,11 +115,6 @@ def cbrt(z: Any) -> Any:
 def absolute(z: Any) -> Any:
     """z or -z."""
     return np.where(z < 0, -z, z)
-
-
-@analytic(np.sign, np.floor, np.ceil, np.trunc, np.rint)
-def _constant(z: Any) -> Any:
-    raise NotImplementedError  # replaced below: each is constant between its steps
 
 
 def _steps(ufunc: Any) -> Callable[[Any], Any]:
@@ -332,10 +321,11 @@ def _note_power(seen: Any, a: Any, b: Any) -> None:
 
 
 NOTES[np.power] = NOTES[np.float_power] = _note_power
-if CLIP is not None:
 
-    def _note_clip(seen: Any, x: Any, low: Any, high: Any) -> None:
-        branching.note_pair(seen, x, low, np.less)
-        branching.note_pair(seen, x, high)
 
-    NOTES[CLIP] = _note_clip
+def _note_clip(seen: Any, x: Any, low: Any, high: Any) -> None:
+    branching.note_pair(seen, x, low, np.less)
+    branching.note_pair(seen, x, high)
+
+
+NOTES[CLIP] = _note_clip

@@ -15,15 +15,13 @@ import numpy as np
 
 from . import branching
 from .analytic import joined
-from .complexes import (
+from .arrays import (
     BranchingArray,
-    Unsupported,
-    _check_kept,
-    _lost,
     plainly,
     real_part,
     wrapped,
 )
+from .refusals import Unsupported, check_kept, lost
 
 _MOVING = """
     reshape ravel transpose permute_dims matrix_transpose swapaxes moveaxis rollaxis expand_dims
@@ -38,13 +36,12 @@ _MOVING = """
     linalg.multi_dot linalg.matmul linalg.outer linalg.tensordot linalg.trace linalg.diagonal
     linalg.matrix_transpose linalg.cross polyval polyder polyadd polysub polymul apply_over_axes
     tril_indices_from triu_indices_from diag_indices_from
-    isnan isposinf isneginf
 """
 _IN_STEPS = """
     std var average clip max min amax amin nanmax nanmin ptp any all
     argmax argmin argsort sort partition argpartition nonzero flatnonzero
-    argwhere searchsorted round around fix gradient select piecewise apply_along_axis
-    count_nonzero nan_to_num sinc
+    argwhere searchsorted round around fix gradient piecewise
+    count_nonzero sinc isposinf isneginf
 """
 
 
@@ -69,6 +66,8 @@ def apply(func: Any, args: Any, kwargs: Any) -> Any:
 
     Raises Unsupported for one that is not known.
     """
+    if not _moves((args, kwargs)) and func not in IN_STEPS and func not in OWN:
+        return wrapped(func(*plainly(args), **{name: plainly(x) for name, x in kwargs.items()}))
     own = OWN.get(func)
     if own is not None:
         return own(*args, **kwargs)
@@ -80,18 +79,29 @@ def apply(func: Any, args: Any, kwargs: Any) -> Any:
     raise Unsupported(f"complex step: {module}.{func.__name__} is not known")
 
 
+def _moves(given: Any) -> bool:
+    """Is there a complex BranchingArray among the arguments?"""
+    if isinstance(given, BranchingArray):
+        return plainly(given).dtype.kind == "c"
+    if isinstance(given, dict):
+        given = given.values()
+    elif not isinstance(given, (list, tuple)):
+        return False
+    return any(map(_moves, given))
+
+
 def _moved(func: Any, args: Any, kwargs: Any) -> Any:
-    if args:
-        _check_all(args[0], func)
+    for each in args:
+        _check_all(each, func)
     out = kwargs.get("out")
     if isinstance(out, np.ndarray) and not isinstance(out, BranchingArray):
-        raise _lost(f"out= of np.{func.__name__}, an ordinary array,")
+        raise lost(f"out= of np.{func.__name__}, an ordinary array,")
     if kwargs.get("dtype") is not None:
         kind = np.dtype(kwargs["dtype"]).kind
-        if kind == "f" and func.__name__ not in ("zeros_like", "ones_like", "empty_like"):
-            kwargs = {name: each for name, each in kwargs.items() if name != "dtype"}
-        elif kind == "f":
+        if kind == "f":
             kwargs = {**kwargs, "dtype": None}
+        elif not func.__name__.endswith("_like"):
+            raise Unsupported(f"complex step: np.{func.__name__} with dtype={kwargs['dtype']}")
     result = func(*map(plainly, args), **{name: plainly(each) for name, each in kwargs.items()})
     return out if out is not None else wrapped(result)
 
@@ -100,7 +110,7 @@ def _check_all(value: Any, func: Any) -> None:
     """Raises Unsupported for ordinary complex arrays among the first argument."""
     for each in value if isinstance(value, (list, tuple)) else (value,):
         if isinstance(each, (np.ndarray, np.generic)) and not isinstance(each, BranchingArray):
-            _check_kept(each, func.__name__)
+            check_kept(each, func.__name__)
 
 
 def own(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -188,18 +198,38 @@ def where(condition: Any, *choices: Any) -> Any:
     return wrapped(np.where(condition, *map(plainly, choices)))
 
 
+@own(np.select)
+def select(conditions: Any, choices: Any, default: Any = 0) -> Any:
+    """The elements of the first choice whose condition holds."""
+    result = default
+    for condition, choice in zip(conditions[::-1], choices[::-1], strict=True):
+        result = where(condition, choice, result)
+    return result
+
+
+@own(np.nan_to_num)
+def nan_to_num(
+    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
+    """x, with numbers in place of NaN and infinities."""
+    limit = np.finfo(np.float64).max
+    result = np.where(np.isnan(x), nan, x)
+    for infinity, number in ((np.inf, posinf), (-np.inf, neginf)):
+        stand_in = np.copysign(limit, infinity) if number is None else number
+        result = np.where(real_part(x) == infinity, stand_in, result)
+    if copy:
+        return result
+    x[...] = result
+    return x
+
+
 @own(np.copyto)
 def copyto(target: Any, source: Any, casting: Any = "same_kind", where: Any = True) -> None:
     """Writes into an array."""
     given = plainly(source)
     if np.iscomplexobj(given) and not np.iscomplexobj(plainly(target)):
-        raise _lost("np.copyto into a real array")
+        raise lost("np.copyto into a real array")
     np.copyto(plainly(target), given, casting, where)
-
-
-@own(np.put_along_axis, np.put, np.place, np.putmask, np.fill_diagonal)
-def _refused(*given: Any, **named: Any) -> Any:
-    raise NotImplementedError  # replaced below
 
 
 def _writing(func: Any) -> Callable[..., None]:
@@ -210,7 +240,7 @@ def _writing(func: Any) -> Callable[..., None]:
         if not np.iscomplexobj(plainly(target)) and any(
             isinstance(each, np.ndarray) and each.dtype.kind == "c" for each in plain
         ):
-            raise _lost(f"np.{func.__name__} into a real array")
+            raise lost(f"np.{func.__name__} into a real array")
         named = {name: plainly(each) for name, each in named.items()}
         func(plainly(target), *map(plainly, given), **named)
 

@@ -83,7 +83,7 @@ def watch() -> Iterator[Branches]:
 
 def watched(values: Any) -> Any:
     """Values as a BranchingArray of float64: a real computation whose branches are to be seen."""
-    from .complexes import BranchingArray
+    from .arrays import BranchingArray
 
     return np.array(values, np.float64).view(BranchingArray)
 

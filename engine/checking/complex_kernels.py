@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import REFERENCE, Kernels, cpu
-from .complexes import COMPLEX, BranchingArray, plainly, wrapped
+from .arrays import COMPLEX, BranchingArray, plainly, wrapped
 
 
 class _Arrays:

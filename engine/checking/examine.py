@@ -257,7 +257,8 @@ class Examination:
         if not self.oracles.complex or not present.size:
             return even
         least = 1e-3 * float(np.median(present))
-        return [*even, self._signed(got.shape) / np.maximum(np.abs(got), least)]
+        alike = 1 / np.maximum(np.abs(got), least)
+        return [*even, self._signed(got.shape) * alike / np.max(alike / scale)]
 
     def _signed(self, shape: tuple[int, ...]) -> Array:
         return self.rng.uniform(0.5, 1.5, shape) * self.rng.choice([-1.0, 1.0], shape)

@@ -18,8 +18,8 @@ from ..devices import Mode, state
 from ..record import compute
 from ..tape import Node, Storage
 from ..tensor import Tensor, wrap
+from .arrays import BranchingArray
 from .complex_kernels import complex_kernels
-from .complexes import BranchingArray
 
 FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
