@@ -16,7 +16,7 @@ import numpy as np
 
 from ..devices import Mode, state
 from ..record import compute
-from ..tape import Node, Storage
+from ..tape import Node, Storage, next_moment
 from ..tensor import Tensor, wrap
 from .arrays import BranchingArray
 from .complex_kernels import complex_kernels
@@ -105,14 +105,27 @@ class Lifted(StandIn):
         key: int,
         static: dict[str, Any],
     ) -> Tensor:
-        """The result, a BranchingArray, where an argument is one."""
+        """The result, a BranchingArray where an argument is one, recorded as `compute` does it."""
         lifted = [each for each in arrays if type(each) is BranchingArray]
         if not lifted:
             return compute(record, device, arrays, parents, storages, key, static)
+        residuals = None
         if record.name == "astype" and np.dtype(static["dtype"]).kind == "f":
-            return wrap(arrays[0], device)  # a cast to a real dtype keeps the imaginary part
-        result = record.forward(complex_kernels, *arrays, **static)
-        return wrap(result[0] if type(result) is tuple else result, device)
+            result = arrays[0]  # a cast to a real dtype keeps the imaginary part
+        else:
+            result = record.forward(complex_kernels, *arrays, **static)
+            if type(result) is tuple:
+                result, residuals = result
+        tensor = wrap(result, device)
+        if state.recording and key & (key - 1) and record.differentiable:
+            tensor._node = node = Node()
+            node.plan, node.static, node.parents = record.plan(key), static, parents
+            node.saved, node.storages = node.plan.save(
+                tensor._data, residuals, arrays, tensor._storage, storages
+            )
+            node.kernels, node.shape, node.dtype = complex_kernels, tensor.shape, tensor.dtype
+            node.moment, node.watch = next_moment(), None
+        return tensor
 
 
 class Survey(StandIn):

@@ -16,7 +16,7 @@ from ..backward import walk
 from ..devices import cpu, get_device
 from ..errors import DtypeError, ShapeError, describe
 from ..random import generator, replaying
-from ..tape import enable_grad, no_grad
+from ..tape import enable_grad, leaf, no_grad
 from ..tensor import Tensor, wrap
 from .differences import EPSILON, Array
 from .stand_in import Lifted, StandIn, Survey, observed
@@ -217,9 +217,9 @@ class TensorSubject(Subject):
         if survey.foreign:
             self.notes.append(f"uses operations of your own: {', '.join(survey.foreign)}")
         names = {} if named is None else {id(t._node): name for name, t in named()}
-        for i, leaf in enumerate(self.leaves):
-            self.labels.append(names.get(id(leaf._node), f"parameter {i}"))
-            self.arrays.append(np.array(leaf._data, FLOAT64))
+        for i, each in enumerate(self.leaves):
+            self.labels.append(names.get(id(each._node), f"parameter {i}"))
+            self.arrays.append(np.array(each._data, FLOAT64))
         self.shapes = [each.shape for each in results]
         # The first run may have drawn a layer's weights; what draws in the second, always does.
         self.moment = generator().bit_generator.state
@@ -268,11 +268,15 @@ class TensorSubject(Subject):
         with self.computing(tensors), no_grad():
             return np.array(flat([each._data for each in self.results(tensors)]), FLOAT64)
 
+    def lifting(self, tensors: Sequence[Tensor]) -> AbstractContextManager[Any]:
+        """The same, for Tensors of BranchingArrays."""
+        stand_ins = tensors[len(self.positions) :]
+        return observed(Lifted(self.leaves, stand_ins, self.kernel_set), self.kernel_set)
+
     def lifted(self, arrays: Sequence[Any]) -> Any:
         """The results, end to end, of arrays some of which are BranchingArrays."""
         tensors = wrapped(arrays)
-        observer = Lifted(self.leaves, tensors[len(self.positions) :], self.kernel_set)
-        with observed(observer, self.kernel_set), no_grad():
+        with self.lifting(tensors), no_grad():
             return flat([each._data for each in self.results(tensors)])
 
     def gradients(self, upstreams: Sequence[Array], spaced: bool = False) -> list[list[Any]]:
@@ -339,7 +343,7 @@ class GradientSubject(Subject):
 
     def __init__(self, of: TensorSubject | GradientSubject, upstream: Array) -> None:
         self.of = of
-        self.name = of.name
+        self.name, self.trusted = of.name, of.trusted
         self.notes = []
         parts = unflat(upstream, of.shapes)
         self.count = len(of.arrays)
@@ -350,6 +354,23 @@ class GradientSubject(Subject):
     def computing(self, tensors: Sequence[Tensor]) -> AbstractContextManager[Any]:
         """The same as that of what it is the gradient of."""
         return self.of.computing(tensors[: self.count])
+
+    def lifting(self, tensors: Sequence[Tensor]) -> AbstractContextManager[Any]:
+        """The same, for Tensors of BranchingArrays."""
+        return self.of.lifting(tensors[: self.count])
+
+    def lifted(self, arrays: Sequence[Any]) -> Any:
+        """The gradients, end to end: the VJPs run on BranchingArrays as well."""
+        tensors = []
+        for each in arrays[: self.count]:
+            (tensor,) = wrapped([each])
+            tensor._node = leaf(each, cpu.kernels, tensor._storage)
+            tensors.append(tensor)
+        with self.lifting(tensors), enable_grad():
+            results = self.of.results(tensors)
+            found = self.of.pull(tensors, results, flat(arrays[self.count :]))
+        pairs = zip(found, self.shapes, strict=True)
+        return flat([np.zeros(s) if each is None else each for each, s in pairs])
 
     def results(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The gradients of the first `count` tensors, recorded."""
