@@ -38,7 +38,7 @@ class Branches:
 
     def add(self, decision: Any, tied: Any = (), moving: Any = None) -> None:
         """Enters the decisions of one function, where it was tied, and which ties are left."""
-        self.decisions.append(np.array(decision))
+        self.decisions.append(np.asarray(decision))
         self.ties += int(np.count_nonzero(tied))
         self.moving += int(np.count_nonzero(tied if moving is None else moving))
 

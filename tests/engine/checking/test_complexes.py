@@ -313,10 +313,14 @@ def test_ties_are_counted(function, values, ties):
 
 
 def test_a_tie_that_the_direction_does_not_leave_is_not_moving():
-    x = lift([1.0, 1.0, 1.0], [2.0, 2.0, 3.0])
+    x = lift([1.0, 1.0, 1.0, 1.0], [2.0, 2.0, 2.0, 3.0])
+    for function in (lambda x: np.maximum(x[:3], x[1:]), np.sort):
+        with watch() as seen:
+            function(x.copy())
+        assert (seen.ties, seen.moving) == (3, 1)
     with watch() as seen:
-        np.maximum(x[:2], x[1:])
-    assert (seen.ties, seen.moving) == (2, 1)
+        x.max()  # the last one is the largest in this direction
+    assert (seen.ties, seen.moving) == (3, 3)
 
 
 def test_flips_are_the_decisions_that_differ():
@@ -414,6 +418,8 @@ def test_without_strict_the_warning_of_numpy_remains():
         np.zeros(1)[:] = x
     with pytest.raises(Unsupported), strict():
         np.zeros(1)[:] = x
+    with pytest.raises(Unsupported):
+        np.add.at(np.zeros(1), [0], x)
 
 
 def test_real_arrays_lose_nothing_and_may_do_anything():
@@ -435,7 +441,8 @@ def test_it_stands_for_an_array_of_float64():
 def test_the_transpose_is_not_conjugated():
     x = lift(np.arange(4.0).reshape(2, 2), np.arange(4.0).reshape(2, 2))
     np.testing.assert_array_equal(slope_of(x.T), np.arange(4.0).reshape(2, 2).T)
-    np.testing.assert_array_equal(slope_of(np.conj(x)), slope_of(x))
+    for each in (np.conj(x), x.conj(), x.conjugate(), np.conjugate(x)):
+        np.testing.assert_array_equal(slope_of(each), slope_of(x))
 
 
 def test_rounding_to_float32_is_done_in_the_value():
