@@ -5,6 +5,7 @@ Where it cannot, it says so: the tests hold it to never giving a wrong slope wit
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -436,6 +437,29 @@ def test_it_stands_for_an_array_of_float64():
     assert repr(x) == repr(np.arange(6.0).reshape(2, 3)) and f"{x[0, 1]:.2f}" == "1.00"
     assert type(x[0]) is type(x[0, 0]) is type(x.sum()) is type(x.T) is BranchingArray
     assert type(x > 1) is type(np.argmax(x, axis=0)) is np.ndarray
+
+
+def test_copies_keep_the_slope_and_share_nothing():
+    x = lift([1.0, 2.0], [3.0, 4.0])
+    for each in (x.copy(), copy.copy(x), copy.deepcopy(x), np.copy(x), np.array(x, subok=True)):
+        np.testing.assert_array_equal(slope_of(each), slope_of(x))
+        assert not np.shares_memory(each, x)
+
+
+def test_arguments_are_not_changed():
+    x, v = np.array([1.0, -2.0, 3.0, 0.5, 1.5, 2.5]), np.ones(6)
+    before = x.copy()
+    complex_slope(lambda x: x.sort() or x, [x], [v])
+    np.testing.assert_array_equal(x, before)
+
+
+def test_masked_logits_have_no_slope():
+    logits = np.array([[1.0, -np.inf, 2.0]])
+    v = np.array([[1.0, 0.0, -2.0]])
+    slope, value = complex_slope(lambda x: complex_kernels.softmax(x, -1), [logits], [v])
+    p = value[0, [0, 2]]
+    np.testing.assert_allclose(slope[0, [0, 2]], p * (v[0, [0, 2]] - p @ v[0, [0, 2]]), rtol=1e-14)
+    assert value[0, 1] == slope[0, 1] == 0
 
 
 def test_the_transpose_is_not_conjugated():
