@@ -151,7 +151,8 @@ def radians(z: Any) -> Any:
 @analytic(np.copysign)
 def copysign(a: Any, b: Any) -> Any:
     """a or -a, with the sign of b."""
-    return np.where(np.signbit(real(a)) == np.signbit(real(b)), a, -np.asarray(a)) + 0j
+    a = np.asarray(a, np.complex128)
+    return np.where(np.signbit(real(a)) == np.signbit(real(b)), a, -a)
 
 
 @analytic(np.heaviside)

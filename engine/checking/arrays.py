@@ -175,6 +175,10 @@ class BranchingArray(ndarray[Any, Any]):
         """The memory, of a real array only."""
         return self._held("x.tobytes()").tobytes(*given, **named)
 
+    def byteswap(self, inplace: bool = False) -> Any:
+        """The memory in another order, of a real array only."""
+        return self._held("x.byteswap()").byteswap(inplace)
+
     def view(self, *given: Any, **named: Any) -> Any:
         """The array itself, seen anew; of another type or dtype only if it is real."""
         if given or named:
@@ -231,20 +235,20 @@ class BranchingArray(ndarray[Any, Any]):
         self._note_order(axis)
         return _view(self, ndarray).argsort(axis, kind, order, **named)
 
-    def argpartition(self, kth: Any, axis: Any = -1, *given: Any) -> Any:
+    def argpartition(self, kth: Any, axis: Any = -1, *given: Any, **named: Any) -> Any:
         """The indices that put the element at `kth` where sorting would."""
         self._note_order(axis)
-        return _view(self, ndarray).argpartition(kth, axis, *given)
+        return _view(self, ndarray).argpartition(kth, axis, *given, **named)
 
     def sort(self, axis: Any = -1, kind: Any = None, order: Any = None, **named: Any) -> None:
         """Sorts in place."""
         self._note_order(axis)
         _view(self, ndarray).sort(axis, kind, order, **named)
 
-    def partition(self, kth: Any, axis: Any = -1, *given: Any) -> None:
+    def partition(self, kth: Any, axis: Any = -1, *given: Any, **named: Any) -> None:
         """Sorts in place as far as the element at `kth` needs."""
         self._note_order(axis)
-        _view(self, ndarray).partition(kth, axis, *given)
+        _view(self, ndarray).partition(kth, axis, *given, **named)
 
     def _note_order(self, axis: Any) -> None:
         if branching.thread.branches is not None:

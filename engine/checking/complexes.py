@@ -61,13 +61,20 @@ def slope_of(x: Any, step: float = STEP) -> Any:
 
 @contextmanager
 def strict() -> Iterator[None]:
-    """Raises Unsupported where NumPy would only warn that an imaginary part is discarded."""
+    """Raises Unsupported where NumPy would only warn that an imaginary part is discarded.
+
+    And in place of a TypeError: what has run on real numbers does not run on these.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         try:
             yield
         except np.exceptions.ComplexWarning as warning:
             raise lost("writing into a real array, or converting to one,") from warning
+        except Unsupported:
+            raise
+        except TypeError as error:
+            raise Unsupported(f"complex step: {error}") from error
 
 
 def complex_slope(

@@ -148,6 +148,7 @@ FUNCTIONS = {
     "max": lambda x: x.max() + np.max(x.reshape(3, 2), axis=1) + np.min(x) + np.ptp(x),
     "maximum": lambda x: np.maximum(x, 0.0) * np.minimum(x, x[::-1]) + np.fmax(x, 0.3),
     "accumulate": lambda x: np.maximum.accumulate(x) + np.cumsum(x) * x.cumprod(),
+    "partition": lambda x: np.partition(x, [1, 3])[[1, 3]] + x[np.argpartition(x, 2)][2],
     "sort": lambda x: np.sort(x) * np.arange(6) + x[np.argsort(-x)]
     + x[x.argmax()] - x[np.argmin(x)],
     "median": lambda x: np.median(x) + np.median(x.reshape(2, 3), axis=1).sum() * x,
@@ -402,6 +403,8 @@ LOSING = {
     "interpolation": lambda x: np.interp(x, [0.0, 1.0], [0.0, 2.0]),
     "nuclear norm": lambda x: np.linalg.norm(x.reshape(1, 3), "nuc"),
     "integer sum": lambda x: x.sum(dtype=int) + x,
+    "list": lambda x: np.cbrt([x, x]) + x,
+    "list of absolute values": lambda x: np.abs([x, x]),
     "complex": lambda x: x.astype(complex),
     "constant": lambda x: np.ones(3),
 }
