@@ -124,8 +124,8 @@ def _agrees(
         elif i < count and got.dtype != measure.dtype:
             report.fail("dtype", f"the gradient of {label} is {got.dtype} {where}", input=label)
             return False
-        host: Any = got.get() if hasattr(got, "get") else got
-        got = np.asarray(host, np.float64)
+        host: Any = got
+        got = np.asarray(host.get() if hasattr(host, "get") else host, np.float64)
         with np.errstate(all="ignore"):
             off = np.abs(got - exact) if got.shape == exact.shape else np.full((), np.inf)
             if np.all(off <= unit / 8 * np.abs(exact)):
