@@ -27,6 +27,7 @@ from chainrule.engine.creation import (
     zeros_like,
 )
 from chainrule.engine.definitions import composition, elementwise, operation
+from chainrule.engine.derivation import derivation
 from chainrule.engine.derivatives import hessian, hvp, jacobian, jvp, vjp
 from chainrule.engine.devices import devices, kernels
 from chainrule.engine.dtypes import default_dtype, set_default_dtype
@@ -88,6 +89,7 @@ __all__ = [
     "composition",
     "datasets",
     "default_dtype",
+    "derivation",
     "detect_anomaly",
     "devices",
     "elementwise",
