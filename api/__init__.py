@@ -39,6 +39,7 @@ from chainrule.engine.errors import (
     MatrixError,
     ShapeError,
 )
+from chainrule.engine.pictures import draw_graph
 from chainrule.engine.random import seed
 from chainrule.engine.record import RECORDS
 from chainrule.engine.tape import enable_grad, is_recording, no_grad
@@ -92,6 +93,7 @@ __all__ = [
     "derivation",
     "detect_anomaly",
     "devices",
+    "draw_graph",
     "elementwise",
     "enable_grad",
     "eye",

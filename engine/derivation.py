@@ -98,6 +98,7 @@ def derivation(
     >>> w = cr.tensor(1.5, requires_grad=True)
     >>> u = w * w
     >>> print(*cr.derivation(u * cr.sin(u), names={"w": w, "u": u}).backward, sep="\n")
+    \frac{\partial J}{\partial J} = 1
     \frac{\partial J}{\partial v} = u
     \frac{\partial J}{\partial u} = v + \frac{\partial J}{\partial v}\, \cos(u) = v + u\, \cos(u)
     \frac{\partial J}{\partial w} = \frac{\partial J}{\partial u}\, w + \frac{\partial J}{\partial u}\, w = 2\, \frac{\partial J}{\partial u}\, w

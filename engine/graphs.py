@@ -18,6 +18,8 @@ from .errors import DtypeError, GradientError, describe, untracked
 from .tape import Node
 from .tensor import Tensor, is_array, seed
 
+OBJECT = np.dtype(object)
+
 
 def parents(node: Node) -> Iterator[tuple[int, Node]]:
     """The tracked arguments of a node, each with its position.
@@ -25,7 +27,7 @@ def parents(node: Node) -> Iterator[tuple[int, Node]]:
     A checkpoint hands on all its gradients as one object, by a node that is no array's: left out.
     """
     for position, parent in enumerate(node.parents or ()):
-        if parent is not None and parent.dtype != object:
+        if parent is not None and parent.dtype is not OBJECT:
             yield position, parent
 
 
@@ -53,8 +55,8 @@ class Graph:
         self.tensor, self.root, self.where = tensor, tensor._node, where
         found, waiting = {self.root}, [self.root]
         while waiting:
-            for _, parent in parents(waiting.pop()):
-                if parent not in found:
+            for parent in waiting.pop().parents or ():  # a loop over `parents` takes twice as long
+                if parent is not None and parent not in found and parent.dtype is not OBJECT:
                     found.add(parent)
                     waiting.append(parent)
         limit = limit or len(found)

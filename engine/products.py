@@ -16,7 +16,7 @@ class Product(NamedTuple):
     coefficient: Fraction = Fraction(1)
     factors: tuple[Math, ...] = ()
 
-    def __mul__(self, other: object) -> Product:  # type: ignore[override]
+    def __mul__(self, other: object) -> Product:
         assert isinstance(other, Product)
         return Product(self.coefficient * other.coefficient, self.factors + other.factors)
 
