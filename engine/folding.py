@@ -85,7 +85,7 @@ def _layers(graph: Graph, owners: dict[Node | None, str]) -> dict[Node, Box]:
         if len(leaves) == len(every) and len(users[node]) == 1 and not freed(node):
             sources[node] = leaves
             continue
-        joined = [each for each in given if each in sources]
+        joined = [each for each in dict.fromkeys(given) if each in sources]
         below = list(dict.fromkeys(home[each] for each in given if each in home))
         fitting = (each for each in below[::-1] if set(below) <= {each} | reads[each])
         box = next(fitting, None)

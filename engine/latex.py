@@ -24,7 +24,14 @@ COMMANDS = {
     **{"sigmoid": r"\sigma", "Heaviside": r"\mathrm{H}", "det": r"\det"},
 }
 COMPARISONS = {
-    **{ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge", ast.Eq: "=", ast.NotEq: r"\ne"}
+    **{
+        ast.Lt: "<",
+        ast.LtE: r"\leq",
+        ast.Gt: ">",
+        ast.GtE: r"\geq",
+        ast.Eq: "=",
+        ast.NotEq: r"\neq",
+    }
 }
 SUM, PRODUCT, POWER, ATOM = range(4)
 
@@ -236,7 +243,7 @@ def _call(name: str, nodes: list[ast.expr], names: Mapping[str, Math]) -> Math:
 
 SIGNS = {
     **{"Σ": r"\sum ", "∑": r"\sum ", "Π": r"\prod ", "∏": r"\prod ", "∂": r"\partial "},
-    **{"≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "∈": r"\in ", "∞": r"\infty ", "√": r"\surd "},
+    **{"≤": r"\leq ", "≥": r"\geq ", "≠": r"\neq ", "∈": r"\in ", "∞": r"\infty ", "√": r"\surd "},
     **{"½": r"\tfrac12 ", "·": r"\cdot ", "×": r"\times ", "*": r"\cdot ", "→": r"\to "},
     **{"−": "-", "%": r"\%", "#": r"\#", "&": r"\&", "$": r"\$"},
 }
@@ -247,7 +254,7 @@ def prose(text: str) -> str:
     r"""The LaTeX of what a record says in words and indices.
 
     >>> prose("y[i] = Σ_(j ≤ i) x[j], of aᵀ")
-    'y[i] = \\sum _{(j \\le  i)} x[j]\\text{, of }a^{\\mathsf T}'
+    'y[i] = \\sum _{(j \\leq  i)} x[j]\\text{, of }a^{\\mathsf T}'
     """
     if not balanced(text):
         return rf"\text{{{escape(text)}}}"

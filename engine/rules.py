@@ -87,7 +87,8 @@ class Rules:
         statics = [
             rf"\text{{{symbol_text(key)}}}={prose(repr(value))}"
             for key, value in node.static.items()
-            if value != record.defaults.get(key, value) and isinstance(value, (int, float, tuple))
+            if isinstance(value, (int, float, tuple))
+            and repr(value) != repr(record.defaults.get(key))
         ]
         if is_activation(node):
             statics = []
@@ -191,7 +192,7 @@ class Rules:
         jacobian = rf"\frac{{\partial {result}}}{{\partial {argument}}}"
         if not node.shape:
             return upstream * Product(Fraction(1), (Math(jacobian),))
-        jacobian = rf"\Bigl({jacobian}\Bigr)^{{\mathsf T}}"
+        jacobian = rf"\left({jacobian}\right)^{{\mathsf T}}"
         return Product(size, (Math(rf"{jacobian}\, {array.at(ATOM)}", PRODUCT),))
 
     def _matmul(self, node: Node, position: int, upstream: Product) -> Product:
