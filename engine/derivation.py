@@ -196,7 +196,8 @@ class _Writer:
             if user not in self.known or user.plan is None:
                 continue
             for position, parent in parents(user):
-                if parent is node and position in user.plan.positions:
+                hidden = user.record is not None and user.record.name == "checkpoint"
+                if parent is node and (hidden or position in user.plan.positions):
                     product = self.rules.local(user, position, self._upstream(user))
                     shown.append(product.math())
                     found.append(self.rules.local(user, position, self.known[user]))

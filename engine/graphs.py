@@ -21,13 +21,20 @@ from .tensor import Tensor, is_array, seed
 OBJECT = np.dtype(object)
 
 
-def parents(node: Node) -> Iterator[tuple[int, Node]]:
-    """The tracked arguments of a node, each with its position.
+def arguments(node: Node) -> Iterator[tuple[int, Node | None]]:
+    """The arguments of a node, each with its position; None for those that are not tracked.
 
     A checkpoint hands on all its gradients as one object, by a node that is no array's: left out.
     """
     for position, parent in enumerate(node.parents or ()):
-        if parent is not None and parent.dtype is not OBJECT:
+        if parent is None or parent.dtype is not OBJECT:
+            yield position, parent
+
+
+def parents(node: Node) -> Iterator[tuple[int, Node]]:
+    """The tracked arguments of a node, each with its position."""
+    for position, parent in arguments(node):
+        if parent is not None:
             yield position, parent
 
 
@@ -105,14 +112,14 @@ class Graph:
 
     def _compute(self, node: Node, known: dict[Node, Any]) -> None:
         """Computes a value again from its arguments, if they are all known."""
-        arguments = []
-        for position, parent in enumerate(node.parents or ()):
+        given = []
+        for position, parent in arguments(node):
             value = self.constant(node, position) if parent is None else known.get(parent)
             if value is None:
                 return
-            arguments.append(value)
-        if arguments and node.record is not None and node.record.differentiable:
-            result = node.record.forward(node.kernels, *arguments, **node.static)
+            given.append(value)
+        if given and node.record is not None and node.record.differentiable:
+            result = node.record.forward(node.kernels, *given, **node.static)
             known[node] = result[0] if type(result) is tuple else result
 
     def gradients(self, gradient: Any = None) -> dict[Node, Any]:

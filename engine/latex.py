@@ -256,6 +256,7 @@ def prose(text: str) -> str:
     >>> prose("y[i] = Σ_(j ≤ i) x[j], of aᵀ")
     'y[i] = \\sum _{(j \\leq  i)} x[j]\\text{, of }a^{\\mathsf T}'
     """
+    text = text.replace("\\", " ")
     if not balanced(text):
         return rf"\text{{{escape(text)}}}"
     pieces = []

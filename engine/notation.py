@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .graphs import Graph, parents, to_numpy
+from .graphs import Graph, arguments, parents, to_numpy
 from .latex import ATOM, SUM, Math, number, symbol
 from .products import fraction
 from .tape import Node
@@ -77,7 +77,7 @@ class Notation:
         given = [(symbol(name), each) for name, each in self.graph.names if each._node is None]
         known = self.graph.values() if given else {}
         for node in self.graph.nodes:
-            for position, parent in enumerate(node.parents or ()):
+            for position, parent in arguments(node):
                 if parent is not None:
                     continue
                 value = self.graph.constant(node, position)
@@ -93,20 +93,21 @@ class Notation:
                         value is None and self._explains(node, position, tensor._data, known)
                     ):
                         self.constants[node, position] = Math(name, ATOM, tensor.shape == ())
+                        self.numbers.pop((node, position), None)
 
     def _explains(self, node: Node, position: int, data: Any, known: dict[Node, Any]) -> bool:
         """Is this array the argument that was not kept: does it give just the known result?"""
         record = node.record
         if record is None or not record.elementwise or node not in known:
             return False
-        arguments = [
+        given = [
             data if i == position else known.get(parent) if parent is not None else None
-            for i, parent in enumerate(node.parents or ())
+            for i, parent in arguments(node)
         ]
-        if any(each is None for each in arguments):
+        if any(each is None for each in given):
             return False
         try:
-            result = record.forward(node.kernels, *arguments, **node.static)
+            result = record.forward(node.kernels, *given, **node.static)
         except ValueError:  # shapes that do not fit
             return False
         same = is_array(result) and result.shape == node.shape
@@ -193,7 +194,7 @@ class Notation:
         """What a loss compares the output with: an argument of that name, or a difference."""
         for node in self.graph.nodes:
             record = node.record
-            for position, parent in enumerate(node.parents or ()):
+            for position, parent in arguments(node):
                 if parent is not None or record is None or (node, position) in self.constants:
                     continue
                 other = (node.parents or ())[1 - position] if len(node.parents or ()) == 2 else None
@@ -214,7 +215,7 @@ class Notation:
         for node in self.graph.nodes:
             if node.plan is None and node not in self.names:
                 inputs.append(([], node))
-            for position, parent in enumerate(node.parents or ()):
+            for position, parent in arguments(node):
                 if parent is not None or (node, position) in self.constants:
                     continue
                 value = self.graph.constant(node, position)

@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from .folding import Box, fold
-from .graphs import Graph, freed, to_numpy
+from .graphs import Graph, arguments, freed, to_numpy
 from .layout import Layout, Place, arrange
 from .tape import Node
 from .tensor import Tensor
@@ -190,7 +190,7 @@ def _details(graph: Graph, node: Node) -> list[str]:
     record: Any = node.record
     constants = {id(tensor._data): name for name, tensor in graph.names}
     found = []
-    for position, parent in enumerate(node.parents or ()):
+    for position, parent in arguments(node):
         if parent is None and record.name != "checkpoint":
             value = graph.constant(node, position)
             if id(value) in constants:

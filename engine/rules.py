@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .graphs import parents, to_numpy
+from .graphs import arguments, parents, to_numpy
 from .latex import ATOM, PRODUCT, SUM, Math, formula, number, prose, symbol, upright
 from .notation import TRANSPOSES, Notation, is_activation
 from .products import Product, product
@@ -41,7 +41,7 @@ class Rules:
         """The arguments by their names in the record; differences written out if `expanded`."""
         record: Any = node.record
         found = {}
-        for position, parent in enumerate(node.parents or ()):
+        for position, parent in arguments(node):
             name = self.argument(node, position)
             if expanded and parent in self.notation.automatic and parent is not None:
                 name = self.expanded(parent)
@@ -65,7 +65,7 @@ class Rules:
         """What the node computes, in the names of its arguments."""
         record: Any = node.record
         names = self._arguments(node)
-        listed = [self.argument(node, i) for i in range(len(node.parents or ()))]
+        listed = [self.argument(node, i) for i, _ in arguments(node)]
         first = listed[0] if listed else Math("")
         scalar = node.shape == ()
         if record.name == "matmul":
@@ -174,7 +174,7 @@ class Rules:
             return special
         numbers = {
             record.argument_name(i): self.notation.numbers[node, i]
-            for i in range(len(node.parents or ()))
+            for i, _ in arguments(node)
             if (node, i) in self.notation.numbers
         }
         text = record.derivative.get(base, "")
