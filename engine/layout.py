@@ -85,8 +85,8 @@ def arrange(sizes: Sequence[tuple[float, float]], inputs: Sequence[Sequence[int]
     for rank_ in ranks:
         tops.append(top)
         bottoms.append(top + max(each.height for each in rank_))
-        for each in rank_:
-            each.x, each.y = each.x - left, top
+        for place in rank_:
+            place.x, place.y = place.x - left, top
         top = bottoms[-1] + RANK_GAP
     right = max(each.x + each.width / 2 for rank in ranks for each in rank)
     return Layout(places, lines, tops, bottoms, right + MARGIN, bottoms[-1] + MARGIN)

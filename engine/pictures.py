@@ -97,7 +97,7 @@ def draw_graph(
     >>> w = cr.tensor([1.0, -2.0], requires_grad=True)
     >>> picture = cr.draw_graph((w * w).sum(), names={"w": w})
     >>> picture.svg.count("<rect"), "gradient [2, -4]" in picture.svg
-    (4, True)
+    (3, True)
     """
     graph = Graph(tensor, "draw_graph", names, limit=NODES)
     gradients: dict[Node, Any] = {}
