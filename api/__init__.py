@@ -27,7 +27,6 @@ from chainrule.engine.creation import (
     zeros_like,
 )
 from chainrule.engine.definitions import composition, elementwise, operation
-from chainrule.engine.derivation import derivation
 from chainrule.engine.derivatives import hessian, hvp, jacobian, jvp, vjp
 from chainrule.engine.devices import devices, kernels
 from chainrule.engine.dtypes import default_dtype, set_default_dtype
@@ -39,7 +38,6 @@ from chainrule.engine.errors import (
     MatrixError,
     ShapeError,
 )
-from chainrule.engine.pictures import draw_graph
 from chainrule.engine.random import seed
 from chainrule.engine.record import RECORDS
 from chainrule.engine.tape import enable_grad, is_recording, no_grad
@@ -48,6 +46,8 @@ from chainrule.engine.transforms import grad, value_and_grad
 
 if TYPE_CHECKING:
     from chainrule import callbacks, datasets, layers, losses, metrics, models, optim, testing
+    from chainrule.engine.derivation import derivation
+    from chainrule.engine.pictures import draw_graph
 
     __version__: str
 
@@ -55,6 +55,9 @@ _SUBMODULES = (
     *("callbacks", "datasets", "layers", "losses", "metrics", "models", "optim", "testing"),
 )
 
+
+#: Public functions that are seldom used and slow to import, by the modules that have them.
+_LATER = {"derivation": "chainrule.engine.derivation", "draw_graph": "chainrule.engine.pictures"}
 
 #: Of every operation of the table, its function.
 OPERATIONS = {name: record.function for name, record in RECORDS.items() if record.builtin}
@@ -64,6 +67,8 @@ globals().update(OPERATIONS)
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"chainrule.{name}")
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
     if name == "__version__":
         from importlib.metadata import version
 

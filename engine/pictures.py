@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import os
 import re
@@ -10,7 +11,6 @@ import unicodedata
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -111,21 +111,23 @@ def _gradients(graph: Graph, gradient: Any) -> dict[Node, Any]:
     return {} if any(map(freed, graph.nodes)) else graph.gradients(gradient)
 
 
-def _repr_svg_(self: Tensor) -> str | None:
-    """The picture that a notebook shows of a computed tensor; None if there is no graph."""
-    node = self._node
+def shown(tensor: Tensor) -> str | None:
+    """The picture that a notebook shows of a computed tensor; None if there is no graph.
+
+    >>> import chainrule as cr
+    >>> cr.tensor(1.0)._repr_svg_() is None
+    True
+    """
+    node = tensor._node
     if node is None or node.plan is None or freed(node):
         return None
-    graph = Graph(self, "draw_graph", limit=NODES)
+    graph = Graph(tensor, "draw_graph", limit=NODES)
     gradients: dict[Node, Any] = {}
     size = sum(math.prod(each.shape) for each in graph.nodes)
     if math.prod(node.shape) == 1 and size <= ELEMENTS:
         with suppress(Exception):  # whatever a user's VJP raises, the tensor can be shown
             gradients = _gradients(graph, None)
-    return _svg(graph, graph.values() if size <= ELEMENTS else {node: self._data}, gradients)
-
-
-Tensor._repr_svg_ = _repr_svg_  # type: ignore[attr-defined]
+    return _svg(graph, graph.values() if size <= ELEMENTS else {node: tensor._data}, gradients)
 
 
 # What a box says --------------------------------------------------------------------------------
@@ -269,10 +271,11 @@ def _drawn(
             f'height="{place.height:.1f}" rx="5" {style}/>'
         )
         for row, (text, kind) in enumerate(lines):
+            text = html.escape(text, quote=False)
             weight = ' font-weight="bold"' if kind == "title" else ""
             parts.append(
                 f'<text x="{place.x:.1f}" y="{place.y + LINE * (row + 1):.1f}" '
-                f'text-anchor="middle" fill="{COLOURS[kind]}"{weight}>{escape(text)}</text>'
+                f'text-anchor="middle" fill="{COLOURS[kind]}"{weight}>{text}</text>'
             )
     return "\n".join([*parts, "</svg>"])
 

@@ -11,7 +11,7 @@ import numpy as np
 from .graphs import arguments, parents, to_numpy
 from .latex import ATOM, PRODUCT, SUM, Math, formula, number, prose, symbol, upright
 from .notation import TRANSPOSES, Notation, is_activation
-from .products import Product, product
+from .products import Product, fraction, product
 from .tape import Node
 
 #: Operations that only give their argument another shape or dtype.
@@ -73,7 +73,7 @@ class Rules:
         if record.name in ("sum", "mean"):
             parent = next(parents(node))[1]
             count = math.prod(parent.shape) // max(1, math.prod(node.shape))
-            over = rf"\tfrac{{1}}{{{count}}} " if record.name == "mean" else ""
+            over = f"{fraction(Fraction(1, count))} " if record.name == "mean" and count else ""
             return Math(rf"{over}\sum{self._axes(node)} {first.at(PRODUCT)}", PRODUCT, scalar)
         if record.name in TRANSPOSES and len(node.shape) == 2:
             return self._transposed(first)

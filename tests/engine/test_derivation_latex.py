@@ -401,6 +401,14 @@ def test_a_value_used_twice_and_one_that_is_repeated():
     assert rf"\frac{{\partial J}}{{\partial v_2}} {summed}" in backward
 
 
+def test_a_constant_gradient_is_counted_where_a_value_is_repeated():
+    x, b = cr.tensor(np.ones((4, 3)), requires_grad=True), cr.tensor(np.ones(3), requires_grad=True)
+    backward = cr.derivation(cr.mean(cr.exp(x) + b), names={"b": b, "x": x}).backward
+    once, summed = r"\frac{\partial J}{\partial v_2}", r"\sum_n \frac{\partial J}{\partial v_2}[n]"
+    assert rf"{once} = \frac{{1}}{{12}}" in backward
+    assert rf"\frac{{\partial J}}{{\partial b}} = {summed} = \tfrac13" in backward
+
+
 def test_choices():
     a, b = (cr.tensor(each, requires_grad=True) for each in ([1.0, 2.0], [3.0, 0.0]))
     derived = cr.derivation(cr.sum(cr.where([True, False], a, b) + cr.maximum(a, b)))
