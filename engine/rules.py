@@ -276,7 +276,10 @@ class Rules:
         if len(node.shape) == len(parent.shape) or all(each.scalar for each in upstream.factors):
             return upstream
         name = r"\mathrm{repeated}"
-        self.where.setdefault(name, rf"{name}\colon\; \text{{along the axis summed over}}")
+        told = rf"{name}_k\colon\; \text{{k times along the axis summed over}}"
+        self.where.setdefault(name, told)
+        times = math.prod(parent.shape) // max(1, math.prod(node.shape))
+        name += f"_{{{times}}}"
         size, array = upstream.array()
         return Product(size, (Math(f"{name}({array.text})"),))
 

@@ -29,7 +29,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     r"\mathrm{relu}": lambda x: np.maximum(x, 0),
     r"\mathrm{relu}'": lambda x: 1.0 * (x > 0),
     r"\mathrm{H}": step,
-    r"\mathrm{repeated}": lambda x: x[..., None],  # along a last axis that was summed over
 }
 
 
@@ -121,6 +120,10 @@ class Reader:
             return int(token[-2]) / int(token[-1])
         if token == r"\sum":
             return self._reduced()
+        if token == r"\mathrm{repeated}":  # along the last axis, in the programs of these tests
+            self._take("_")
+            times = int(self._group("{", "}"))
+            return np.repeat(self._group("(", ")")[..., None], times, axis=-1)
         name = token + (self._take() if self._next() == "'" else "")
         if name in FUNCTIONS:
             arguments = []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import chainrule as cr
 from chainrule.engine.calls import broadcasts_of, calls_of
 from chainrule.engine.graphs import Graph
-from chainrule.engine.latex import Math, balanced, escape, formula, prose, symbol
+from chainrule.engine.latex import SUM, Math, balanced, escape, formula, prose, symbol
 from chainrule.engine.record import RECORDS
 from chainrule.engine.tensor import wrap
 
@@ -366,6 +366,24 @@ def test_what_a_record_says_of_itself_is_typeset(name):
         written = formula(text, names) if text else None
         assert written is not None or not record.elementwise
         assert_well_formed(prose(text) if written is None else written.text)
+
+
+def test_parentheses_stand_where_they_are_needed():
+    names = {"a": Math("x"), "b": Math("u - v", SUM), "c": Math("-2", SUM, True)}
+    for text, expected in {
+        "a - b": "x - (u - v)",
+        "a + b": "x + u - v",
+        "a * b": r"x \circ (u - v)",
+        "a + c": "x + (-2)",
+        "-b": "-(u - v)",
+        "-a * b": r"-x \circ (u - v)",
+        "b / a": r"\frac{u - v}{x}",
+        "b**2": "(u - v)^{2}",
+        "a**b": "x^{u - v}",
+        "2 * a": r"2\, x",
+        "2 * 3 * a": r"2 \cdot 3\, x",
+    }.items():
+        assert formula(text, names).text == expected
 
 
 @given(text=st.text(alphabet="ab_^{}\\$%&#~ []()ΣᵀΠ≤½é重", max_size=20))

@@ -366,6 +366,7 @@ def test_saving_writes_all_or_nothing(tmp_path):
     assert path.read_text(encoding="utf-8") == picture.svg == picture._repr_svg_()
     with pytest.raises(FileNotFoundError, match=r"save: cannot write .*nowhere"):
         picture.save(tmp_path / "nowhere" / "graph.svg")
+    (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="save: cannot write"):
-        picture.save(tmp_path)
-    assert [each.name for each in tmp_path.iterdir()] == ["graph.svg"]
+        picture.save(tmp_path / "folder")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder", "graph.svg"]
