@@ -140,7 +140,10 @@ def _spread(ranks: list[list[Place]]) -> None:
 
 
 def _pull(one: Place, other: Place) -> float:
-    """How much a line wants to be straight: most of all a long one, within its lanes."""
+    """How much a line wants to be straight: a long one within its lanes most, an input's least."""
+    upper = min(one, other, key=lambda place: place.rank)
+    if not upper.above:
+        return 0.3
     return {0: 3.0, 1: 1.0, 2: 8.0}[(one.box is None) + (other.box is None)]
 
 
