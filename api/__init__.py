@@ -47,6 +47,8 @@ from chainrule.engine.transforms import grad, value_and_grad
 if TYPE_CHECKING:
     from chainrule import callbacks, datasets, layers, losses, metrics, models, optim, testing
     from chainrule.engine.checking.gradcheck import assert_gradients, gradcheck
+    from chainrule.engine.derivation import derivation
+    from chainrule.engine.pictures import draw_graph
 
     __version__: str
 
@@ -55,9 +57,11 @@ _SUBMODULES = (
 )
 
 
-#: What is loaded at its first use: most programs never check a gradient.
+#: Public functions that most programs do not use, by the modules that have them: imported late.
 _LATER = {
     "assert_gradients": "chainrule.engine.checking.gradcheck",
+    "derivation": "chainrule.engine.derivation",
+    "draw_graph": "chainrule.engine.pictures",
     "gradcheck": "chainrule.engine.checking.gradcheck",
 }
 
@@ -98,8 +102,10 @@ __all__ = [
     "composition",
     "datasets",
     "default_dtype",
+    "derivation",
     "detect_anomaly",
     "devices",
+    "draw_graph",
     "elementwise",
     "enable_grad",
     "eye",

@@ -185,6 +185,12 @@ class Tensor:
             parts.append("requires_grad=True" if record is None else f"op={record.name}")
         return f"tensor({', '.join(parts)})"
 
+    def _repr_svg_(self) -> str | None:
+        """The graph behind a computed tensor, for notebooks; see `draw_graph`."""
+        from .pictures import shown
+
+        return shown(self)
+
     # How it is differentiated ---------------------------------------------------------------
 
     @property
