@@ -6,18 +6,20 @@ import difflib
 import importlib
 import inspect
 import json
+import math
 import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
 import numpy as np
 
 from chainrule.engine.checking.gradcheck import gradcheck
 from chainrule.engine.checking.report import Report
-from chainrule.engine.record import RECORDS
+from chainrule.engine.record import RECORDS, Record
 
 #: Inputs of a function of your own, unless shapes are given.
 SHAPE = (2, 3)
@@ -44,6 +46,9 @@ def run(
 
     Returns the exit code: 1 if anything is wrong.
 
+    With `as_json` the output is one JSON document: what the functions themselves print goes to
+    the error stream, and numbers that are not finite are the strings "nan", "inf" and "-inf".
+
     Raises UsageError for a module or a name that does not exist.
 
     >>> run(["tanh"])  # doctest: +ELLIPSIS
@@ -52,21 +57,23 @@ def run(
     1 checked, 0 wrong
     0
     """
-    targets = [each for name in names for each in expand(name)] if names else table()
-    for each in targets:
-        resolve(each)  # errors come before the work
-    work = [(each, order, seed, tuple(shapes)) for each in targets]
-    if not as_json:
-        print(COLUMNS.format("operation", "cases", "worst", "kinks", "zeros", "oracle", ""))
-    reports = []
-    for target, report in zip(targets, _reports(work, jobs), strict=True):
-        reports.append(report)
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        targets = [each for name in names for each in expand(name)] if names else table()
+        for each in targets:
+            resolve(each)  # errors come before the work
+        work = [(each, order, seed, tuple(shapes)) for each in targets]
         if not as_json:
-            _print_row(target, report)
+            print(COLUMNS.format("operation", "cases", "worst", "kinks", "zeros", "oracle", ""))
+        reports = []
+        for target, report in zip(targets, _reports(work, jobs), strict=True):
+            reports.append(report)
+            if not as_json:
+                _print_row(target, report)
     wrong = [each for each in reports if not each.ok]
     if as_json:
         told = zip(targets, reports, strict=True)
-        print(json.dumps([{"target": name, **each.to_dict()} for name, each in told], indent=2))
+        whole = [{"target": name, **each.to_dict()} for name, each in told]
+        print(json.dumps(_finite(whole), indent=2, allow_nan=False))
     else:
         print(f"{len(reports)} checked, {len(wrong)} wrong")
     return 1 if wrong else 0
@@ -88,7 +95,9 @@ def expand(name: str) -> list[str]:
     found = [
         f"{name}:{key}"
         for key, each in vars(module).items()
-        if hasattr(each, "record") and not each.record.builtin and each.record.differentiable
+        if isinstance(record := getattr(each, "record", None), Record)  # numpy has a `record` too
+        and not record.builtin
+        and record.differentiable
     ]
     if not found:
         raise UsageError(
@@ -140,8 +149,16 @@ def _module(name: str) -> Any:
         raise UsageError(
             f"there is no operation and no module {name!r}{_meant(name, table())}"
         ) from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError) as error:
+        if name and not name.startswith(".") and "/" not in name:
+            raise UsageError(_broken(name, error)) from error
         raise UsageError(f"{name!r} is no name of a module") from None
+    except Exception as error:
+        raise UsageError(_broken(name, error)) from error
+
+
+def _broken(name: str, error: Exception) -> str:
+    return f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
 
 
 def check(work: tuple[str, int, int, tuple[tuple[int, ...], ...]]) -> Report:
@@ -154,7 +171,7 @@ def check(work: tuple[str, int, int, tuple[tuple[int, ...], ...]]) -> Report:
         rng = np.random.default_rng(seed)
         inputs = [rng.uniform(-1.0, 1.0, shape) for shape in shapes or _shapes(function)]
         return gradcheck(function, *inputs, order=order, seed=seed)
-    except (ValueError, TypeError, RuntimeError, ArithmeticError, IndexError) as error:
+    except Exception as error:
         report = Report(target, seed)
         report.fail("error", f"{type(error).__name__}: {error}")
         return report
@@ -183,6 +200,15 @@ def _reports(work: Sequence[Any], jobs: int | None) -> Iterator[Report]:
         return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(check, work)
+
+
+def _finite(value: Any) -> Any:
+    """The same, with strings for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _print_row(target: str, report: Report) -> None:

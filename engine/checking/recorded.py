@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..random import generator, replaying
 from ..tape import enable_grad, leaf, no_grad
 from ..tensor import Tensor, wrap
 from .differences import Array
-from .stand_in import Lifted, StandIn, Survey, observed
+from .stand_in import Lifted, Rounding, StandIn, Survey, observed
 from .subjects import FLOAT64, Subject, converted, flat, name_of, unflat
 
 
@@ -56,8 +56,26 @@ class RecordedSubject(Subject):
             if each._node is not None
         ]
         targets: list[Any] = [each._node for each in tensors]
+        if self.source.rounding is not None:  # through Tensors, so that each step of it is seen
+            seeds = [(node, wrap(part.copy(), cpu)) for node, part in seeds]
+            found = walk(seeds, on_tensors=True, targets=targets, retain_graph=True)
+            return [found[each]._data if each in found else None for each in targets]
         found = walk(seeds, targets=targets, retain_graph=True) if seeds else {}
         return [found.get(each) for each in targets]
+
+    @property
+    def source(self) -> TensorSubject:
+        """The function at the bottom, of which this may be a higher derivative."""
+        raise NotImplementedError
+
+    @contextmanager
+    def rounded(self, rng: np.random.Generator, epsilon: float) -> Iterator[None]:
+        """Within this, every operation rounds its result by so much, at random."""
+        self.source.rounding = (rng, epsilon)
+        try:
+            yield
+        finally:
+            self.source.rounding = None
 
 
 class TensorSubject(RecordedSubject):
@@ -77,6 +95,7 @@ class TensorSubject(RecordedSubject):
         name: str | None = None,
     ) -> None:
         self.function, self.kernel_set, self.notes = function, kernel_set, []
+        self.rounding: tuple[np.random.Generator, float] | None = None
         self.name = name or name_of(function)
         self.inputs = [*inputs]
         self.positions = choose(inputs, variables, self.notes)
@@ -122,6 +141,11 @@ class TensorSubject(RecordedSubject):
         if self.draws:
             self.notes.append("it draws random numbers: the same ones in every evaluation")
 
+    @property
+    def source(self) -> TensorSubject:
+        """Itself."""
+        return self
+
     def __call__(self, tensors: Sequence[Tensor]) -> Any:
         """What the function returns for Tensors in the place of its variables."""
         given = list(self.inputs)
@@ -153,6 +177,9 @@ class TensorSubject(RecordedSubject):
     def computing(self, tensors: Sequence[Tensor]) -> AbstractContextManager[Any]:
         """Within this, tensors stand in for the variables that the function closes over."""
         stand_ins = tensors[len(self.positions) :]
+        if self.rounding is not None:
+            rounding = Rounding(self.leaves, stand_ins, self.kernel_set, *self.rounding)
+            return observed(rounding, self.kernel_set)
         observer = None if self.plain else StandIn(self.leaves, stand_ins, self.kernel_set)
         return observed(observer, self.kernel_set)
 
@@ -219,6 +246,11 @@ class GradientSubject(RecordedSubject):
         self.labels = [*of.labels, *(f"upstream {i}" for i in range(len(parts)))]
         self.arrays = [*of.arrays, *parts]
         self.shapes = [each.shape for each in of.arrays]
+
+    @property
+    def source(self) -> TensorSubject:
+        """The function of which this is a derivative."""
+        return self.of.source
 
     def computing(self, tensors: Sequence[Tensor]) -> AbstractContextManager[Any]:
         """The same as that of what it is the gradient of."""

@@ -92,6 +92,50 @@ class StandIn:
         """Backward passes are left alone."""
 
 
+class Rounding(StandIn):
+    """The same, where every result is moved by some `epsilon` of itself, as rounding might move it.
+
+    What is merely chosen from the arguments (a maximum, a relu) is not rounded, and stays.
+    """
+
+    def __init__(
+        self,
+        leaves: Sequence[Tensor],
+        replace: Sequence[Tensor],
+        kernel_set: str | None,
+        rng: np.random.Generator,
+        epsilon: float,
+    ) -> None:
+        super().__init__(leaves, replace, kernel_set)
+        self.rng, self.epsilon = rng, epsilon
+
+    def run(
+        self,
+        record: Any,
+        device: Any,
+        arrays: Any,
+        parents: Any,
+        storages: Any,
+        key: int,
+        static: dict[str, Any],
+    ) -> Tensor:
+        """The result, moved: also where it was saved for the backward pass."""
+        tensor = compute(record, device, arrays, parents, storages, key, static)
+        result = tensor._data
+        given = [np.asarray(each) for each in arrays if isinstance(each, (np.ndarray, np.float64))]
+        if type(result) is not np.ndarray or result.dtype != FLOAT64 or not result.flags.writeable:
+            return tensor
+        if any(np.may_share_memory(result, each) for each in given):
+            return tensor
+        by = self.epsilon * self.rng.choice([-1.0, 1.0], result.shape)
+        if given:
+            chosen = np.isin(result, np.concatenate([each.reshape(-1) for each in given]))
+            by = np.where(chosen, 0.0, by)
+        with np.errstate(all="ignore"):
+            result *= 1.0 + by
+        return tensor
+
+
 class Lifted(StandIn):
     """The same, where some of the numbers are `BranchingArray`s, which compute by themselves."""
 

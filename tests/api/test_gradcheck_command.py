@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from chainrule import gradcheck_command
@@ -11,7 +12,10 @@ from chainrule.cli import main
 from chainrule.gradcheck_command import UsageError, expand, resolve, table
 
 MODULE = """
+import numpy as np
 import chainrule as cr
+
+print("imported")
 
 good = cr.operation(
     "good", forward=lambda k, x: x * x, vjp=lambda k, g, x: 2 * g * x, cases=[cr.testing.case((3,))]
@@ -28,6 +32,14 @@ def pair(x, w):
 
 def text(x):
     return "not a tensor"
+
+def infinite(x):
+    with np.errstate(all="ignore"):
+        return cr.sqrt(x - x)
+
+def missing(x):
+    print("called")
+    return {}["a"]
 
 NUMBER = 3
 """
@@ -67,6 +79,30 @@ def test_functions_of_ones_own(module, capsys):
     assert main(["gradcheck", f"{module}:pair"]) == 1  # of shapes that do not fit
     assert "error: ShapeError" in capsys.readouterr().out
     assert main(["gradcheck", f"{module}:text"]) == 1
+
+
+def test_json_is_json_whatever_functions_print_and_whatever_numbers_come(module, capsys):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    with np.errstate(all="ignore"):
+        code = main(["gradcheck", f"{module}:infinite", f"{module}:missing", "--json"])
+    assert code == 1
+    infinite, missing = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert infinite["findings"][0]["got"] == "nan"
+    assert "KeyError: 'a'" in missing["findings"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("def f(:", "SyntaxError"), ("1 / 0", "ZeroDivisionError"), ("int('x')", "V")],
+)
+def test_a_module_that_cannot_be_imported(text, told, tmp_path, monkeypatch, capsys):
+    (tmp_path / f"broken_{told.lower()}.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["gradcheck", f"broken_{told.lower()}:f"]) == 2
+    assert f"cannot be imported: {told}" in capsys.readouterr().err
 
 
 def test_json(module, capsys):
