@@ -13,6 +13,7 @@ Source: Squire & Trapp 1998, Using complex variables to estimate derivatives of 
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ __all__ = [
 #: real part is 0 stays 0, and is not negative. On the way from arguments to result, numbers below
 #: 1e-120 have no room for a step as small beside them, and lose digits of the slope.
 STEP = 1e-170
+_filters = threading.RLock()
 
 
 def lift(values: Any, direction: Any, step: float = STEP) -> Any:
@@ -65,7 +67,8 @@ def strict() -> Iterator[None]:
 
     And in place of a TypeError: what has run on real numbers does not run on these.
     """
-    with warnings.catch_warnings():
+    # The filters are the whole process's: two threads would leave each other's behind.
+    with _filters, warnings.catch_warnings():
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         try:
             yield

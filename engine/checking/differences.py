@@ -11,7 +11,7 @@ differ at a kink.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -133,8 +133,9 @@ def slope(
             if total <= 1e-9 * scale or not scale:
                 break
         step /= SHRINK
-    if best is None:  # a branching point right here
+    if best is None:  # a branching point right here, or nearer than any step
         best = differences(function, arrays, direction, base, step, noise)
+        best = replace(best, error=best.error + np.abs(best.right - best.left))
     return best
 
 

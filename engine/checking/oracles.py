@@ -23,6 +23,8 @@ from .subjects import Subject, answers_to_rounding
 RELATIVE = 2.0**-40
 #: Slopes along a direction of the inputs' own size are noise below this share of the result.
 NOISE = 16 * EPSILON
+#: What all is below this is moved as zeros are: there is no room for steps beside smaller numbers.
+LEAST_SCALE = 1e-100
 
 
 @dataclass(frozen=True)
@@ -166,5 +168,5 @@ def scales(arrays: Sequence[Array]) -> list[Array]:
     for each in arrays:
         with np.errstate(over="ignore"):
             typical = float(np.mean(np.abs(each))) if each.size else 0.0
-        found.append(np.maximum(np.abs(each), typical if typical > 0 else 1.0))
+        found.append(np.maximum(np.abs(each), typical if typical > LEAST_SCALE else 1.0))
     return found

@@ -67,7 +67,7 @@ def test_what_is_beyond_float32_is_noted_and_what_need_not_be_is_wrong():
     assert [each.kind for each in naive.findings] == ["precision"]
 
 
-@pytest.mark.parametrize("point", [[6.0], [0.3, -1.2], [15.0]])
+@pytest.mark.parametrize("point", [[6.0], [0.3, -1.2]])
 def test_near_saturation_a_wrong_factor_is_still_found(point):
     wrong = cr.operation(
         "almost_tanh",
