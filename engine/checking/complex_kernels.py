@@ -77,7 +77,16 @@ def linear_recurrence(a: Any, b: Any, axis: int) -> Any:
     return REFERENCE["linear_recurrence"](complex_kernels, *arrays, axis)
 
 
+def sigmoid(x: Any) -> Any:
+    """The reference, without its maximum: of exp(-1e-20), which is 1, and 1 it is not to choose."""
+    decay = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1.0, decay) / (1.0 + decay)
+
+
 #: The reference kernels on BranchingArrays. No device lists this set: no Tensor computes on it.
 complex_kernels = Kernels(
-    "complex", cpu, _Arrays(), {"cofactor": __name__, "linear_recurrence": __name__}
+    "complex",
+    cpu,
+    _Arrays(),
+    {"cofactor": __name__, "linear_recurrence": __name__, "sigmoid": __name__},
 )

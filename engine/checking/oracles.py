@@ -7,6 +7,7 @@ the table alone, only as far as finite differences agree with it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -106,9 +107,12 @@ class Oracles:
             return slope(value, arrays, direction, self.base, noise)
         found = slope(value, arrays, direction, self.base, noise, self.smooth(direction))
         # What the function itself loses to rounding may be more than the last place of its result.
-        (spread,) = answers_to_rounding(self.subject, None, self.rng)
-        noise = 16 * spread / found.step
+        noise = 16 * self._spread / found.step
         return replace(found, error=found.error + noise, side_error=found.side_error + 2 * noise)
+
+    @functools.cached_property
+    def _spread(self) -> Array:
+        return answers_to_rounding(self.subject, None, self.rng)[0]
 
     def smooth(self, direction: Direction) -> Callable[[float], bool] | None:
         """A function that says whether no branch flips within a step along a direction.

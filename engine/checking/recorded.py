@@ -117,14 +117,25 @@ class TensorSubject(RecordedSubject):
         self.leaves: list[Tensor] = []
         with observed(survey, self.kernel_set), enable_grad():
             results = self.results(tensors)
-        self.leaves = [*survey.leaves.values()]
+        weights = [] if named is None else named()
+        unused = [
+            (name, weight)
+            for name, weight in weights
+            if weight.requires_grad and weight._node not in survey.leaves
+        ]
+        for name, _ in unused:
+            self.notes.append(
+                f"{name} gets no gradient: nothing that is recorded depends on it (used through "
+                ".numpy() its true gradient cannot be seen)"
+            )
+        self.leaves = [*survey.leaves.values(), *(weight for _, weight in unused)]
         self.plain = not (self.leaves or survey.narrow)
         if survey.narrow and not any(self.single):
             self.notes.append("float32 within it is computed in float64")
         self.trusted = not survey.foreign
         if survey.foreign:
             self.notes.append(f"uses operations of your own: {', '.join(survey.foreign)}")
-        names = {} if named is None else {id(t._node): name for name, t in named()}
+        names = {id(weight._node): name for name, weight in weights}
         for i, each in enumerate(self.leaves):
             self.labels.append(names.get(id(each._node), f"parameter {i}"))
             self.arrays.append(np.array(each._data, FLOAT64))

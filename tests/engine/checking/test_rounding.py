@@ -80,3 +80,24 @@ def test_near_saturation_a_wrong_factor_is_still_found(point):
 def test_a_maximum_is_not_rounded_for_its_gradient_asks_what_equals_it():
     report = cr.gradcheck(lambda x: cr.max(x) * cr.max(x).detach(), np.array([1.0, 3.0, 2.0]))
     assert not report.ok
+
+
+@pytest.mark.parametrize("point", [3e-30, 1e-17, 1e-20, -1e-20])
+def test_the_complex_step_of_sigmoid_does_not_choose_between_ones(point):
+    """exp(-1e-20) is 1, and the maximum of it and 1 had the slope of either."""
+    report = cr.gradcheck(lambda x: cr.sigmoid(-1e-10 * x + point), np.array([0.0, 0.0]))
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("tiny", [5e-324, 1e-288, 1e-244, -1e-150])
+def test_tiny_numbers_are_no_false_alarm(tiny):
+    for function in (cr.tanh, lambda x: x * x * x - x, cr.abs):
+        assert cr.gradcheck(function, np.array([tiny, tiny]), order=2)
+    assert cr.gradcheck(lambda x: cr.sum(cr.abs(x)) + cr.norm(x), np.array([-90.0, tiny, 480.0]))
+    assert not cr.gradcheck(lambda x: cr.tanh(x).detach() + 0 * x, np.array([tiny]))
+
+
+def test_on_a_kink_there_is_no_second_derivative_to_compare():
+    for function in (cr.norm, lambda x: cr.softmax(x) * cr.relu(x)):
+        report = cr.gradcheck(function, np.zeros(3), order=2)
+        assert report.ok and report.order == 1 and "order 2 is not checked" in str(report)
