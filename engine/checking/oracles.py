@@ -97,6 +97,16 @@ class Oracles:
         off = RELATIVE * np.abs(value) + self.subject.noise
         return Expected(value, off, value == 0)
 
+    def complex_noise(self, direction: Direction) -> Array:
+        """How far rounding moves the complex step: its spread over lengths of the direction."""
+        found = []
+        for by in self.rng.uniform(1.0, 2.0, 8):
+            ways = [None if each is None else by * each for each in direction]
+            step = self.complex_step(ways)
+            if step is not None:
+                found.append(step.value / by)
+        return np.ptp(np.stack(found), axis=0) if found else np.zeros(self.base.shape)
+
     def _lifted(self, *arrays: Any) -> Any:
         return self.subject.lifted(arrays)
 

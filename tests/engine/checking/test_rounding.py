@@ -101,3 +101,22 @@ def test_on_a_kink_there_is_no_second_derivative_to_compare():
     for function in (cr.norm, lambda x: cr.softmax(x) * cr.relu(x)):
         report = cr.gradcheck(function, np.zeros(3), order=2)
         assert report.ok and report.order == 1 and "order 2 is not checked" in str(report)
+
+
+@pytest.mark.parametrize("gap", [10.0, 15.0, 19.0])
+def test_the_loss_of_a_confident_classifier(gap):
+    """Within one fused kernel, 1 - p loses digits that no moving of its inputs shows."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        logits, weights = gap * rng.normal(size=3), rng.normal(size=(3, 3))
+        report = cr.gradcheck(
+            lambda x, w: cr.logsumexp(x @ w) - (x @ w)[0],
+            logits,
+            weights,
+            kernels="reference",
+        )
+        assert not [
+            each
+            for each in report.findings
+            if each.input is not None and "direction" not in each.text and each.kind == "gradient"
+        ], str(report)
