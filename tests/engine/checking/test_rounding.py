@@ -120,3 +120,16 @@ def test_the_loss_of_a_confident_classifier(gap):
             for each in report.findings
             if each.input is not None and "direction" not in each.text and each.kind == "gradient"
         ], str(report)
+
+
+def test_what_has_many_waves_within_a_step_is_no_false_alarm():
+    def logistic(x):
+        for _ in range(40):
+            x = 3.9 * x * (1 - x)
+        return x
+
+    assert cr.gradcheck(lambda x: cr.sin(1e8 * x), np.array([1.0, -2.0, 0.3]))
+    assert cr.gradcheck(logistic, np.array([0.3, 0.7, 0.123]))
+    assert not cr.gradcheck(
+        lambda x: cr.sin(1e8 * x) * cr.sin(1e8 * x).detach(), np.array([1.0, -2.0, 0.3])
+    )
