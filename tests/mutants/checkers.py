@@ -21,7 +21,7 @@ import chainrule as cr
 from .sites import Array, Site
 
 
-class Wrong(AssertionError):
+class WrongError(AssertionError):
     """A checker says that a gradient is wrong."""
 
 
@@ -72,7 +72,7 @@ def ours(order: int) -> Callable[[Site], None]:
     def check(site: Site) -> None:
         report = cr.gradcheck(site.function, *site.copies(), order=order)
         if not report.ok:
-            raise Wrong(str(report))
+            raise WrongError(str(report))
 
     return check
 
@@ -81,7 +81,7 @@ def ours_plain(site: Site) -> None:
     """`cr.gradcheck` on the pair of plain functions, as the others see it."""
     report = cr.gradcheck(site.value, *site.copies(), vjp=site.vjp)
     if not report.ok:
-        raise Wrong(str(report))
+        raise WrongError(str(report))
 
 
 # PyTorch ------------------------------------------------------------------------------------

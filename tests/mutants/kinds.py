@@ -53,7 +53,7 @@ class Pull:
         """The same, those of a sequence of operands included, one by one."""
         found: list[Any] = []
         for value in self.values.values():
-            found += [each for each in (value if isinstance(value, tuple) else [value])]
+            found += value if isinstance(value, tuple) else (value,)
         return [each for each in found if _floats(each)]
 
     def each(self, change: Callable[[Any], Any]) -> dict[str, Any]:
@@ -365,7 +365,7 @@ def second_upstream_lost(pull: Pull) -> Any:
 # Out of sight -------------------------------------------------------------------------------
 
 #: More elements than any case of the table has.
-LARGE = 100
+LARGE = 40
 
 
 def large_only(pull: Pull) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule.engine import backward
 from chainrule.engine.calls import kinks_of
-from chainrule.engine.record import RECORDS, Record, apply, tensor_functions
+from chainrule.engine.record import RECORDS, Record, apply
 from chainrule.engine.tensor import Tensor
 
 from .kinds import KINDS, Kind, Pull, raw
@@ -322,5 +322,3 @@ def records() -> list[Record]:
         for each in RECORDS.values()
         if each.builtin and each.differentiable and (calls_of(each) or broadcasts_of(each))
     ]
-
-
