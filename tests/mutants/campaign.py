@@ -86,8 +86,15 @@ def sites_for(kind: Kind, record: Record, seed: int) -> list[Site]:
 class Campaign:
     """The campaign on one record: its sites, and what the checkers say of the right gradients."""
 
-    def __init__(self, record: Record, checkers: Sequence[Checker], alarms: Alarms) -> None:
+    def __init__(
+        self,
+        record: Record,
+        checkers: Sequence[Checker],
+        alarms: Alarms,
+        thorough: bool = False,
+    ) -> None:
         self.record, self.checkers, self.alarms = record, checkers, alarms
+        self.thorough = thorough  # our checkers at every site, also after they found the mutant
         self._sites: dict[tuple[str, int], list[Site]] = {}
         self._evidence: dict[tuple[str, int], Evidence] = {}
         self._alarmed: dict[tuple[str, int, int], bool] = {}
@@ -126,14 +133,14 @@ class Campaign:
                 break
         for checker in self.checkers:
             verdicts = outcome.verdicts[checker.name] = []
-            for site in outcome.sites:
+            for site in outcome.sites if asked(checker, mutant.kind) else ():
                 if self.alarmed(checker, site, order):
                     verdicts.append(False)
                     continue
                 with mutant.planted():
                     warm_up(site, warm.get(id(site)))
                     verdicts.append(checker.finds(site, order))
-                if verdicts[-1] and not checker.ours:
+                if verdicts[-1] and not (checker.ours and self.thorough):
                     break
         return outcome
 
@@ -143,7 +150,7 @@ class Campaign:
             if kind.group == "hidden":
                 continue
             for checker in self.checkers:
-                for site in self.evidence(kind, SEEDS[0])[0]:
+                for site in self.evidence(kind, SEEDS[0])[0] if asked(checker, kind) else ():
                     self.alarmed(checker, site, order_of(kind))
 
 
@@ -152,13 +159,14 @@ def campaign(
     checkers: Sequence[Checker],
     kinds: Sequence[Kind] = tuple(KINDS),
     progress: Callable[[str], None] = lambda text: None,
+    thorough: bool = False,
 ) -> tuple[list[Outcome], Alarms]:
     """Every mutant of these kinds in these records, shown to these checkers."""
     outcomes: list[Outcome] = []
     alarms = Alarms()
     for record in records:
         progress(record.name)
-        one = Campaign(record, checkers, alarms)
+        one = Campaign(record, checkers, alarms, thorough)
         outcomes += [one.run(mutant) for mutant in mutants_of(record, list(kinds))]
         one.look_at_all_right_gradients()
     return outcomes, alarms
@@ -167,42 +175,51 @@ def campaign(
 # The report ---------------------------------------------------------------------------------
 
 
+def asked(checker: Checker, kind: Kind) -> bool:
+    """Can a checker be asked about that kind at all?"""
+    return kind.group != "second" or checker.second is not None
+
+
 def rows(outcomes: Sequence[Outcome], checkers: Sequence[Checker]) -> list[list[str]]:
-    """Of each kind: planted, equivalent to the right gradient on every case, killed by each."""
+    """Of each kind: planted (those that differ somewhere), and found by each checker."""
     table = []
     for kind in KINDS:
-        of_kind = [each for each in outcomes if each.mutant.kind == kind]
-        live = [each for each in of_kind if each.live]
-        if of_kind:
-            killed = [str(sum(each.killed(c.name) for each in live)) for c in checkers]
-            table.append([kind.name, kind.about, str(len(live)), *killed])
+        live = [each for each in outcomes if each.mutant.kind == kind and each.live]
+        if live:
+            found = [
+                str(sum(each.killed(c.name) for each in live)) if asked(c, kind) else "–"
+                for c in checkers
+            ]
+            table.append([kind.name, kind.about, str(len(live)), *found])
     return table
 
 
-def totals(
-    outcomes: Sequence[Outcome], checkers: Sequence[Checker], groups: Sequence[str]
-) -> list[str]:
-    """The last row: all kinds of these groups together."""
-    live = [each for each in outcomes if each.live and each.mutant.kind.group in groups]
-    killed = [str(sum(each.killed(c.name) for each in live)) for c in checkers]
-    return [str(len(live)), *killed]
+def totals(outcomes: Sequence[Outcome], checkers: Sequence[Checker]) -> list[str]:
+    """All kinds that can be seen on the table's cases: planted, and found of those asked about."""
+    live = [each for each in outcomes if each.live and each.mutant.kind.group != "hidden"]
+    shares = []
+    for checker in checkers:
+        shown = [each for each in live if asked(checker, each.mutant.kind)]
+        shares.append(f"{sum(each.killed(checker.name) for each in shown)} of {len(shown)}")
+    return [str(len(live)), *shares]
 
 
-def survivors(outcomes: Sequence[Outcome], checker: str) -> list[str]:
+def survivors(outcomes: Sequence[Outcome], checker: Checker) -> list[str]:
     """The mutants that a checker did not find, with the sites at which they differ."""
     return [
         f"{each.mutant!r}: at {'; '.join(map(repr, each.sites))}"
         for each in outcomes
-        if each.live and not each.killed(checker)
+        if each.live and asked(checker, each.mutant.kind) and not each.killed(checker.name)
     ]
 
 
-def missed_sites(outcomes: Sequence[Outcome], checker: str) -> tuple[int, int, list[str]]:
+def missed_sites(outcomes: Sequence[Outcome], checker: Checker) -> tuple[int, int, list[str]]:
     """Of all pairs of a mutant and a site at which it differs: found, all, and those missed."""
     pairs = [
         (each.mutant, site, verdict)
         for each in outcomes
-        for site, verdict in zip(each.sites, each.verdicts.get(checker, []), strict=False)
+        if asked(checker, each.mutant.kind)
+        for site, verdict in zip(each.sites, each.verdicts.get(checker.name, []), strict=False)
     ]
     missed = [f"{mutant!r}: at {site!r}" for mutant, site, verdict in pairs if not verdict]
     return len(pairs) - len(missed), len(pairs), missed

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import chainrule as cr
 
-from .sites import Array, Site
+from .sites import Array, Site, quiet
 
 
 class WrongError(AssertionError):
@@ -55,8 +54,7 @@ class Checker:
         """Does it find something wrong? It is asked for derivatives up to an order."""
         check = self.second if order == 2 and self.second is not None else self.first
         try:
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
-                warnings.simplefilter("ignore")
+            with quiet():
                 check(site)
         except Exception:
             return True

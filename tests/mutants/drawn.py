@@ -84,7 +84,7 @@ class Alarmed:
     alarms: list[str] = field(default_factory=list)
 
 
-def sites(count: int, first_seed: int = 0) -> Iterator[tuple[int, Record, Site, bool]]:
+def sites(count: int, first_seed: int = 0) -> Iterator[tuple[Record, Site, bool]]:
     """That many drawn sites, of every record in turn; those without a variable are left out."""
     every, seed = records(), first_seed
     while count:
@@ -92,7 +92,7 @@ def sites(count: int, first_seed: int = 0) -> Iterator[tuple[int, Record, Site, 
         site, tied = drawn_site(record, seed)
         seed += 1
         if site.arrays and all(each.size for each in site.arrays):
-            yield seed - 1, record, site, tied
+            yield record, site, tied
             count -= 1
 
 
@@ -101,7 +101,7 @@ def look_for_alarms(
 ) -> Alarmed:
     """Shows a checker the right gradients of drawn cases; every fifth to second order."""
     found = Alarmed()
-    for seed, record, site, tied in sites(count, first_seed):
+    for record, site, tied in sites(count, first_seed):
         order = 2 if found.cases % 5 == 4 and not tied and checker.second is not None else 1
         if checker.finds(site, order):
             found.alarms.append(f"order {order}: {site!r}")

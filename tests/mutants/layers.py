@@ -25,7 +25,7 @@ from chainrule.training.sequential import Sequential
 
 from .kinds import KINDS, Kind
 from .plant import faulty_identity, mutants_of
-from .sites import Array, Site, observe, same, sharing
+from .sites import Array, Site, observe, quiet, same, sharing
 
 #: The kinds planted in records here (the campaign on the table has them all), and in layers.
 IN_RECORDS = (
@@ -238,7 +238,7 @@ def layer_campaign(
         live = found = 0
         for text, kind, plant in planted:
             second = kind.group == "second"
-            with plant():
+            with plant(), quiet():
                 try:
                     pairs = zip(observe(whole, second), right[second], strict=True)
                     differs = not all(same(a, b) for a, b in pairs)

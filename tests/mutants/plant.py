@@ -33,6 +33,10 @@ PAIRED = {
 CHOOSING = ("max", "min", "norm", "sort", "top_k", "median")
 
 
+#: Operations in which equal extremes share the gradient.
+SHARING = ("maximum", "minimum", "max", "min", "norm")
+
+
 def has_ties(record: Record) -> bool:
     """Is there a point, other than a singular one, at which the record has one-sided slopes?"""
     kinked = record.elementwise and record.kinks and record.name not in SINGULAR
@@ -291,6 +295,8 @@ def fits(kind: Kind, record: Record) -> bool:
         return record.definition is not None
     if kind.group == "second" and record.definition is not None:
         return False  # recorded gradients go through the definition
+    if kind.name == "whole for ties":
+        return record.name in SHARING
     if kind.group == "ties":
         return has_ties(record)
     if kind.name in ("swapped gradients", "detached branch"):

@@ -22,7 +22,7 @@ def table(outcomes: Sequence[Outcome], checkers: Sequence[Checker]) -> list[str]
     heads = ["wrong VJP", "what is wrong", "planted", *(each.name for each in checkers)]
     lines = [f"| {' | '.join(heads)} |", "|---|---|" + "---:|" * (len(heads) - 2)]
     lines += [f"| {' | '.join(row)} |" for row in rows(outcomes, checkers)]
-    shown = totals(outcomes, checkers, ("first", "second", "ties"))
+    shown = totals(outcomes, checkers)
     lines.append(f"| **all but the last two** | | {' | '.join(shown)} |")
     return lines
 
@@ -96,8 +96,8 @@ def details(outcomes: Sequence[Outcome], checkers: Sequence[Checker]) -> list[st
     for each in checkers:
         if not each.ours:
             continue
-        left = survivors(outcomes, each.name)
-        found, pairs, missed = missed_sites(outcomes, each.name)
+        left = survivors(outcomes, each)
+        found, pairs, missed = missed_sites(outcomes, each)
         lines.append(f"{each.name}: {len(left)} survivors; found at {found} of {pairs} cases")
         lines += [f"  SURVIVES {text}" for text in left]
         lines += [f"  missed: {text}" for text in missed]
