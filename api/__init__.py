@@ -46,6 +46,7 @@ from chainrule.engine.transforms import grad, value_and_grad
 
 if TYPE_CHECKING:
     from chainrule import callbacks, datasets, layers, losses, metrics, models, optim, testing
+    from chainrule.engine.checking.gradcheck import assert_gradients, gradcheck
 
     __version__: str
 
@@ -53,6 +54,12 @@ _SUBMODULES = (
     *("callbacks", "datasets", "layers", "losses", "metrics", "models", "optim", "testing"),
 )
 
+
+#: What is loaded at its first use: most programs never check a gradient.
+_LATER = {
+    "assert_gradients": "chainrule.engine.checking.gradcheck",
+    "gradcheck": "chainrule.engine.checking.gradcheck",
+}
 
 #: Of every operation of the table, its function.
 OPERATIONS = {name: record.function for name, record in RECORDS.items() if record.builtin}
@@ -62,6 +69,8 @@ globals().update(OPERATIONS)
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"chainrule.{name}")
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
     if name == "__version__":
         from importlib.metadata import version
 
@@ -83,6 +92,7 @@ __all__ = [
     "Tensor",
     "__version__",
     "arange",
+    "assert_gradients",
     "callbacks",
     "checkpoint",
     "composition",
@@ -96,6 +106,7 @@ __all__ = [
     "full",
     "full_like",
     "grad",
+    "gradcheck",
     "hessian",
     "hvp",
     "is_recording",

@@ -1,4 +1,4 @@
-"""The command line: `chainrule train` and `chainrule doctor`."""
+"""The command line: `chainrule train`, `chainrule gradcheck` and `chainrule doctor`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,17 @@ def _positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
     return value
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    """An argument type: lengths of axes, as in 2,3; () for none."""
+    try:
+        shape = tuple(int(each) for each in text.strip("() ").split(",") if each.strip())
+    except ValueError:
+        shape = (-1,)
+    if any(each < 0 for each in shape):
+        raise argparse.ArgumentTypeError(f"must be lengths of axes, such as 2,3, got {text!r}")
+    return shape
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,6 +105,40 @@ def parser() -> argparse.ArgumentParser:
         help="where to write; by default the first free runs/<data>-<number>",
     )
 
+    gradcheck = commands.add_parser(
+        "gradcheck",
+        help="check gradients: of the table's operations, or of your own functions",
+        description="Compares gradients with the complex step and with finite differences, and "
+        "prints a row an operation: how many calls were checked, the worst error in units of its "
+        "tolerance, how many points lay on a kink, how many entries were zero as they must be, and "
+        "what the gradients were compared with. The exit code is 1 if anything is wrong.",
+    )
+    gradcheck.add_argument(
+        "names",
+        nargs="*",
+        metavar="name",
+        help="an operation such as tanh; module:function for one of your own; module for all "
+        "operations defined there; by default the whole table",
+    )
+    gradcheck.add_argument(
+        "--order", type=int, choices=(1, 2), default=2, help="of the derivatives (default 2)"
+    )
+    gradcheck.add_argument(
+        "--seed", type=_count(0, "seed"), default=0, help="of all random numbers (default 0)"
+    )
+    gradcheck.add_argument(
+        "--shape",
+        type=_shape,
+        action="append",
+        default=[],
+        metavar="N,M",
+        help="of an input of your function, once for each; () for a number (default 2,3)",
+    )
+    gradcheck.add_argument(
+        "--jobs", type=_count(1, "jobs"), default=None, help="processes (default: one a core)"
+    )
+    gradcheck.add_argument("--json", action="store_true", help="print the reports as JSON")
+
     commands.add_parser(
         "doctor",
         help="print versions, BLAS and threads, and which devices are usable and why",
@@ -125,6 +170,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(report())
         return 0
+
+    if arguments.command == "gradcheck":
+        from chainrule import gradcheck_command
+
+        try:
+            return gradcheck_command.run(
+                arguments.names,
+                arguments.order,
+                arguments.seed,
+                arguments.shape,
+                arguments.json,
+                arguments.jobs,
+            )
+        except gradcheck_command.UsageError as error:
+            print(f"chainrule gradcheck: error: {error}", file=sys.stderr)
+            return 2
 
     from chainrule.main_job import UsageError, train
 

@@ -1,9 +1,8 @@
 """The checks that every operation of the table passes, and that users' own can be put to.
 
-`check_operation` runs them all: the proof, gradients of first and second order against finite
-differences, dtypes, float32 beside float64, and that nothing is mutated or aliased. Upstream
-gradients are random and signed: with all ones, `softmax(x).sum()` has gradient zero whatever the
-code does.
+`check_operation` runs them all: the proof; gradients of first and second order (`gradcheck`); that
+they do not depend on the memory's layout, on which of the arguments are tracked, or on being
+recorded; dtypes; and that nothing is mutated or aliased.
 """
 
 from __future__ import annotations
@@ -15,6 +14,9 @@ from typing import Any
 import numpy as np
 
 from .calls import Array, Call, ElementwiseCall, broadcasts_of, calls_of, invoke
+from .checking.differences import signed, slope
+from .checking.gradcheck import assert_gradients
+from .checking.table import check_cases
 from .creation import zeros_like
 from .errors import CheckError
 from .record import RECORDS, Record
@@ -22,48 +24,10 @@ from .tape import enable_grad
 from .tensor import Tensor
 from .transforms import grad
 
-#: First derivatives by differences are good to rounding, eps / 1e-3, times weights and slopes to
-#: 1e3; second ones, differences of first ones, to ten times that.
-FIRST, SECOND = 1e-9, 1e-8
-
-
-# Derivatives by numbers ---------------------------------------------------------------------
-
 
 def upstream_for(shape: tuple[int, ...], seed: int) -> Array:
     """Signed numbers, none of them near zero."""
-    draw = np.random.default_rng(seed)
-    return draw.uniform(0.5, 2.0, shape) * draw.choice([-1.0, 1.0], shape)
-
-
-def numeric_gradient(function: Callable[..., float], arrays: Sequence[Array]) -> list[Array]:
-    """Gradients of a number by central differences, extrapolated twice (Richardson).
-
-    With steps h, h/2 and h/4 the error is of order (h / r)^6 / 64 + eps / h, with r the distance to
-    the nearest singularity: about 1e-12 for h = 1e-3, also at r = 0.1,
-    the edge of the domains.
-
-    >>> numeric_gradient(lambda x: float((x**3).sum()), [np.array([2.0])])[0].round(9).tolist()
-    [12.0]
-    """
-
-    def slope(which: int, index: tuple[int, ...], step: float) -> float:
-        ends = []
-        for sign in (1, -1):
-            moved = [np.array(each) for each in arrays]
-            moved[which][index] += sign * step
-            ends.append(function(*moved))
-        return (ends[0] - ends[1]) / (2 * step)
-
-    gradients = []
-    for which, array in enumerate(arrays):
-        gradient = np.zeros(array.shape)
-        for index in np.ndindex(array.shape):
-            coarse, middle, fine = (slope(which, index, h) for h in (1e-3, 5e-4, 2.5e-4))
-            first, second = (4 * middle - coarse) / 3, (4 * fine - middle) / 3
-            gradient[index] = (16 * second - first) / 15
-        gradients.append(gradient)
-    return gradients
+    return signed(np.random.default_rng(seed), shape)
 
 
 def first_order(function: Callable[..., Tensor], arrays: Sequence[Array], seed: int) -> list[Array]:
@@ -79,21 +43,6 @@ def first_order(function: Callable[..., Tensor], arrays: Sequence[Array], seed: 
         np.zeros_like(array) if each is None else each.numpy()
         for each, array in zip(grads, arrays, strict=True)
     ]
-
-
-def directional(function: Callable[..., Tensor], arrays: Sequence[Any], seed: int) -> Tensor:
-    """The sum of the gradients of `function`, each times random numbers, still differentiable."""
-    tensors = [each if isinstance(each, Tensor) else Tensor(each) for each in arrays]
-    tensors = [t if t.requires_grad else Tensor(t, requires_grad=True) for t in tensors]
-    result = function(*tensors)
-    total = Tensor(0.0)
-    if not result.requires_grad:
-        return total
-    upstream = upstream_for(result.shape, seed)
-    gradients = grad([result], tensors, [upstream], create_graph=True, allow_unused=True)
-    for i, each in enumerate(gradients):
-        total = total + (each * upstream_for(each.shape, seed + i + 1)).sum()
-    return total
 
 
 def assert_close(got: Any, expected: Any, tolerance: float, what: str = "gradient") -> None:
@@ -114,69 +63,20 @@ def assert_close(got: Any, expected: Any, tolerance: float, what: str = "gradien
 # Checks -------------------------------------------------------------------------------------
 
 
-def check_first(function: Callable[..., Tensor], arrays: Sequence[Array], seed: int = 0) -> None:
-    """VJPs with a random upstream gradient equal differences of the forward function.
-
-    Raises CheckError, naming the argument, the values and the tolerance that was missed.
-    """
-
-    def value(*moved: Array) -> float:
-        result = function(*(Tensor(each) for each in moved)).numpy()
-        return float(np.sum(result * upstream_for(result.shape, seed)))
-
-    expected = numeric_gradient(value, arrays)
-    found = first_order(function, arrays, seed)
-    for i, (ours, numeric, array) in enumerate(zip(found, expected, arrays, strict=True)):
-        if ours.dtype != array.dtype:
-            raise CheckError(f"{function!r}: gradient {i} is {ours.dtype}, not {array.dtype}")
-        assert_close(ours, numeric, FIRST, f"{function!r}: gradient {i}")
-
-
-def check_second(function: Callable[..., Tensor], arrays: Sequence[Array], seed: int = 0) -> None:
-    """The gradient of the gradient, through `create_graph`, equals differences of first ones.
-
-    Raises CheckError, as `check_first` does.
-    """
-
-    def value(*moved: Array) -> float:
-        return directional(function, moved, seed).item()
-
-    tensors = [Tensor(each, requires_grad=True) for each in arrays]
-    total = directional(function, tensors, seed)
-    found = (
-        grad([total], tensors, allow_unused=True)
-        if total.requires_grad
-        else [zeros_like(each) for each in tensors]
-    )
-    for i, (ours, numeric) in enumerate(zip(found, numeric_gradient(value, arrays), strict=True)):
-        assert_close(ours.numpy(), numeric, SECOND, f"{function!r}: second derivative {i}")
-
-
 def check_definition(call: Call | ElementwiseCall, seed: int = 0) -> None:
-    """Gradients that are recorded for a second derivative are those that `backward` gives.
+    """The record's definition, if it has one, gives what its forward function does.
 
-    They are computed on Tensors: through the record's definition, if it has one, which must also
-    give the result. Raises CheckError.
+    That its gradient is that of the VJPs, too, is part of the check of second order. Raises
+    CheckError.
     """
-    arrays = call.draw(seed)
-    tensors = [Tensor(each, requires_grad=True) for each in arrays]
-    result = call(*tensors)
-    if not result.requires_grad:
-        return
-    upstream = upstream_for(result.shape, seed)
-    recorded = grad([result], tensors, [upstream], create_graph=True, allow_unused=True)
-    plain = first_order(call, arrays, seed)
-    for i, (ours, expected) in enumerate(zip(recorded, plain, strict=True)):
-        assert_close(ours.numpy(), expected, 1e-12, f"{call!r}: recorded gradient {i}")
     definition = call.record.definition
-    if definition is not None and isinstance(call, Call) and call.case.prepare is None:
-        arguments = call.case.draw(call.record, seed)
-        wrapped = [Tensor(each) if isinstance(each, np.ndarray) else each for each in arguments]
-        static = call.record.defaults | dict(call.case.static)
-        expected = invoke(call.record, wrapped, call.case.static)
-        assert_close(
-            definition(*wrapped, **static).numpy(), expected.numpy(), 1e-12, f"{call!r}: definition"
-        )
+    if definition is None or not isinstance(call, Call) or call.case.prepare is not None:
+        return
+    arguments = call.case.draw(call.record, seed)
+    wrapped = [Tensor(each) if isinstance(each, np.ndarray) else each for each in arguments]
+    static = call.record.defaults | dict(call.case.static)
+    expected = invoke(call.record, wrapped, call.case.static).numpy()
+    assert_close(definition(*wrapped, **static).numpy(), expected, 1e-12, f"{call!r}: definition")
 
 
 def check_alone(call: Call | ElementwiseCall, seed: int = 0) -> None:
@@ -208,13 +108,15 @@ def check_complete(call: Call) -> None:
         return
     for position in rest:
 
-        def value(moved: Array, position: int = position) -> float:
-            given: Any = [*arguments[:position], moved, *arguments[position + 1 :]]
-            result = invoke(record, given, call.case.static)
-            return float(np.sum(result.numpy() * upstream_for(result.shape, 0)))
+        def value(moved: Sequence[Array], position: int = position) -> Array:
+            given: Any = [*arguments[:position], *moved, *arguments[position + 1 :]]
+            result = invoke(record, given, call.case.static).numpy()
+            return np.atleast_1d(np.sum(result * upstream_for(result.shape, 0)))
 
-        (slope,) = numeric_gradient(value, [arguments[position]])
-        if np.any(np.abs(slope) > FIRST):
+        array = np.asarray(arguments[position], np.float64)
+        way = upstream_for(array.shape, 1)
+        found = slope(value, [array], [way], value([array]))
+        if abs(found.value[0]) > found.error[0]:
             raise CheckError(
                 f"{call!r}: the result depends on '{record.argument_name(position)}', which has no "
                 "VJP, and so its gradient would be lost; give it one, or, if it is a constant such "
@@ -240,18 +142,6 @@ def check_dtypes(call: Call | ElementwiseCall) -> None:
                 raise CheckError(f"{call!r}: gradient {i} is {each.grad!r}, for {dtype}")
             if not each.grad.numpy().flags["C_CONTIGUOUS"]:
                 raise CheckError(f"{call!r}: the elements of gradient {i} do not lie in order")
-
-
-def check_float32(call: Call | ElementwiseCall) -> None:
-    """Gradients in float32 are those of float64 to rounding.
-
-    The bound is 64 units in the last place: a chain of about ten roundings, conditions of about 5.
-    """
-    wide = [each.astype(np.float32) for each in call.draw(0)]
-    narrow = first_order(call, wide, 3)
-    exact = first_order(call, [each.astype(np.float64) for each in wide], 3)
-    for i, (ours, expected) in enumerate(zip(narrow, exact, strict=True)):
-        assert_close(ours, expected, 64 * 2**-23, f"{call!r}: gradient {i} in float32")
 
 
 def check_purity(call: Call | ElementwiseCall) -> None:
@@ -304,20 +194,18 @@ def _spaced(x: Tensor) -> Tensor:
 
 
 def check_call(call: Call | ElementwiseCall, seed: int = 0) -> None:
-    """All checks by numbers of one call, in every layout of memory.
+    """What is checked of one call beside its gradients' values, and these in other layouts.
 
     Raises CheckError, naming the call and what it got wrong.
     """
-    for layout in LAYOUTS:
-        check_first(*lay_out(call, call.draw(seed), layout), seed)
-    # The square makes even linear operations have a second derivative that can be wrong.
-    check_second(lambda *x: RECORDS["square"].function(call(*x)), call.draw(seed), seed)
+    for layout in LAYOUTS[1:]:
+        function, arrays = lay_out(call, call.draw(seed), layout)
+        assert_gradients(function, *arrays, argnums=range(len(arrays)), seed=seed)
     check_definition(call, seed)
     check_alone(call, seed)
     if isinstance(call, Call):
         check_complete(call)
     check_dtypes(call)
-    check_float32(call)
     check_purity(call)
 
 
@@ -334,8 +222,9 @@ def check_operation(operation: Any, seed: int = 0) -> list[str]:
     elementwise, `formula` and `derivative` are prose, which nobody checks.
 
     The derivative is proved, if SymPy is installed, unless the record gives a reason why it cannot
-    be. Then gradients of first and second order are compared with finite differences, float32 with
-    float64, and nothing may be mutated or aliased.
+    be. Then gradients of first and second order are checked as `cr.gradcheck` does, at ties and
+    kinks too; they must not depend on the layout of memory, nor on which arguments are tracked; and
+    nothing may be mutated or aliased.
 
     Raises CheckError (or ProofError, which is one) at the first claim that does not hold;
     ValueError for a record that has no gradient, or no cases.
@@ -361,6 +250,7 @@ def check_operation(operation: Any, seed: int = 0) -> list[str]:
         from .proof import prove
 
         done += prove(record)
+    check_cases(record, 2, seed).require()
     for call in calls:
         check_call(call, seed)
     return [*done, f"the gradients of {', '.join(map(repr, calls))}, to second order"]

@@ -126,6 +126,10 @@ class Layer(Configured):
                 Layer.build(self, input_shape)
         return x
 
+    def as_checked(self, *inputs: Any) -> tuple[Any, tuple[Any, ...], Any]:
+        """What `cr.gradcheck` checks: a function, its inputs, and the parameters' names."""
+        return self, inputs, self.named_parameters
+
     # Building -------------------------------------------------------------------------------
 
     @property

@@ -317,6 +317,27 @@ class Model(Layer):
         with no_grad():
             return self(x).numpy().copy()
 
+    def as_checked(self, *inputs: Any) -> tuple[Any, tuple[Any, ...], Any]:
+        """What `cr.gradcheck` checks: the loss, given samples and targets; else the outputs.
+
+        Raises TypeError for targets, if the model is not compiled.
+        """
+        if len(inputs) != 2:
+            return super().as_checked(*inputs)
+        if self._objective is None:
+            raise TypeError(
+                f"gradcheck: {self.name} is not compiled, and so has no loss for the targets; call "
+                "compile(loss=...), or give the samples alone"
+            )
+        x, y = inputs[0], np.asarray(inputs[1])
+        objective = self._objective
+
+        def loss(x: Any) -> Any:
+            outputs = objective.outputs(self, x)
+            return objective.loss_of(y, outputs)
+
+        return loss, (x,), self.named_parameters
+
     # Weights ------------------------------------------------------------------------------------
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:

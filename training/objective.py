@@ -127,11 +127,18 @@ class Objective:
 
         The average is per sample, also where the loss is a sum over the batch.
         """
-        values = self.computed.call(self.computed.targets(y, outputs), outputs)
-        loss = self.computed.reduce(values)
+        values, loss = self._loss(y, outputs)
         mean = loss.item() if self.computed.reduction == "mean" else loss.item() / values.size
         self.average.update(mean, len(y))
         return loss
+
+    def loss_of(self, y: np.ndarray, outputs: Tensor) -> Tensor:
+        """The loss of a batch, which is entered nowhere."""
+        return self._loss(y, outputs)[1]
+
+    def _loss(self, y: np.ndarray, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        values = self.computed.call(self.computed.targets(y, outputs), outputs)
+        return values, self.computed.reduce(values)
 
     def update_metrics(self, y: np.ndarray, outputs: Tensor) -> None:
         """Enter a batch in the metrics; probabilities are computed only if one reads them."""

@@ -7,7 +7,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.engine.calls import calls_of
-from chainrule.engine.checks import check_call, numeric_gradient
+from chainrule.engine.checks import check_call
 from chainrule.testing import CheckError, ProofError, case, check_operation
 
 
@@ -67,7 +67,7 @@ WRONG = {
 def test_a_wrong_vjp_is_found_by_the_proof_and_by_numbers(vjp):
     with pytest.raises(ProofError, match="planted: entry"):
         check_operation(cube(vjp))
-    with pytest.raises(CheckError, match=r"planted\(\(2, 3\)\): gradient 0: error"):
+    with pytest.raises(CheckError, match=r"(gradient|linearity): planted\(\(2, 3\)\)"):
         check_operation(cube(vjp, unproved="is a test of the numeric check"))
 
 
@@ -77,7 +77,7 @@ def test_a_second_derivative_that_is_lost_is_found():
         lambda k, g, x: g * (3 * np.asarray(getattr(x, "_data", x)) ** 2),
         unproved="is a test of the numeric check",
     )
-    with pytest.raises(CheckError, match="second derivative"):
+    with pytest.raises(CheckError, match="order 2: gradient"):
         check_operation(hidden)
 
 
@@ -103,13 +103,6 @@ def test_what_cannot_be_checked_is_refused_with_the_remedy():
         check_operation(cube(cases=[], unproved="is a test"))
     with pytest.raises(ValueError, match="argmax: has no gradient to check"):
         check_operation(cr.argmax)
-
-
-def test_numeric_gradients_are_good_to_their_stated_error():
-    values = np.array([0.3, -1.7, 2.5])
-    (found,) = numeric_gradient(lambda x: float(np.sum(np.exp(x) * [1.0, -2.0, 3.0])), [values])
-    # Rounding: eps / 2.5e-4, the smallest step, times values of 40 and weights of Richardson's.
-    np.testing.assert_allclose(found, np.exp(values) * [1.0, -2.0, 3.0], rtol=0, atol=1e-10)
 
 
 def test_a_call_is_checked_in_every_layout_of_memory():

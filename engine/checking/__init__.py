@@ -1,0 +1,1 @@
+"""Gradient checking: oracles of derivatives, and what is compared with them."""

@@ -1,0 +1,179 @@
+"""Computing with other numbers in the place of tensors that a function closes over.
+
+A gradient is checked in float64, whatever a model's weights are of; and its finite differences move
+the weights. `StandIn` does both from outside, while the function runs: an operation that is handed
+a weight is given the tensor that stands in for it, float32 becomes float64, and a cast to float32
+one to float64. Nothing of the model is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..devices import Mode, state
+from ..record import compute
+from ..tape import Node, Storage, next_moment
+from ..tensor import Tensor, wrap
+from .arrays import BranchingArray
+from .complex_kernels import complex_kernels
+
+FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
+
+
+class StandIn:
+    """An observer (see `devices.Mode`) that hands operations other numbers.
+
+    Arguments: `leaves`, and the tensors that `replace` them, also where they are detached;
+    `kernel_set` to compute with.
+    """
+
+    def __init__(
+        self,
+        leaves: Sequence[Tensor] = (),
+        replace: Sequence[Tensor] = (),
+        kernel_set: str | None = None,
+    ) -> None:
+        self.replaced = {id(a._data): b for a, b in zip(leaves, replace, strict=True)}
+        self.mode = None if kernel_set is None else Mode(kernel_set)
+
+    def _exchange(self, arrays: Any, parents: Any, storages: Any) -> tuple[list[Any], ...]:
+        arrays, parents, storages = list(arrays), list(parents), list(storages)
+        for i, parent in enumerate(parents):
+            tensor = self.replaced.get(id(arrays[i]))
+            if tensor is not None:
+                arrays[i], storages[i] = tensor._data, tensor._storage
+                parents[i] = None if parent is None else tensor._node
+            if getattr(arrays[i], "dtype", None) == FLOAT32:
+                arrays[i] = arrays[i].astype(FLOAT64)
+        return arrays, parents, storages
+
+    def compute(
+        self,
+        record: Any,
+        device: Any,
+        arrays: Any,
+        parents: Any,
+        storages: Any,
+        key: int,
+        static: dict[str, Any],
+    ) -> Tensor:
+        """The result of `record.compute`, of the numbers that stand in."""
+        arrays, parents, storages = self._exchange(arrays, parents, storages)
+        if "dtype" in static and static["dtype"] is not None:
+            dtype = np.dtype(static["dtype"])
+            static = static | {"dtype": FLOAT64 if dtype == FLOAT32 else dtype}
+        before, state.mode = state.mode, self.mode
+        try:
+            return self.run(record, device, arrays, parents, storages, key, static)
+        finally:
+            state.mode = before
+
+    def run(
+        self,
+        record: Any,
+        device: Any,
+        arrays: Any,
+        parents: Any,
+        storages: Any,
+        key: int,
+        static: dict[str, Any],
+    ) -> Tensor:
+        """The result of the operation itself."""
+        return compute(record, device, arrays, parents, storages, key, static)
+
+    def changed(self, storage: Storage) -> None:
+        """What is changed in place is found by comparing."""
+
+    def checks(self) -> None:
+        """Backward passes are left alone."""
+
+
+class Lifted(StandIn):
+    """The same, where some of the numbers are `BranchingArray`s, which compute by themselves."""
+
+    def run(
+        self,
+        record: Any,
+        device: Any,
+        arrays: Any,
+        parents: Any,
+        storages: Any,
+        key: int,
+        static: dict[str, Any],
+    ) -> Tensor:
+        """The result, a BranchingArray where an argument is one, recorded as `compute` does it."""
+        lifted = [each for each in arrays if type(each) is BranchingArray]
+        if not lifted:
+            return compute(record, device, arrays, parents, storages, key, static)
+        residuals = None
+        if record.name == "astype" and np.dtype(static["dtype"]).kind == "f":
+            result = arrays[0]  # a cast to a real dtype keeps the imaginary part
+        else:
+            result = record.forward(complex_kernels, *arrays, **static)
+            if type(result) is tuple:
+                result, residuals = result
+        tensor = wrap(result, device)
+        if state.recording and key & (key - 1) and record.differentiable:
+            tensor._node = node = Node()
+            node.plan, node.static, node.parents = record.plan(key), static, parents
+            node.saved, node.storages = node.plan.save(
+                tensor._data, residuals, arrays, tensor._storage, storages
+            )
+            node.kernels, node.shape, node.dtype = complex_kernels, tensor.shape, tensor.dtype
+            node.moment, node.watch = next_moment(), None
+        return tensor
+
+
+class Survey(StandIn):
+    """Learns, on a first run, what a function is made of.
+
+    Attributes: `leaves`, by node, the tensors that it closes over and that require gradients;
+    `foreign`, the names of operations that are not the table's; `narrow`, was anything of float32?
+    """
+
+    def __init__(self, own: set[Node], kernel_set: str | None = None) -> None:
+        super().__init__(kernel_set=kernel_set)
+        self.own, self.leaves = own, dict[Node, Tensor]()
+        self.foreign: list[str] = []
+        self.narrow = False
+
+    def compute(
+        self,
+        record: Any,
+        device: Any,
+        arrays: Any,
+        parents: Any,
+        storages: Any,
+        key: int,
+        static: dict[str, Any],
+    ) -> Tensor:
+        """The result of `record.compute`; what it is of is written down."""
+        for array, parent, storage in zip(arrays, parents, storages, strict=True):
+            if parent is not None and parent.plan is None and parent not in self.own:
+                self.leaves.setdefault(parent, wrap(array, device, parent, storage))
+            self.narrow |= getattr(array, "dtype", None) == FLOAT32
+        if not record.builtin and record.name not in self.foreign:
+            self.foreign.append(record.name)
+        dtype = static.get("dtype")
+        self.narrow |= dtype is not None and np.dtype(dtype) == FLOAT32
+        return super().compute(record, device, arrays, parents, storages, key, static)
+
+
+@contextmanager
+def observed(observer: StandIn | None, kernel_set: str | None = None) -> Iterator[None]:
+    """Computes with an observer, or only with a kernel set, for the length of a `with` block."""
+    before = state.mode
+    if observer is not None:
+        state.mode = Mode(kernel_set, observer)
+    elif kernel_set is not None:
+        state.mode = Mode(kernel_set)
+    else:
+        state.mode = None
+    try:
+        yield
+    finally:
+        state.mode = before
