@@ -3,7 +3,7 @@
     --ours      without the other libraries' checkers; ours at every case, also after a find
     --layers    the mutants in layers, models and losses instead
     --true N    no mutants: the table as it is on N drawn cases, where nothing must be found
-    --write     puts the tables into docs/gradient-checking.md
+    --write     puts what was found into docs/gradient-checking.md
 
 Exit code 1 if a mutant survives `cr.gradcheck`, or if it raises a false alarm.
 """
@@ -48,20 +48,28 @@ def main(arguments: list[str]) -> int:
     ours = [each for each in checkers if each.ours]
     if options.true:
         found = look_for_alarms(ours[0], options.true, options.seed, say)
-        print(
-            f"{found.cases} drawn cases of {len(found.by_record)} operations, {found.second} of "
-            f"them to second order, {found.tied} with ties or on kinks: {len(found.alarms)} false "
-            "alarms"
+        told = (
+            f"{found.cases:,} drawn cases of {len(found.by_record)} operations of the table as it "
+            f"is, {found.second:,} of them to second order, {found.tied:,} with ties or on kinks: "
+            f"{len(found.alarms)} false alarms"
         )
-        print("\n".join(found.alarms), end="")
+        print("\n".join([told, *found.alarms]))
+        if options.write:
+            command = f"--true {options.true}" + f" --seed {options.seed}" * bool(options.seed)
+            write(f"`python -m tests.mutants {command}`: {told}.", "--true")
         return int(bool(found.alarms))
     if options.layers:
         outcome = layer_campaign([*wholes()], progress=say)
-        print(
-            f"{outcome.found} of {outcome.planted} found in {outcome.wholes} layers, models and "
-            f"losses; {outcome.equivalent} give the right gradients; {outcome.alarms} false alarms"
+        told = (
+            f"{outcome.found:,} of {outcome.planted:,} found in {outcome.wholes} layers, models "
+            f"and losses ({outcome.equivalent:,} more give the right gradients there); "
+            f"{outcome.alarms} false alarms"
         )
-        print("\n".join(outcome.survivors))
+        print("\n".join([told, *outcome.survivors]))
+        if options.write:
+            whole = "The same faults, and faults put on the input or the result of a layer, seen "
+            whole += "through `cr.gradcheck` of layers, compiled models and losses"
+            write(f"{whole} (`python -m tests.mutants --layers`): {told}.", "--layers")
         return int(bool(outcome.survivors))
     chosen = [known[name] for name in options.operations or known]
     outcomes, alarms = campaign(chosen, checkers, progress=say, thorough=options.ours)
@@ -71,7 +79,7 @@ def main(arguments: list[str]) -> int:
     for each in ours:
         print("\n".join(f"FALSE ALARM {text}" for text in alarms.where.get(each.name, [])))
     if options.write:
-        write(section(outcomes, alarms, checkers, []))
+        write(section(outcomes, alarms, checkers))
     say(f"{len(outcomes)} mutants")
     visible = [each for each in outcomes if each.mutant.kind.group != "hidden"]
     wrong = [survivors(visible, each) or alarms.raised[each.name] for each in ours[:1]]

@@ -14,7 +14,12 @@ from .campaign import Alarms, Outcome, missed_sites, rows, survivors, totals
 from .checkers import CHECKERS, Checker
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "gradient-checking.md"
-BEGIN, END = "<!-- mutants: begin (python -m tests.mutants --write) -->", "<!-- mutants: end -->"
+
+
+def marks(part: str) -> tuple[str, str]:
+    """The lines between which a part of the page stands that a command writes."""
+    command = f"python -m tests.mutants {part} --write".replace("  ", " ")
+    return f"<!-- begin: {command} -->", f"<!-- end: {command} -->"
 
 
 def table(outcomes: Sequence[Outcome], checkers: Sequence[Checker]) -> list[str]:
@@ -38,16 +43,13 @@ def alarm_table(alarms: Alarms, checkers: Sequence[Checker]) -> list[str]:
     return lines
 
 
-def section(
-    outcomes: Sequence[Outcome], alarms: Alarms, checkers: Sequence[Checker], more: Sequence[str]
-) -> str:
-    """The section of the page, between its marks."""
+def section(outcomes: Sequence[Outcome], alarms: Alarms, checkers: Sequence[Checker]) -> str:
+    """The section of the page."""
     live = [each for each in outcomes if each.live]
     names = {each.mutant.record.name for each in outcomes}
     versions = [each.version for each in checkers if each.version]
     absent = [each.name for each in CHECKERS if each not in checkers]
     parts = [
-        BEGIN,
         "## Wrong VJPs that it has been shown",
         f"Made by `python -m tests.mutants --write` with NumPy {np.__version__}, "
         f"{', '.join(dict.fromkeys(versions)) or 'no other library'}. {len(outcomes)} wrong VJPs "
@@ -66,17 +68,18 @@ def section(
         "\n".join(alarm_table(alarms, checkers)),
         "Settings:",
         "\n".join(f"- {each.name}: {each.settings}." for each in checkers),
-        *more,
     ]
     if absent:
         parts.append(f"Not installed where this was made, and left out: {', '.join(absent)}.")
-    return "\n\n".join([*parts, END]) + "\n"
+    return "\n\n".join(parts)
 
 
-def write(text: str, page: Path = PAGE) -> None:
-    """Puts the section in its place on the page, or at its end."""
+def write(text: str, part: str = "", page: Path = PAGE) -> None:
+    """Puts what a command found in its place on the page, or at the page's end."""
+    begin, end = marks(part)
+    text = f"{begin}\n\n{text}\n\n{end}\n"
     before = page.read_text(encoding="utf-8") if page.exists() else "# Gradient checking\n"
-    pattern = re.compile(re.escape(BEGIN) + r".*?" + re.escape(END) + r"\n?", re.DOTALL)
+    pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end) + r"\n?", re.DOTALL)
     if pattern.search(before):
         after = pattern.sub(lambda _: text, before)
     else:

@@ -13,13 +13,13 @@ from .drawn import look_for_alarms
 from .kinds import KINDS
 from .layers import layer_campaign, wholes
 from .plant import Mutant, mutants_of, records
-from .report import BEGIN, END, section, write
+from .report import marks, section, write
 from .sites import Evidence
 
 OURS = CHECKERS[0]
 VISIBLE = [kind for kind in KINDS if kind.group != "hidden"]
 #: Together they take every kind: broadcast, square, fused, joint, composed, tied, with an axis.
-SAMPLE = ("divide", "matmul", "softmax", "silu", "solve", "max", "where", "sort", "roll")
+SAMPLE = ("divide", "softmax", "max", "solve", "matmul", "silu", "where", "sort", "roll")
 
 
 def sample(kind, most=3):
@@ -33,24 +33,26 @@ def test_every_kind_is_found(kind):
     outcomes = []
     for mutant in sample(kind, len(SAMPLE)):
         outcomes.append(Campaign(mutant.record, [OURS], Alarms()).run(mutant))
-        if sum(each.live for each in outcomes) == 2:
+        if outcomes[-1].live:
             break
     assert any(each.live for each in outcomes)
     assert survivors(outcomes, OURS) == []
 
 
-@pytest.mark.parametrize("name", ["Dense tanh", "MLP categorical_crossentropy", "loss huber"])
-def test_they_are_found_through_layers_models_and_losses(name):
+@pytest.mark.parametrize(
+    ("name", "every"), [("Dense tanh", 2), ("MLP mse", 9), ("loss mean_squared_error", 1)]
+)
+def test_they_are_found_through_layers_models_and_losses(name, every):
     (whole,) = (each for each in wholes() if each.name == name)
     kinds = ("sign", "missing argument", "unbroadcast dropped", "one entry")
-    outcome = layer_campaign([whole], kinds, ("transposed", "part ignored"))
-    assert outcome.found == outcome.planted > 5
+    outcome = layer_campaign([whole], kinds, ("transposed", "part ignored"), every=every)
+    assert outcome.found == outcome.planted > 3
     assert outcome.survivors == []
 
 
 def test_nothing_is_found_in_the_table_as_it_is():
-    found = look_for_alarms(OURS, 200, first_seed=77)
-    assert (found.cases, found.alarms) == (200, [])
+    found = look_for_alarms(OURS, 140, first_seed=77)
+    assert (found.cases, found.alarms) == (140, [])
     assert len(found.by_record) > 100
 
 
@@ -103,10 +105,10 @@ def test_the_section_is_replaced_in_its_page(tmp_path):
     page.write_text("# Title\n\nBefore.\n")
     outcomes, alarms = campaign([RECORDS["tanh"]], [], VISIBLE[:1])
     for _ in range(2):
-        write(section(outcomes, alarms, [], []), page)
+        write(section(outcomes, alarms, []), page=page)
         page.write_text(page.read_text() + "\nAfter.\n")
     text = page.read_text()
-    assert text.count(BEGIN) == text.count(END) == 1
+    assert [text.count(mark) for mark in marks("")] == [1, 1]
     assert text.startswith("# Title\n\nBefore.\n") and text.count("After.") == 2
     assert "| sign | the gradient with the wrong sign | 1 |" in text
 
