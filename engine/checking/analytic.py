@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from . import branching
 from .branching import real
 
 Array = np.ndarray[Any, Any]
 
 #: Analytic, or ordering numbers in the right way: NumPy's own do.
-ASIS = {
+ASIS: set[Any] = {
     np.add, np.subtract, np.multiply, np.divide, np.negative, np.positive, np.square,
     np.reciprocal, np.matmul, np.maximum, np.minimum, np.fmax, np.fmin, np.greater,
     np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.logical_and,
@@ -28,7 +27,7 @@ ASIS = {
 }  # fmt: skip
 ASIS |= {getattr(np, name) for name in ("matvec",) if hasattr(np, name)}
 #: What `np.clip` calls; it has no public name.
-CLIP = getattr(np._core.umath, "clip", None)  # type: ignore[attr-defined]
+CLIP: Any = np._core.umath.clip  # type: ignore[attr-defined]
 ASIS.add(CLIP)
 
 #: ufunc -> the same, of plain arrays, as a function of complex numbers.
@@ -82,12 +81,12 @@ def _pinned(ufunc: Any) -> Callable[[Any], Any]:
     return function
 
 
-for _ufunc in (
+_PINNED: tuple[Any, ...] = (
     np.exp, np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p,
     np.sin, np.cos, np.tan, np.arctan, np.arcsin, np.arccos,
     np.sinh, np.cosh, np.tanh, np.arcsinh, np.arccosh, np.arctanh,
-):  # fmt: skip
-    ANALYTIC[_ufunc] = _pinned(_ufunc)
+)  # fmt: skip
+ANALYTIC |= {ufunc: _pinned(ufunc) for ufunc in _PINNED}
 
 _sqrt = _pinned(np.sqrt)
 
@@ -121,8 +120,8 @@ def _steps(ufunc: Any) -> Callable[[Any], Any]:
     return lambda z: ufunc(z.real) + 0j
 
 
-for _ufunc in (np.sign, np.floor, np.ceil, np.trunc, np.rint):
-    ANALYTIC[_ufunc] = _steps(_ufunc)
+_STEPS: tuple[Any, ...] = (np.sign, np.floor, np.ceil, np.trunc, np.rint)
+ANALYTIC |= {ufunc: _steps(ufunc) for ufunc in _STEPS}
 
 
 @analytic(np.signbit)
@@ -152,7 +151,8 @@ def radians(z: Any) -> Any:
 @analytic(np.copysign)
 def copysign(a: Any, b: Any) -> Any:
     """a or -a, with the sign of b."""
-    return np.where(np.signbit(real(a)) == np.signbit(real(b)), a, -np.asarray(a)) + 0j
+    a = np.asarray(a, np.complex128)
+    return np.where(np.signbit(real(a)) == np.signbit(real(b)), a, -a)
 
 
 @analytic(np.heaviside)
@@ -255,77 +255,3 @@ if hasattr(np, "vecmat"):
     def vecmat(a: Any, b: Any) -> Any:
         """A row times a matrix; NumPy's takes the conjugate of a."""
         return np.matmul(a[..., None, :], b)[..., 0, :]
-
-
-# What a watch is told, before the function runs ---------------------------------------------
-
-#: ufunc -> function of (branches, *plain arrays).
-NOTES: dict[Any, Callable[..., None]] = {
-    np.absolute: branching.note_zero,
-    np.fabs: branching.note_zero,
-    np.sign: branching.note_zero,
-    np.signbit: branching.note_zero,
-    np.heaviside: lambda seen, x, _: branching.note_zero(seen, x),
-    np.copysign: lambda seen, a, b: (branching.note_zero(seen, a), branching.note_zero(seen, b)),
-    np.logical_not: lambda seen, x: branching.note_zero(seen, x, np.not_equal),
-    np.sqrt: lambda seen, x: branching.note_point(seen, real(x) == 0),
-    np.cbrt: lambda seen, x: branching.note_point(seen, real(x) == 0),
-    np.arcsin: lambda seen, x: branching.note_point(seen, abs(real(x)) == 1),
-    np.arccos: lambda seen, x: branching.note_point(seen, abs(real(x)) == 1),
-    np.arccosh: lambda seen, x: branching.note_point(seen, real(x) == 1),
-    np.hypot: lambda seen, a, b: branching.note_point(
-        seen, np.equal(real(a), 0) & np.equal(real(b), 0)
-    ),
-    np.rint: lambda seen, x: branching.note_steps(
-        seen, np.rint(real(x)), abs(real(x) - np.rint(real(x))) == 0.5
-    ),
-    np.trunc: lambda seen, x: branching.note_steps(
-        seen, np.trunc(real(x)), (real(x) == np.trunc(real(x))) & (real(x) != 0)
-    ),
-}
-for _ufunc in (np.floor, np.ceil):
-    NOTES[_ufunc] = lambda seen, x: branching.note_steps(
-        seen, np.floor(real(x)), real(x) == np.floor(real(x))
-    )
-for _ufunc in (np.maximum, np.minimum, np.fmax, np.fmin):
-    NOTES[_ufunc] = branching.note_pair
-for _ufunc in (
-    np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal
-):  # fmt: skip
-    NOTES[_ufunc] = lambda seen, a, b, ufunc=_ufunc: branching.note_pair(seen, a, b, ufunc)
-
-
-def _note_truths(seen: Any, *operands: Any) -> None:
-    for each in operands:
-        if isinstance(each, np.ndarray) and each.dtype.kind in "fc":
-            branching.note_zero(seen, each, np.not_equal)
-
-
-for _ufunc in (np.logical_and, np.logical_or, np.logical_xor):
-    NOTES[_ufunc] = _note_truths
-
-
-def _note_quotient(seen: Any, a: Any, b: Any) -> None:
-    with np.errstate(all="ignore"):
-        quotient = np.floor_divide(real(a), real(b))
-        branching.note_steps(seen, quotient, np.equal(np.remainder(real(a), real(b)), 0))
-
-
-for _ufunc in (np.floor_divide, np.remainder, np.fmod, np.divmod):
-    NOTES[_ufunc] = _note_quotient
-
-
-def _note_power(seen: Any, a: Any, b: Any) -> None:
-    smooth = np.equal(real(b), np.rint(real(b))) & np.greater_equal(real(b), 0)
-    branching.note_point(seen, np.equal(real(a), 0) & ~smooth)
-
-
-NOTES[np.power] = NOTES[np.float_power] = _note_power
-
-
-def _note_clip(seen: Any, x: Any, low: Any, high: Any) -> None:
-    branching.note_pair(seen, x, low, np.less)
-    branching.note_pair(seen, x, high)
-
-
-NOTES[CLIP] = _note_clip

@@ -6,19 +6,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from . import branching
-from .analytic import ANALYTIC, ASIS, NOTES
+from .analytic import ANALYTIC, ASIS
 from .branching import note_extreme, note_order, note_steps, note_zero
+from .notes import NOTES
 from .refusals import Unsupported, check_kept, lost
 from .ufuncs import complex_ufunc, note
 
-ndarray, COMPLEX, FLOAT = np.ndarray, np.dtype(np.complex128), np.dtype(np.float64)
-_view, _descriptor = ndarray.view, ndarray.dtype.__get__  # type: ignore[attr-defined]
+COMPLEX, FLOAT = np.dtype(np.complex128), np.dtype(np.float64)
+_view: Any = np.ndarray.view
+_descriptor: Any = np.ndarray.dtype.__get__
 _COMPLEX_TYPES = (ndarray, np.generic, complex)
 
 
-class BranchingArray(ndarray):
+class BranchingArray(ndarray[Any, Any]):
     """An array of float64, or of complex numbers x + i h v that stand for it, that tells branches.
 
     It acts as the array of its real parts: its `dtype` is float64, branches follow the real part
@@ -37,7 +40,7 @@ class BranchingArray(ndarray):
     __slots__ = ()
 
     @property
-    def dtype(self) -> Any:  # type: ignore[override]
+    def dtype(self) -> Any:
         """The dtype of what the array stands for: float64 if it is complex."""
         own = _descriptor(self)
         return FLOAT if own.kind == "c" else own
@@ -68,8 +71,9 @@ class BranchingArray(ndarray):
             into = None if out is None else tuple(map(plainly, out))
             result = complex_ufunc(ufunc, method, plain, into, kwargs)
         else:
-            into = {} if out is None else {"out": tuple(plainly(each) for each in out)}
-            result = getattr(ufunc, method)(*plain, **into, **kwargs)
+            if out is not None:
+                kwargs["out"] = tuple(map(plainly, out))
+            result = getattr(ufunc, method)(*plain, **kwargs)
         if out is not None:
             return out[0] if len(out) == 1 else out
         return wrapped(result)
@@ -127,6 +131,12 @@ class BranchingArray(ndarray):
     def __format__(self, text: str) -> str:
         return format(real_part(self)[()], text)
 
+    def __copy__(self) -> Any:
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.copy()
+
     def __reduce__(self) -> Any:
         raise lost("pickling")
 
@@ -136,24 +146,24 @@ class BranchingArray(ndarray):
             raise lost(what)
         return _view(self, ndarray)
 
-    @property
-    def real(self) -> Any:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def real(self) -> Any:
         """Refused: use `real_part`."""
         return self._held("x.real")
 
-    @property
-    def imag(self) -> Any:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def imag(self) -> Any:
         """Refused: use `imaginary_part`."""
         return self._held("x.imag").imag
 
     @property
-    def flat(self) -> Any:  # type: ignore[override]
+    def flat(self) -> Any:
         """The elements one after the other, as a view."""
         if not _view(self, ndarray).flags.c_contiguous:
             raise Unsupported("complex step: x.flat of an array that is not contiguous")
         return self.reshape(-1)
 
-    def item(self, *index: Any) -> Any:  # type: ignore[override]
+    def item(self, *index: Any) -> Any:
         """The element as a number, of a real array only."""
         return self._held("x.item()").item(*index)
 
@@ -165,13 +175,17 @@ class BranchingArray(ndarray):
         """The memory, of a real array only."""
         return self._held("x.tobytes()").tobytes(*given, **named)
 
-    def view(self, *given: Any, **named: Any) -> Any:  # type: ignore[override]
+    def byteswap(self, inplace: bool = False) -> Any:
+        """The memory in another order, of a real array only."""
+        return self._held("x.byteswap()").byteswap(inplace)
+
+    def view(self, *given: Any, **named: Any) -> Any:
         """The array itself, seen anew; of another type or dtype only if it is real."""
         if given or named:
             return _view(self._held("x.view()"), *given, **named)
         return _view(self)
 
-    def astype(self, dtype: Any, *given: Any, **named: Any) -> Any:  # type: ignore[override]
+    def astype(self, dtype: Any, *given: Any, **named: Any) -> Any:
         """Rounded to a floating dtype, still held in the same; integers and booleans are plain."""
         kind, plain = np.dtype(dtype), _view(self, ndarray)
         if plain.dtype.kind != "c":
@@ -183,17 +197,12 @@ class BranchingArray(ndarray):
             return result
         if kind.kind not in "biu":
             raise Unsupported(f"complex step: x.astype({kind})")
-        if branching.thread.branches is not None:
-            self._note_whole(kind)
-        return (plain != 0) if kind.kind == "b" else plain.real.astype(kind)
-
-    def _note_whole(self, kind: Any) -> None:
-        plain = _view(self, ndarray)
-        seen: Any = branching.thread.branches
-        if kind.kind == "b":
+        seen = branching.thread.branches
+        if seen is not None and kind.kind == "b":
             note_zero(seen, plain, np.not_equal)
-        else:
+        elif seen is not None:
             NOTES[np.trunc](seen, plain)
+        return (plain != 0) if kind.kind == "b" else plain.real.astype(kind)
 
     # Methods that are not ufuncs ---------------------------------------------------------------
 
@@ -207,11 +216,11 @@ class BranchingArray(ndarray):
         """Writes a number into every element."""
         self[...] = value
 
-    def argmax(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:  # type: ignore[override]
+    def argmax(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:
         """Where the largest element is."""
         return self._place(np.argmax, axis, out, keepdims)
 
-    def argmin(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:  # type: ignore[override]
+    def argmin(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:
         """Where the smallest element is."""
         return self._place(np.argmin, axis, out, keepdims)
 
@@ -226,59 +235,56 @@ class BranchingArray(ndarray):
         self._note_order(axis)
         return _view(self, ndarray).argsort(axis, kind, order, **named)
 
-    def argpartition(self, kth: Any, axis: Any = -1, *given: Any) -> Any:  # type: ignore[override]
+    def argpartition(self, kth: Any, axis: Any = -1, *given: Any, **named: Any) -> Any:
         """The indices that put the element at `kth` where sorting would."""
         self._note_order(axis)
-        return _view(self, ndarray).argpartition(kth, axis, *given)
+        return _view(self, ndarray).argpartition(kth, axis, *given, **named)
 
     def sort(self, axis: Any = -1, kind: Any = None, order: Any = None, **named: Any) -> None:
         """Sorts in place."""
         self._note_order(axis)
         _view(self, ndarray).sort(axis, kind, order, **named)
 
-    def partition(self, kth: Any, axis: Any = -1, *given: Any) -> None:  # type: ignore[override]
+    def partition(self, kth: Any, axis: Any = -1, *given: Any, **named: Any) -> None:
         """Sorts in place as far as the element at `kth` needs."""
         self._note_order(axis)
-        _view(self, ndarray).partition(kth, axis, *given)
+        _view(self, ndarray).partition(kth, axis, *given, **named)
 
     def _note_order(self, axis: Any) -> None:
         if branching.thread.branches is not None:
             note_order(branching.thread.branches, _view(self, ndarray), axis)
 
-    def searchsorted(self, values: Any, side: Any = "left", sorter: Any = None) -> Any:  # type: ignore[override]
+    def searchsorted(self, values: Any, side: Any = "left", sorter: Any = None) -> Any:
         """Where values would have to stand in this sorted array."""
         places = _view(self, ndarray).searchsorted(plainly(values), side, sorter)
         if branching.thread.branches is not None:
-            note_steps(branching.thread.branches, places, np.isin(real_part(values), self._parts()))
+            tied = np.isin(real_part(values), real_part(self))
+            note_steps(branching.thread.branches, places, tied)
         return places
-
-    def _parts(self) -> Any:
-        return _view(self, ndarray).real
 
     def nonzero(self) -> Any:
         """Where elements are not 0."""
-        return (self != 0).nonzero()
+        return np.not_equal(self, 0).nonzero()
 
-    def round(self, decimals: Any = 0, out: Any = None) -> Any:  # type: ignore[override]
+    def round(self, decimals: Any = 0, out: Any = None) -> Any:
         """Rounded: constant between the halves."""
-        scaled = real_part(self) * 10.0**decimals
         if branching.thread.branches is not None:
-            NOTES[np.rint](branching.thread.branches, scaled)
+            NOTES[np.rint](branching.thread.branches, real_part(self) * 10.0**decimals)
         rounded = real_part(self).round(decimals).astype(_descriptor(self))
         if out is None:
             return wrapped(rounded)
         out[...] = rounded
         return out
 
-    def dot(self, other: Any, out: Any = None) -> Any:  # type: ignore[override]
+    def dot(self, other: Any, out: Any = None) -> Any:
         """The product as `np.dot` has it."""
         return np.dot(self, other) if out is None else np.dot(self, other, out)
 
-    def take(self, *given: Any, **named: Any) -> Any:  # type: ignore[override]
+    def take(self, *given: Any, **named: Any) -> Any:
         """Elements at indices."""
         return wrapped(_view(self, ndarray).take(*given, **named))
 
-    def trace(self, *given: Any, **named: Any) -> Any:  # type: ignore[override]
+    def trace(self, *given: Any, **named: Any) -> Any:
         """The sum of the diagonal."""
         return wrapped(_view(self, ndarray).trace(*given, **named))
 

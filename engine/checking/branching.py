@@ -38,7 +38,7 @@ class Branches:
 
     def add(self, decision: Any, tied: Any = (), moving: Any = None) -> None:
         """Enters the decisions of one function, where it was tied, and which ties are left."""
-        self.decisions.append(np.array(decision))
+        self.decisions.append(np.asarray(decision))
         self.ties += int(np.count_nonzero(tied))
         self.moving += int(np.count_nonzero(tied if moving is None else moving))
 
@@ -116,10 +116,15 @@ def note_steps(seen: Branches, steps: Any, tied: Any) -> None:
     seen.add(steps, tied)
 
 
+def reduced(ndim: int, axis: Any) -> list[int]:
+    """The axes that `axis` means, as NumPy takes it, counted from 0."""
+    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return [each % ndim for each in axes] if ndim else []
+
+
 def rows(x: Array, axis: Any) -> Array:
     """x with the axes that are to be reduced made one, and put last."""
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = [each % x.ndim for each in axes] if x.ndim else []
+    axes = reduced(x.ndim, axis)
     rest = [i for i in range(x.ndim) if i not in axes]
     return x.transpose([*rest, *axes]).reshape(
         [x.shape[i] for i in rest] + [math.prod(x.shape[i] for i in axes)]

@@ -2,7 +2,10 @@
 
 Nothing is subtracted, so nothing cancels: with h = 1e-170 the slope is right to rounding. The
 code of f must run on complex numbers, and do what it does on real ones: branch on the real part,
-and never conjugate. A `BranchingArray` makes NumPy do so. What it cannot do it refuses, with
+and never conjugate. A `BranchingArray` makes NumPy do so. Exactly on a branching point f goes on as
+it does right behind it in the direction v, so that the slope is the one-sided one (`abs` at 0 has
+|v|; 0 + i h v is not equal to 0); only functions of steps, as `sign` and `floor`, keep the value
+they have at the point. What it cannot do it refuses, with
 `Unsupported`; a slope that is wrong without a word would be worse than none.
 
 Source: Squire & Trapp 1998, Using complex variables to estimate derivatives of real functions.
@@ -18,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import describe
-from .arrays import COMPLEX, BranchingArray, imaginary_part, plainly, real_part
+from .arrays import COMPLEX, BranchingArray, imaginary_part, plainly, real_part, wrapped
 from .branching import Branches, watch
 from .complex_kernels import complex_kernels
 from .refusals import Unsupported, lost
@@ -34,12 +37,12 @@ __all__ = [
 STEP = 1e-170
 
 
-def lift(values: Any, direction: Any, step: float = STEP) -> BranchingArray:
+def lift(values: Any, direction: Any, step: float = STEP) -> Any:
     """values + i step direction, as a new BranchingArray."""
     values = np.asarray(values, np.float64)
     result = np.empty(values.shape, COMPLEX)
     result.real, result.imag = values, np.multiply(direction, step)
-    return result.view(BranchingArray)
+    return wrapped(result)
 
 
 def slope_of(x: Any, step: float = STEP) -> Any:
@@ -58,13 +61,20 @@ def slope_of(x: Any, step: float = STEP) -> Any:
 
 @contextmanager
 def strict() -> Iterator[None]:
-    """Raises Unsupported where NumPy would only warn that an imaginary part is discarded."""
+    """Raises Unsupported where NumPy would only warn that an imaginary part is discarded.
+
+    And in place of a TypeError: what has run on real numbers does not run on these.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         try:
             yield
         except np.exceptions.ComplexWarning as warning:
             raise lost("writing into a real array, or converting to one,") from warning
+        except Unsupported:
+            raise
+        except TypeError as error:
+            raise Unsupported(f"complex step: {error}") from error
 
 
 def complex_slope(

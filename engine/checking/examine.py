@@ -241,14 +241,35 @@ class Examination:
                 if still and not np.any(got):
                     self.report.zeros += array.size
                     return True
-                distinct |= abs(expected.value @ upstream) > tolerance
+                distinct |= bool(abs(expected.value @ upstream) > tolerance)
                 if error <= tolerance:
                     self._worst(np.array([error / tolerance]) if tolerance else np.zeros(0))
                     continue
                 self._locate(which, way, upstream, gradients)
+                if not self.report.findings:
+                    self._settle(which, way, upstream, gradients, claim)
                 if self.report.findings:
                     return True
         return distinct
+
+    def _settle(
+        self, which: int, way: Array, upstream: Array, gradients: Sequence[Array], claim: float
+    ) -> None:
+        """A direction that is wrong, though the entry it led to is not: is it beyond rounding?"""
+        numeric = self.oracles.differences(self._only(which, way), careful=True)
+        if self.oracles.ties or np.any(numeric.kinked):
+            return
+        spread = answers_to_rounding(self.subject, upstream, self.rng)[which]
+        allowed = float(np.abs(upstream) @ numeric.error + 16 * np.sum(spread * np.abs(way)))
+        slope = float(upstream @ numeric.value)
+        if not abs(claim - slope) <= allowed:
+            self.report.fail(
+                "gradient",
+                f"along a direction of {self.subject.labels[which]} finite differences give "
+                f"{slope:.10g}, the gradient {claim:.10g} (tolerance {allowed:.1g}), though no "
+                "single entry is off by more than its tolerance",
+                input=self.subject.labels[which],
+            )
 
     def _ways(self, got: Array, scale: Array) -> list[Array]:
         """Random signed directions: of even size, and such that all entries weigh the same."""

@@ -91,8 +91,8 @@ class Oracles:
             self.complex = False
             return None
         # What is lost when the values themselves are rounded is noise in either derivative.
-        error = RELATIVE * np.abs(value) + self.subject.noise
-        return Expected(value, error, value == 0)
+        off = RELATIVE * np.abs(value) + self.subject.noise
+        return Expected(value, off, value == 0)
 
     def _lifted(self, *arrays: Any) -> Any:
         return self.subject.lifted(arrays)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ..devices import cpu, get_device
 from .differences import Array
+from .recorded import TensorSubject
 from .report import Report
-from .subjects import TensorSubject, filled, jittered
+from .subjects import filled, jittered
 
 #: Times machine epsilon times (condition + gradient): what a chain of operations may lose.
 MULTIPLE = 64.0
@@ -112,7 +114,8 @@ def _agrees(
         elif i < count and got.dtype != measure.dtype:
             report.fail("dtype", f"the gradient of {label} is {got.dtype} {where}", input=label)
             return False
-        got = np.asarray(got.get() if hasattr(got, "get") else got, np.float64)
+        host: Any = got.get() if hasattr(got, "get") else got
+        got = np.asarray(host, np.float64)
         with np.errstate(all="ignore"):
             off = np.abs(got - exact) if got.shape == exact.shape else np.full((), np.inf)
             if np.all(off <= unit / 8 * np.abs(exact)):

@@ -9,11 +9,11 @@ import numpy as np
 
 from ..calls import Call, ElementwiseCall, broadcasts_of, calls_of, kinks_of
 from ..record import Record
+from .conduct import check_subject
 from .differences import differences
-from .gradcheck import check_subject
 from .oracles import Oracles
+from .recorded import TensorSubject
 from .report import Report
-from .subjects import TensorSubject
 
 
 def check_cases(

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from . import branching
-from .analytic import ANALYTIC, ASIS, NOTES
-from .branching import note_extreme, rows
+from .analytic import ANALYTIC, ASIS
+from .branching import note_extreme, reduced, rows
+from .notes import NOTES
 from .refusals import Unsupported, lost
 
 TRUTHS = (np.logical_and, np.logical_or, np.logical_xor)
@@ -93,6 +94,5 @@ def folded(function: Callable[..., Any], x: Any, axis: Any, keepdims: bool) -> A
         total = function(total, lanes[..., i])
     if not keepdims:
         return total
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    kept = [each % x.ndim for each in axes]
+    kept = reduced(x.ndim, axis)
     return total.reshape([1 if i in kept else n for i, n in enumerate(x.shape)])

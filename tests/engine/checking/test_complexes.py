@@ -5,6 +5,7 @@ Where it cannot, it says so: the tests hold it to never giving a wrong slope wit
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -147,6 +148,7 @@ FUNCTIONS = {
     "max": lambda x: x.max() + np.max(x.reshape(3, 2), axis=1) + np.min(x) + np.ptp(x),
     "maximum": lambda x: np.maximum(x, 0.0) * np.minimum(x, x[::-1]) + np.fmax(x, 0.3),
     "accumulate": lambda x: np.maximum.accumulate(x) + np.cumsum(x) * x.cumprod(),
+    "partition": lambda x: np.partition(x, [1, 3])[[1, 3]] + x[np.argpartition(x, 2)][2],
     "sort": lambda x: np.sort(x) * np.arange(6) + x[np.argsort(-x)]
     + x[x.argmax()] - x[np.argmin(x)],
     "median": lambda x: np.median(x) + np.median(x.reshape(2, 3), axis=1).sum() * x,
@@ -313,10 +315,14 @@ def test_ties_are_counted(function, values, ties):
 
 
 def test_a_tie_that_the_direction_does_not_leave_is_not_moving():
-    x = lift([1.0, 1.0, 1.0], [2.0, 2.0, 3.0])
+    x = lift([1.0, 1.0, 1.0, 1.0], [2.0, 2.0, 2.0, 3.0])
+    for function in (lambda x: np.maximum(x[:3], x[1:]), np.sort):
+        with watch() as seen:
+            function(x.copy())
+        assert (seen.ties, seen.moving) == (3, 1)
     with watch() as seen:
-        np.maximum(x[:2], x[1:])
-    assert (seen.ties, seen.moving) == (2, 1)
+        x.max()  # the last one is the largest in this direction
+    assert (seen.ties, seen.moving) == (3, 3)
 
 
 def test_flips_are_the_decisions_that_differ():
@@ -397,6 +403,8 @@ LOSING = {
     "interpolation": lambda x: np.interp(x, [0.0, 1.0], [0.0, 2.0]),
     "nuclear norm": lambda x: np.linalg.norm(x.reshape(1, 3), "nuc"),
     "integer sum": lambda x: x.sum(dtype=int) + x,
+    "list": lambda x: np.cbrt([x, x]) + x,
+    "list of absolute values": lambda x: np.abs([x, x]),
     "complex": lambda x: x.astype(complex),
     "constant": lambda x: np.ones(3),
 }
@@ -414,6 +422,8 @@ def test_without_strict_the_warning_of_numpy_remains():
         np.zeros(1)[:] = x
     with pytest.raises(Unsupported), strict():
         np.zeros(1)[:] = x
+    with pytest.raises(Unsupported):
+        np.add.at(np.zeros(1), [0], x)
 
 
 def test_real_arrays_lose_nothing_and_may_do_anything():
@@ -432,10 +442,34 @@ def test_it_stands_for_an_array_of_float64():
     assert type(x > 1) is type(np.argmax(x, axis=0)) is np.ndarray
 
 
+def test_copies_keep_the_slope_and_share_nothing():
+    x = lift([1.0, 2.0], [3.0, 4.0])
+    for each in (x.copy(), copy.copy(x), copy.deepcopy(x), np.copy(x), np.array(x, subok=True)):
+        np.testing.assert_array_equal(slope_of(each), slope_of(x))
+        assert not np.shares_memory(each, x)
+
+
+def test_arguments_are_not_changed():
+    x, v = np.array([1.0, -2.0, 3.0, 0.5, 1.5, 2.5]), np.ones(6)
+    before = x.copy()
+    complex_slope(lambda x: x.sort() or x, [x], [v])
+    np.testing.assert_array_equal(x, before)
+
+
+def test_masked_logits_have_no_slope():
+    logits = np.array([[1.0, -np.inf, 2.0]])
+    v = np.array([[1.0, 0.0, -2.0]])
+    slope, value = complex_slope(lambda x: complex_kernels.softmax(x, -1), [logits], [v])
+    p = value[0, [0, 2]]
+    np.testing.assert_allclose(slope[0, [0, 2]], p * (v[0, [0, 2]] - p @ v[0, [0, 2]]), rtol=1e-14)
+    assert value[0, 1] == slope[0, 1] == 0
+
+
 def test_the_transpose_is_not_conjugated():
     x = lift(np.arange(4.0).reshape(2, 2), np.arange(4.0).reshape(2, 2))
     np.testing.assert_array_equal(slope_of(x.T), np.arange(4.0).reshape(2, 2).T)
-    np.testing.assert_array_equal(slope_of(np.conj(x)), slope_of(x))
+    for each in (np.conj(x), x.conj(), x.conjugate(), np.conjugate(x)):
+        np.testing.assert_array_equal(slope_of(each), slope_of(x))
 
 
 def test_rounding_to_float32_is_done_in_the_value():
