@@ -131,12 +131,6 @@ class BranchingArray(ndarray[Any, Any]):
     def __format__(self, text: str) -> str:
         return format(real_part(self)[()], text)
 
-    def __copy__(self) -> Any:
-        return self.copy()
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self.copy()
-
     def __reduce__(self) -> Any:
         raise lost("pickling")
 
@@ -188,6 +182,11 @@ class BranchingArray(ndarray[Any, Any]):
     def astype(self, dtype: Any, *given: Any, **named: Any) -> Any:
         """Rounded to a floating dtype, still held in the same; integers and booleans are plain."""
         kind, plain = np.dtype(dtype), _view(self, ndarray)
+        seen = branching.thread.branches
+        if seen is not None and kind.kind == "b":
+            note_zero(seen, plain, np.not_equal)
+        elif seen is not None and kind.kind in "iu":
+            NOTES[np.trunc](seen, plain)
         if plain.dtype.kind != "c":
             return wrapped(plain.astype(dtype, *given, **named))
         if kind.kind == "f":
@@ -197,20 +196,9 @@ class BranchingArray(ndarray[Any, Any]):
             return result
         if kind.kind not in "biu":
             raise Unsupported(f"complex step: x.astype({kind})")
-        seen = branching.thread.branches
-        if seen is not None and kind.kind == "b":
-            note_zero(seen, plain, np.not_equal)
-        elif seen is not None:
-            NOTES[np.trunc](seen, plain)
         return (plain != 0) if kind.kind == "b" else plain.real.astype(kind)
 
     # Methods that are not ufuncs ---------------------------------------------------------------
-
-    def conj(self) -> Any:
-        """A copy: the conjugate of a real number is the number."""
-        return self.copy()
-
-    conjugate = conj
 
     def fill(self, value: Any) -> None:
         """Writes a number into every element."""

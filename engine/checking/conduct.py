@@ -9,7 +9,7 @@ import numpy as np
 
 from ..devices import get_device
 from ..errors import describe
-from .differences import Array, signed, taylor_order
+from .differences import Array, signed
 from .examine import Examination
 from .oracles import NOISE, RELATIVE, scales
 from .precision import compare_precisions
@@ -32,12 +32,13 @@ def check_subject(
     rng = np.random.default_rng(report.seed)
     for each in subject.notes:
         report.note(each)
-    upstreams = _first_order(subject, report, rng)
-    if upstreams is None:
+    checked = _first_order(subject, report, rng)
+    if checked is None:
         return
+    upstreams, claimed = checked
     if isinstance(subject, TensorSubject):
         names = [get_device(each).name for each in devices]
-        compare_precisions(subject, upstreams[0], report, rng, quick, names)
+        compare_precisions(subject, upstreams[0], claimed, report, rng, quick, names)
     if order == 1 or not report.ok:
         return
     if not isinstance(subject, TensorSubject):
@@ -68,14 +69,20 @@ def check_subject(
                 type(each)(**{**vars(each), "kind": f"order {level}: {each.kind}"})
                 for each in further.findings
             ]
-            upstreams = found or upstreams
+            upstreams = upstreams if found is None else found[0]
         report.include(further)
         if not report.ok:
             return
 
 
-def _first_order(subject: Subject, report: Report, rng: np.random.Generator) -> list[Array] | None:
-    """Checks the gradients of a subject; returns the upstream gradients, or None if hopeless."""
+def _first_order(
+    subject: Subject, report: Report, rng: np.random.Generator
+) -> tuple[list[Array], list[Array]] | None:
+    """Checks the gradients of a subject.
+
+    Returns the upstream gradients, and the subject's gradients for the first of them; None if
+    there is no sense in going on.
+    """
     copies = [each.copy() for each in subject.arrays]
     base = subject.value(subject.arrays)
     if not _unchanged(subject, copies, "the function", report):
@@ -114,10 +121,9 @@ def _first_order(subject: Subject, report: Report, rng: np.random.Generator) -> 
         report.vacuous += [
             f"{label} is empty: there is nothing to compare" for label in subject.labels
         ]
-        return upstreams
+        return upstreams, claimed[0]
     Examination(subject, base, upstreams, claimed, report, rng).run()
-    _taylor(subject, base, upstreams[0], claimed[0], report, rng)
-    return upstreams
+    return upstreams, claimed[0]
 
 
 def _unchanged(subject: Subject, copies: Sequence[Array], who: str, report: Report) -> bool:
@@ -223,30 +229,3 @@ def _steady(
             )
             return False
     return True
-
-
-def _taylor(
-    subject: Subject,
-    base: Array,
-    upstream: Array,
-    gradients: Sequence[Array],
-    report: Report,
-    rng: np.random.Generator,
-) -> None:
-    """The order of the remainder, along one direction through all variables."""
-    count = sum(each.size for each in subject.arrays)
-    if not count or not base.size:
-        return
-    spread = 1.0 / max(1.0, count**0.5 / 8)
-    ways = [
-        spread * signed(rng, each.shape) * scale
-        for each, scale in zip(gradients, scales(subject.arrays), strict=True)
-    ]
-    claim = sum(float(np.sum(g * w)) for g, w in zip(gradients, ways, strict=True))
-    report.taylor = taylor_order(
-        lambda arrays: np.atleast_1d(upstream @ subject.value(arrays)),
-        subject.arrays,
-        ways,
-        np.atleast_1d(upstream @ base),
-        np.atleast_1d(claim),
-    )

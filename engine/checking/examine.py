@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .differences import EPSILON, Array
+from .differences import EPSILON, Array, taylor_order
 from .faults import meaning
 from .kinks import between, neighbours_allow, share_alike
 from .oracles import RELATIVE, Expected, Oracles, scales
@@ -74,8 +74,7 @@ class Examination:
             unfair = share_alike(self.oracles, self.scales, self.upstreams, self.claimed)
             if unfair is not None:
                 self.report.fail("gradient", unfair)
-        if not self.report.findings:
-            self._overall()
+        self._overall()
 
     # Entry by entry -------------------------------------------------------------------------
 
@@ -359,6 +358,10 @@ class Examination:
         ways = [short * self._signed(each.shape) * scale for each, scale in pairs]
         claim = float(sum(np.sum(g * w) for g, w in zip(gradients, ways, strict=True)))
         numeric = self.oracles.differences(ways)
+        noise = float(np.abs(upstream) @ self.subject.noise)
+        self.report.taylor = taylor_order(numeric, upstream, claim, noise)
+        if self.report.findings:
+            return
         self.report.directions += 1
 
         def off(found: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import zlib
 from collections.abc import Callable, Sequence
@@ -125,7 +126,7 @@ def subject_of(
     if hasattr(function, "as_checked") and vjp is None:
         name = name_of(function)
         function, inputs, named = function.as_checked(*inputs)
-    if not inputs and named is None:
+    if not inputs and _needs_inputs(function):
         raise ValueError(f"gradcheck: give {name_of(function)} the inputs to check it at")
     for i, each in enumerate(inputs):
         array = each._data if isinstance(each, Tensor) else each
@@ -146,6 +147,16 @@ def subject_of(
                 f"gradcheck: argnums {unknown} of {len(inputs)} inputs; they count from 0"
             )
     return TensorSubject(function, inputs, chosen, named, kernel_set, name)
+
+
+def _needs_inputs(function: Any) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return True
+    except ValueError:  # of some functions in C it is not known
+        return False
+    return False
 
 
 def in_hypothesis() -> bool:

@@ -70,7 +70,7 @@ class Oracles:
             text = f"{type(error).__name__}: {error}".splitlines()[0]
             self.report.note(f"no complex step: {text[:150]}")
             return False
-        self.ties = seen.ties
+        self.ties = seen.moving
         scale = float(np.max(np.abs(self.base), initial=0.0))
         if value.shape == self.base.shape and np.all(
             np.abs(value - self.base) <= RELATIVE * (scale + np.abs(self.base))

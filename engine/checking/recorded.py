@@ -113,6 +113,11 @@ class TensorSubject(RecordedSubject):
         for i, each in enumerate(self.leaves):
             self.labels.append(names.get(id(each._node), f"parameter {i}"))
             self.arrays.append(np.array(each._data, FLOAT64))
+        if not self.arrays:
+            raise ValueError(
+                f"gradcheck: there is nothing to check {self.name} for: no input is a number, and "
+                "it depends on no tensor that requires gradients"
+            )
         self.shapes = [each.shape for each in results]
         # The first run may have drawn a layer's weights; what draws in the second, always does.
         self.moment = generator().bit_generator.state

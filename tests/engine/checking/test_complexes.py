@@ -173,7 +173,7 @@ FUNCTIONS = {
     + np.arcsin(x / 4) + np.cos(x) * np.arccos(x / 4),
     "hyperbolic": lambda x: np.sinh(x) / np.cosh(x) + np.tanh(x) + np.arcsinh(x) + np.arctanh(x / 4)
     + np.arccosh(x * x + 2),
-    "signs": lambda x: np.copysign(x * x, -x) + np.heaviside(x, 0.5) * x + np.conj(x) * x.conj(),
+    "signs": lambda x: np.copysign(x, x[::-1]) + np.heaviside(x, 0.5) * x + np.conj(x) * x.conj(),
     "angles": lambda x: np.sin(np.degrees(x) / 40) + np.deg2rad(x),
     "sinc": lambda x: np.sinc(x),
     "products": lambda x: np.dot(x, x) + np.vdot(x, x[::-1]) + np.inner(x, x)
@@ -298,6 +298,10 @@ def test_at_a_tie_the_slope_is_the_one_sided_one(function, x, right, left):
         (np.median, [2.0, 1.0, 2.0], 1),
         (np.floor, [2.0, 1.5], 1),
         (np.rint, [2.0, 1.5, -0.5], 2),
+        (np.trunc, [2.0, 0.0, 0.5], 1),
+        (lambda x: x.astype(int), [2.0, 0.0, 0.5], 1),
+        (lambda x: np.round(x, 1), [0.25, 0.3], 1),
+        (np.any, [0.0, 1.0], 1),
         (lambda x: x % 0.5, [1.5, 1.4], 1),
         (lambda x: np.clip(x, 0.0, 1.0), [0.0, 1.0, 0.5], 2),
         (np.sqrt, [0.0, 1.0], 1),

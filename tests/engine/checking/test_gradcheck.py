@@ -72,6 +72,8 @@ def test_a_model_is_checked_with_its_loss():
 
 
 def test_closed_over_parameters_are_checked_too():
+    alone = cr.tensor(POINT, requires_grad=True)
+    assert cr.gradcheck(lambda: cr.sin(alone)).entries == 3
     w = cr.tensor([1.0, 2.0, 3.0], dtype="float32", requires_grad=True)
     report = cr.gradcheck(lambda x: cr.exp(x) * w, POINT)
     assert report.ok and report.entries == 6
@@ -388,6 +390,10 @@ def test_bad_input_is_refused_with_the_remedy():
         cr.gradcheck(cr.log, [0.0, 1.0])
     with pytest.raises(ValueError, match="give <lambda> the inputs"):
         cr.gradcheck(lambda x: x)
+    with pytest.raises(ValueError, match="give dense the inputs"):
+        cr.gradcheck(Dense(2))
+    with pytest.raises(ValueError, match="there is nothing to check"):
+        cr.gradcheck(lambda flag: cr.tensor([1.0]), True)
     with pytest.raises(ValueError, match="order must be"):
         cr.gradcheck(cr.exp, POINT, order=4)
     with pytest.raises(ValueError, match="on_vacuous must be"):
