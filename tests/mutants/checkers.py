@@ -228,7 +228,9 @@ CHECKERS = [
     Checker("cr.gradcheck", ours(1), ours(2), "as it comes; order=2 for faults of second order",
             ours=True),
     Checker("cr.gradcheck, vjp=", ours_plain, None,
-            "as it comes, on the same pair of plain functions as the others", ours=True),
+            "as it comes, on the same pair of plain functions as the others; these compute with "
+            "Tensors inside, so that neither the complex step nor the watching of ties and "
+            "branches reaches them", ours=True),
     Checker("PyTorch", torch_check(False, False), torch_check(False, True),
             "gradcheck as it comes (eps=1e-6, atol=1e-5, rtol=1e-3), float64; for faults of second "
             "order gradgradcheck too", "torch"),
