@@ -96,6 +96,7 @@ class Campaign:
         self.record, self.checkers, self.alarms = record, checkers, alarms
         self.thorough = thorough  # our checkers at every site, also after they found the mutant
         self._sites: dict[tuple[str, int], list[Site]] = {}
+        self._common: list[Site] = []
         self._evidence: dict[tuple[str, int], Evidence] = {}
         self._alarmed: dict[tuple[str, int, int], bool] = {}
 
@@ -106,6 +107,8 @@ class Campaign:
         if key not in self._sites:
             self._sites[key] = sites_for(kind, self.record, seed)
             self._evidence[key] = Evidence.of(self._sites[key], kind.group == "second")
+            if kind.group != "hidden":  # float32 is not what the others are made for
+                self._common += self._sites[key]
         return self._sites[key], self._evidence[key]
 
     def alarmed(self, checker: Checker, site: Site, order: int) -> bool:
@@ -113,7 +116,8 @@ class Campaign:
         key = checker.name, id(site), order
         if key not in self._alarmed:
             self._alarmed[key] = checker.finds(site, order)
-            self.alarms.add(checker.name, site, order, self._alarmed[key])
+            if any(site is each for each in self._common):
+                self.alarms.add(checker.name, site, order, self._alarmed[key])
         return self._alarmed[key]
 
     def run(self, mutant: Mutant) -> Outcome:
