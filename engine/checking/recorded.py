@@ -36,7 +36,11 @@ class RecordedSubject(Subject):
 
     def gradients(self, upstreams: Sequence[Array], spaced: bool = False) -> list[list[Any]]:
         """What the backward pass gives for each upstream gradient; None for what it never meets."""
-        tensors = [Tensor(each, requires_grad=True) for each in self.arrays]
+        tensors = wrapped(
+            self.arrays
+        )  # of the same memory, so that a VJP that writes to it is seen
+        for each in tensors:
+            each.requires_grad = True
         with self.computing(tensors), enable_grad():
             results = self.results(tensors)
             return [self.pull(tensors, results, each, spaced) for each in upstreams]

@@ -28,16 +28,17 @@ def flat(arrays: Sequence[Any]) -> Any:
 def unflat(vector: Array, shapes: Sequence[tuple[int, ...]], spaced: bool = False) -> list[Array]:
     """The arrays of these shapes whose entries, end to end, are the vector's.
 
-    If `spaced`, they lie apart in memory, as every second entry of something larger.
+    If `spaced`, their entries lie apart in memory, and with the first axis running fastest.
 
     >>> [each.tolist() for each in unflat(np.arange(3.0), [(), (2, 1)])]
     [0.0, [[1.0], [2.0]]]
     """
     sizes = [int(np.prod(shape)) for shape in shapes]
     ends = np.cumsum([0, *sizes])
-    if spaced:
-        vector = np.repeat(vector, 2)[::2]
-    return [vector[a : a + n].reshape(s) for a, n, s in zip(ends, sizes, shapes, strict=False)]
+    parts = [vector[a : a + n].reshape(s) for a, n, s in zip(ends, sizes, shapes, strict=False)]
+    return (
+        [np.repeat(each.T[..., None], 2, axis=-1)[..., 0].T for each in parts] if spaced else parts
+    )
 
 
 class Subject:
