@@ -71,7 +71,9 @@ def share_alike(
 ) -> str | None:
     """What is wrong along the direction in which equal entries stay equal; None if nothing is.
 
-    Each of two equal largest entries may get all of the gradient, or nothing; but not both all.
+    Each of two equal largest entries may get all of the gradient, or nothing; but not both all:
+    along that direction the slope is 1, here and at all points near by. In clip(x, 0, 1) - relu(y)
+    at 0 it is 0 here and 1 at some point near by, and so may be 1.
     """
     numeric = oracles.differences(list(scales), careful=True)
     for upstream, gradients in zip(upstreams, claimed, strict=True):
@@ -80,7 +82,9 @@ def share_alike(
         low, high, room = between(numeric, upstream)
         # Where a second derivative jumps, differences are off by more than they estimate.
         room += 1e-6 * float(sum(np.sum(np.abs(each)) for each in products))
-        if not low - room <= got <= high + room:
+        if not low - room <= got <= high + room and not neighbours_allow(
+            oracles.subject, scales, list(scales), upstream, got, oracles.rng
+        ):
             return (
                 "at ties: along the direction in which equal entries stay equal the slope lies "
                 f"between {low:.10g} and {high:.10g}, and the gradient gives {got:.10g} (tolerance "

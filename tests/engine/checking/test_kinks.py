@@ -77,3 +77,13 @@ def test_upstream_gradients_of_every_layout(careless, wrong):
 def test_an_upstream_gradient_of_one_number_has_both_signs(seed, wrong):
     wrong("exp", lambda k, g, y: abs(g) * y)
     assert not cr.gradcheck(cr.exp, 0.5, seed=seed)
+
+
+def test_kinks_of_several_inputs_need_not_lean_the_same_way():
+    """Every input's slope is right; along the diagonal the function has another."""
+    point = np.zeros(1)
+    assert cr.clip(cr.tensor(point), 0, 1).tolist() == [0.0]
+    assert cr.gradcheck(lambda x, y: cr.clip(x, 0.0, 1.0) - cr.relu(y), point, point).ok
+    vjp = lambda g, x, y: (g * (x >= 0), -g * (y > 0))  # noqa: E731
+    report = cr.gradcheck(lambda x, y: np.clip(x, 0, 1) - np.maximum(y, 0), point, point, vjp=vjp)
+    assert report.ok and report.kinks == 2, str(report)
