@@ -16,7 +16,7 @@ Draw = Callable[[Any], Any]
 
 
 def part_of_hypothesis(module: str, wanted_by: str) -> Any:
-    """A module of hypothesis, which is an extra.
+    """A module of hypothesis ("" is hypothesis itself), which is an extra.
 
     Raises ModuleNotFoundError, saying how to install it.
 
@@ -24,7 +24,7 @@ def part_of_hypothesis(module: str, wanted_by: str) -> Any:
     'hypothesis.strategies'
     """
     try:
-        return importlib.import_module(f"hypothesis.{module}")
+        return importlib.import_module(f"hypothesis.{module}".rstrip("."))
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"chainrule.testing.{wanted_by}: needs hypothesis, which is not installed; "

@@ -166,10 +166,12 @@ class Drawing:
 
 def apart(x: Array, axes: Iterable[int] | None = None) -> bool:
     """Does every element differ from the others along these axes (None: all of them)?"""
+    if x.size == 0:
+        return True
     axes = tuple(range(x.ndim)) if axes is None else tuple(axes)
     kept = [i for i in range(x.ndim) if i not in axes]
     rows = x.transpose(*kept, *axes).reshape(*(x.shape[i] for i in kept), -1)
-    return rows.size == 0 or bool((np.diff(np.sort(rows, axis=-1)) > MARGIN).all())
+    return bool((np.diff(np.sort(rows, axis=-1)) > MARGIN).all())
 
 
 def far(x: Any, *points: float) -> bool:

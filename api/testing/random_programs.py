@@ -73,7 +73,7 @@ def _step(draw: Draw, drawing: Drawing) -> None:
         drawing.add(expression)
 
 
-def programs(*, max_operations: int = 12, max_inputs: int = 3) -> SearchStrategy[Program]:
+def programs(*, max_operations: int = 8, max_inputs: int = 3) -> SearchStrategy[Program]:
     """Random programs: graphs of the table's operations, with shared sub-expressions.
 
     A program has up to `max_inputs` inputs, whose shapes broadcast together, and at most

@@ -89,8 +89,10 @@ def several(record: Record, fits: Callable[..., bool] | None = None, **static: A
         first = drawing.pick()
         if first is None:
             return None
-        shape = drawing.numpy(first).shape
-        texts = [first, *(other_operand(drawing, shape) for _ in record.arguments[1:])]
+        texts, shape = [first], drawing.numpy(first).shape
+        for _ in record.arguments[1:]:
+            texts.append(other_operand(drawing, shape))
+            shape = np.broadcast_shapes(shape, np.shape(drawing.evaluate(texts[-1])))
         if drawing.flag():
             texts[0], texts[1] = texts[1], texts[0]
         for i, argument in enumerate(record.arguments):
@@ -98,10 +100,7 @@ def several(record: Record, fits: Callable[..., bool] | None = None, **static: A
                 texts[i] = drawing.within(texts[i], *record.domain[argument])
         if fits is not None:
             arrays = [np.asarray(getattr(e := drawing.evaluate(t), "_data", e)) for t in texts]
-            try:
-                if not fits(*np.broadcast_arrays(*arrays)):
-                    return None
-            except ValueError:
+            if not fits(*np.broadcast_arrays(*arrays)):
                 return None
         return spelled(drawing, record, texts, static)
 
@@ -180,6 +179,7 @@ def where(drawing: Drawing) -> str | None:
     asked = condition(drawing, lambda c: _broadcasts(c.shape, shape))
     if asked is None:
         return None
+    shape = np.broadcast_shapes(shape, drawing.evaluate(asked).shape)
     texts = [name, other_operand(drawing, shape)]
     if drawing.flag():
         texts.reverse()
@@ -222,10 +222,11 @@ def _broadcasts(one: Shape, other: Shape) -> bool:
 def converted(drawing: Drawing) -> str | None:
     """The same numbers, converted; or a mask as numbers."""
     name = drawing.pick()
-    if drawing.flag():
-        asked = condition(drawing, lambda c: True)
-        return asked and f"{name} + {asked}.astype('float64')" if asked else None
-    return f"{name}.astype('float64')"
+    if name is None:
+        return None
+    shape = drawing.numpy(name).shape
+    asked = condition(drawing, lambda c: _broadcasts(c.shape, shape)) if drawing.flag() else None
+    return f"{name} + {asked}.astype('float64')" if asked else f"{name}.astype('float64')"
 
 
 # Constants for derivatives -------------------------------------------------------------------

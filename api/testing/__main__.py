@@ -1,0 +1,87 @@
+"""Checks many random programs: `python -m chainrule.testing --examples 10000 --seed 1`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from chainrule.engine.record import RECORDS
+
+from .composite import part_of_hypothesis
+from .program import Program
+from .program_checks import check_program
+from .random_programs import programs
+from .recipes_elementwise import SYMBOLS
+
+#: What stands for an operation in a program's text, where it is not its name.
+SIGNS = {
+    **{name: f" {symbol} " for name, symbol in SYMBOLS.items()},
+    **{"matmul": " @ ", "negative": "-v", "positive": "+v", "matrix_transpose": ".mT"},
+    **{"greater": " > ", "greater_equal": " >= ", "less": " < ", "less_equal": " <= "},
+    **{"equal": " == ", "not_equal": " != ", "bitwise_invert": "(~", "getitem": "["},
+    **{"bitwise_and": " & ", "bitwise_or": " | ", "bitwise_xor": " ^ "},
+    **{"index_set": "].set(", "index_add": "].add("},
+}
+
+
+def operations_of(program: Program) -> set[str]:
+    """The names of the table's operations that stand in a program's text.
+
+    >>> from .program import Line
+    >>> import numpy as np
+    >>> lines = [Line(("v0",), "cr.exp(x0)"), Line(("v1",), "v0 * x0.mean()")]
+    >>> sorted(operations_of(Program({"x0": np.ones(2)}, lines, ["v1"])))
+    ['exp', 'mean', 'multiply']
+    """
+    text = "\n".join(line.expression for line in program.lines)
+    found = {name for name in re.findall(r"[.\b](\w+)\(", text) if name in RECORDS}
+    found |= {"abs"} if re.search(r"\babs\(", text) else set()
+    return found | {name for name, sign in SIGNS.items() if sign in text}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the checks, and says what was compared and what was never drawn; 1 on a failure."""
+    parser = argparse.ArgumentParser(prog="python -m chainrule.testing", description=__doc__)
+    parser.add_argument("--examples", type=int, default=1000, help="how many programs (1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws (0)")
+    parser.add_argument("--operations", type=int, default=12, help="at most, in a program (12)")
+    given = parser.parse_args(arguments)
+    hypothesis = part_of_hypothesis("", "programs")
+    drawn, compared, vacuous = Counter[str](), Counter[str](), Counter[str]()
+
+    def check(program: Program) -> None:
+        report = check_program(program)
+        drawn.update(operations_of(program))
+        compared.update({"programs": 1, "lines": len(program.lines)})
+        compared.update(report.compared)
+        vacuous.update(report.vacuous)
+
+    run = hypothesis.given(programs(max_operations=given.operations))(check)
+    run = hypothesis.settings(
+        max_examples=given.examples,
+        database=None,
+        deadline=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )(hypothesis.seed(given.seed)(run))
+    begin, failure = time.perf_counter(), None
+    try:
+        run()
+    except AssertionError as error:
+        failure = error
+    for title, counts in (("compared", compared), ("vacuous", vacuous)):
+        for name, count in counts.most_common():
+            print(f"{title} {count:>8}  {name}")
+    never = [n for n, r in RECORDS.items() if r.builtin and not drawn[n]]
+    print(f"operations drawn: {len(drawn)} of the table; never: {', '.join(never) or 'none'}")
+    print(f"{time.perf_counter() - begin:.0f} s")
+    if failure is not None:
+        print(f"\nFAILED\n{failure}")
+    return int(failure is not None)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
