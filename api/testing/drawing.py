@@ -105,6 +105,11 @@ class Drawing:
         with cr.kernels("reference"):
             return eval(expression, self._space)
 
+    def array_of(self, expression: str) -> Array:
+        """The value of an expression as an array."""
+        value = self.evaluate(expression)
+        return np.asarray(value.numpy() if isinstance(value, cr.Tensor) else value)
+
     def partner(self, shape: Shape) -> str | None:
         """The name of a value that broadcasts with that shape to nothing large."""
 
@@ -120,8 +125,7 @@ class Drawing:
         """An expression with values inside an interval: the given one, or one made of it."""
         margin = min(0.2, (high - low) / 8)
         low, high = low + margin, high - margin
-        x = self.evaluate(text)
-        x = np.asarray(x.numpy() if isinstance(x, cr.Tensor) else x)
+        x = self.array_of(text)
         if x.size == 0 or (x.min() >= low and x.max() <= high):
             return text
         return f"({low:.3g} + {high - low:.3g} * cr.sigmoid({text}))"

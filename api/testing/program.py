@@ -183,6 +183,15 @@ class Program:
         ]
         return self._compiled(self._define(body), _each=each)
 
+    def disturbed(self, each: Callable[[Any], Any]) -> Callable[..., list[cr.Tensor]]:
+        """The function, which reads `each(value)` wherever it reads a value, or returns one."""
+        body = [
+            replace(line, expression=NAME.sub(r"_each(\g<0>)", line.expression)).text
+            for line in self.lines
+        ]
+        body += [f"{name} = _each({name})" for name in self.outputs]
+        return self._compiled(self._define(body), _each=each)
+
     @functools.cached_property
     def held(self) -> Callable[..., list[cr.Tensor]]:
         """The function, with what is constant for derivatives held at its value for the inputs."""

@@ -36,11 +36,7 @@ def _programs(draw: Draw, max_operations: int, max_inputs: int) -> Program:
     for i in range(draw(st.integers(1, max_inputs))):
         inputs[f"x{i}"] = _input(draw, st, base, 0.17 * i)
     drawing = Drawing(draw, st, inputs)
-    step, more = _step(drawing), st.integers(0, 9)
-    for _ in range(4 * max_operations):
-        if drawing.lines and (len(drawing.lines) >= max_operations or not draw(more)):
-            break
-        draw(step)
+    draw(st.lists(_step(drawing), min_size=1, max_size=max_operations))
     tracked = [name for name, value in drawing.values.items() if value.requires_grad]
     outputs = [name for name in tracked if name not in drawing.used and name not in inputs]
     kept = {name: x for name, x in inputs.items() if name in drawing.used}

@@ -300,7 +300,7 @@ def masked(drawing: Drawing) -> str | None:
     if name is None:
         return None
     shape = drawing.numpy(name).shape
-    asked = condition(drawing, lambda c: 0 < c.ndim and c.shape == shape[: c.ndim])
+    asked = condition(drawing, lambda c: c.ndim > 0 and c.shape == shape[: c.ndim])
     return asked and f"{name}[{asked}]"
 
 

@@ -99,7 +99,7 @@ def several(record: Record, fits: Callable[..., bool] | None = None, **static: A
             if argument in record.domain:
                 texts[i] = drawing.within(texts[i], *record.domain[argument])
         if fits is not None:
-            arrays = [np.asarray(getattr(e := drawing.evaluate(t), "_data", e)) for t in texts]
+            arrays = [drawing.array_of(text) for text in texts]
             if not fits(*np.broadcast_arrays(*arrays)):
                 return None
         return spelled(drawing, record, texts, static)
@@ -149,7 +149,8 @@ def condition(drawing: Drawing, fits: Callable[[Array], bool]) -> str | None:
         return f"({text} {drawing.one_of(['&', '|', '^'])} {more})"
     if kind == 3:
         word = drawing.one_of(["and", "or", "xor"])
-        return f"cr.logical_{word}({text}, cr.{drawing.one_of(['isfinite', 'isnan', 'isinf'])}({name}))"
+        question = drawing.one_of(["isfinite", "isnan", "isinf"])
+        return f"cr.logical_{word}({text}, cr.{question}({name}))"
     return text
 
 
@@ -207,7 +208,9 @@ def clip(drawing: Drawing) -> str | None:
         return None
     if high is not None and drawing.flag():
         other = drawing.pick(lambda y: y.shape == x.shape and far(x - y, 0.0))
-        if other is not None and far(np.maximum(x, x if low is None else low) - drawing.numpy(other), 0.0):
+        if other is not None and far(
+            np.maximum(x, x if low is None else low) - drawing.numpy(other), 0.0
+        ):
             return f"cr.clip({name}, {low}, {other})"
     return f"{name}.clip({low}, {high})" if drawing.flag() else f"cr.clip({name}, {low}, {high})"
 

@@ -38,7 +38,7 @@ def matmul(drawing: Drawing) -> str | None:
 
 def dotted(drawing: Drawing) -> str | None:
     """vecdot, outer and tensordot."""
-    name = drawing.pick(lambda x: 0 < x.ndim and x.size <= 8)
+    name = drawing.pick(lambda x: x.ndim > 0 and x.size <= 8)
     if name is None:
         return None
     x = drawing.numpy(name)
@@ -112,7 +112,7 @@ def matrices(drawing: Drawing) -> str | None:
     made = square_matrix(drawing)
     if made is None:
         return None
-    matrix, n = made
+    matrix, _ = made
     name = drawing.one_of(["inv", "det", "slogdet", "packed_slogdet", "cholesky", "cofactor"])
     if name == "slogdet":
         return f"cr.slogdet({matrix}).logabsdet"
