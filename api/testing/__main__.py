@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from .program import Program
 from .program_checks import check_program
 from .random_programs import programs
 from .recipes_elementwise import SYMBOLS
+
+#: Programs for which hypothesis is asked at once; it remembers all of a batch.
+BATCH = 500
 
 #: What stands for an operation in a program's text, where it is not its name.
 SIGNS = {
@@ -60,18 +64,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         vacuous.update(report.vacuous)
 
     run = hypothesis.given(programs(max_operations=given.operations))(check)
-    run = hypothesis.settings(
-        max_examples=given.examples,
-        database=None,
-        deadline=None,
-        report_multiple_bugs=False,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )(hypothesis.seed(given.seed)(run))
     begin, failure = time.perf_counter(), None
-    try:
-        run()
-    except AssertionError as error:
-        failure = error
+    for first in range(0, given.examples, BATCH):
+        settings = hypothesis.settings(
+            max_examples=min(BATCH, given.examples - first),
+            database=None,
+            deadline=None,
+            report_multiple_bugs=False,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        try:
+            settings(hypothesis.seed(given.seed + first)(run))()
+        except AssertionError as error:
+            failure = error
+            break
+        told = f"{compared['programs']} programs, {time.perf_counter() - begin:.0f} s"
+        print(told, file=sys.stderr, flush=True)
     for title, counts in (("compared", compared), ("vacuous", vacuous)):
         for name, count in counts.most_common():
             print(f"{title} {count:>8}  {name}")

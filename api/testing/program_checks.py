@@ -341,12 +341,12 @@ def run_everything() -> None:
             with cr.kernels(name):
                 for record in list(RECORDS.values()):
                     if record.builtin and record.differentiable:
-                        for call in (*calls_of(record), *broadcasts_of(record)):
-                            _run(call, device)
+                        _run(calls_of(record), device)
+                        _run(broadcasts_of(record), device)
 
 
-def _run(call: Call | ElementwiseCall, device: str) -> None:
-    for kind in ("float64", "float32"):
+def _run(calls: Sequence[Call | ElementwiseCall], device: str) -> None:
+    for call, kind in itertools.product(calls, ("float64", "float32")):
         inputs = [cr.tensor(x, kind, requires_grad=True, device=device) for x in call.draw(0)]
         result = call(*inputs)
         if result.requires_grad:

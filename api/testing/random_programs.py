@@ -37,6 +37,8 @@ def _programs(draw: Draw, max_operations: int, max_inputs: int) -> Program:
         inputs[f"x{i}"] = _input(draw, st, base, 0.17 * i)
     drawing = Drawing(draw, st, inputs)
     draw(st.lists(_step(drawing), min_size=1, max_size=max_operations))
+    if not drawing.lines:
+        drawing.add("+x0")
     tracked = [name for name, value in drawing.values.items() if value.requires_grad]
     outputs = [name for name in tracked if name not in drawing.used and name not in inputs]
     kept = {name: x for name, x in inputs.items() if name in drawing.used}
@@ -69,7 +71,7 @@ def _step(draw: Draw, drawing: Drawing) -> None:
         drawing.add(expression)
 
 
-def programs(*, max_operations: int = 8, max_inputs: int = 3) -> SearchStrategy[Program]:
+def programs(*, max_operations: int = 6, max_inputs: int = 3) -> SearchStrategy[Program]:
     """Random programs: graphs of the table's operations, with shared sub-expressions.
 
     A program has up to `max_inputs` inputs, whose shapes broadcast together, and at most
