@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         compared.update(report.compared)
         vacuous.update(report.vacuous)
 
-    run = hypothesis.given(programs(max_operations=given.operations))(check)
+    strategy = programs(max_operations=given.operations)
     begin, failure = time.perf_counter(), None
     for first in range(0, given.examples, BATCH):
         settings = hypothesis.settings(
@@ -74,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             suppress_health_check=list(hypothesis.HealthCheck),
         )
         try:
+            # A function of its own each time: hypothesis writes its settings on it.
+            run = hypothesis.given(strategy)(lambda program: check(program))
             settings(hypothesis.seed(given.seed + first)(run))()
         except AssertionError as error:
             failure = error

@@ -14,11 +14,8 @@ from typing import Any
 import numpy as np
 
 import chainrule as cr
-from chainrule.engine.calls import Call, ElementwiseCall, broadcasts_of, calls_of
-from chainrule.engine.checks import upstream_for
 from chainrule.engine.devices import get_device
 from chainrule.engine.errors import CheckError
-from chainrule.engine.record import RECORDS
 
 from .drawing import MARGIN
 from .program import Array, Program
@@ -330,24 +327,3 @@ def check_program(program: Program) -> ProgramReport:
     checks.kernel_sets()
     checks.unchanged()
     return checks.report
-
-
-def run_everything() -> None:
-    """Every operation on each kernel set that has kernels of its own, forward and backward."""
-    for device in cr.devices():
-        for name, kernels in get_device(device).sets.items():
-            if not kernels.replaced:
-                continue
-            with cr.kernels(name):
-                for record in list(RECORDS.values()):
-                    if record.builtin and record.differentiable:
-                        _run(calls_of(record), device)
-                        _run(broadcasts_of(record), device)
-
-
-def _run(calls: Sequence[Call | ElementwiseCall], device: str) -> None:
-    for call, kind in itertools.product(calls, ("float64", "float32")):
-        inputs = [cr.tensor(x, kind, requires_grad=True, device=device) for x in call.draw(0)]
-        result = call(*inputs)
-        if result.requires_grad:
-            result.backward(upstream_for(result.shape, 0).astype(result.dtype))

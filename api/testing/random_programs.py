@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from .recipes_arrays import ALONG, REDUCTIONS, SHAPES
 from .recipes_elementwise import CHOICES, SEVERAL, UNARY, Recipe
 from .recipes_indices import INDICES
 from .recipes_products import MATRICES, PRODUCTS, ROWS
+from .warming import warm
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -95,11 +95,3 @@ def programs(*, max_operations: int = 6, max_inputs: int = 3) -> SearchStrategy[
     strategy: SearchStrategy[Program] = _programs(max_operations, max_inputs)
     warm()
     return strategy
-
-
-@functools.cache
-def warm() -> None:
-    """Runs every operation once on every kernel set, forward and backward, in both precisions."""
-    from .program_checks import run_everything
-
-    run_everything()
