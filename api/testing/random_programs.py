@@ -22,16 +22,18 @@ if TYPE_CHECKING:
 #: it is often here.
 FAMILIES: list[list[Recipe]] = [
     *(UNARY, UNARY, SEVERAL, SEVERAL, SEVERAL, REDUCTIONS, SHAPES, SHAPES, INDICES, INDICES),
-    *(CHOICES, ALONG, PRODUCTS, MATRICES, ROWS),
+    *(CHOICES, ALONG, PRODUCTS, [*MATRICES, *ROWS]),
 ]
 
+#: The numbers of axes of inputs, and their lengths.
+_AXES = (0, 1, 2, 3, 2)
 _SIDES = (2, 1, 3, 2, 3, 1, 2, 3, 2, 0)
 
 
 @composite
 def _programs(draw: Draw, max_operations: int, max_inputs: int) -> Program:
     st = part_of_hypothesis("strategies", "programs")
-    base = tuple(_SIDES[draw(st.integers(0, 9))] for _ in range(draw(st.integers(0, 3))))
+    base = tuple(_SIDES[draw(st.integers(0, 9))] for _ in range(_AXES[draw(st.integers(0, 4))]))
     inputs = {}
     for i in range(draw(st.integers(1, max_inputs))):
         inputs[f"x{i}"] = _input(draw, st, base, 0.17 * i)

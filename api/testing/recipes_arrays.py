@@ -144,19 +144,23 @@ def arranged(drawing: Drawing) -> str | None:
     ndim = drawing.numpy(name).ndim
     forms = [f"{name}.T", f"cr.transpose({name})", f"{name}.transpose()"]
     if ndim > 1:
-        forms += [f"{name}.mT", f"cr.matrix_transpose({name})", "swapaxes", "permute", "moveaxis"]
-    form = drawing.one_of(forms)
+        forms += [f"{name}.mT", f"cr.matrix_transpose({name})"]
+    return str(drawing.one_of(forms))
+
+
+def permuted(drawing: Drawing) -> str | None:
+    """Axes moved to other places, each named."""
+    name = drawing.pick(lambda x: x.ndim > 1)
+    if name is None:
+        return None
+    ndim = drawing.numpy(name).ndim
+    form = drawing.one_of(["permute_dims", "moveaxis", "swapaxes", "transpose"])
     first, second = drawing.axis(ndim), drawing.axis(ndim)
-    if form == "swapaxes":
-        return _call(drawing, "swapaxes", name, f"{first}", f"{second}")
-    if form == "moveaxis":
-        return _call(drawing, "moveaxis", name, f"{first}", f"{second}")
-    if form == "permute":
-        order = tuple((first + i * (1 if drawing.flag() else -1)) % ndim for i in range(ndim))
-        if len(set(order)) < ndim:
-            return None
-        return f"{drawing.one_of(['cr.permute_dims', 'cr.transpose'])}({name}, {order})"
-    return str(form)
+    if form in ("moveaxis", "swapaxes"):
+        return _call(drawing, form, name, f"{first}", f"{second}")
+    step = -1 if drawing.flag() else 1
+    order = tuple((first + step * i) % ndim - (ndim if i == 0 else 0) for i in range(ndim))
+    return _call(drawing, form, name, f"{order}")
 
 
 def axes_of_one(drawing: Drawing) -> str | None:
@@ -320,7 +324,7 @@ ALONG: list[Recipe] = [
     linear_recurrence,
 ]
 SHAPES: list[Recipe] = _of(
-    *(reshape, arranged, axes_of_one, moved, pad, copies, joined, pieces, diagonals),
+    *(reshape, arranged, permuted, axes_of_one, moved, pad, copies, joined, pieces, diagonals),
     *(constant_like, masked),
 )
 
