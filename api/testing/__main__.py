@@ -47,13 +47,28 @@ def operations_of(program: Program) -> set[str]:
     return found | {name for name, sign in SIGNS.items() if sign in text}
 
 
+def use_code_for_large_arrays() -> None:
+    """Lets arrays of any size take the ways of large ones: compiled loops, blocks, and BLAS."""
+    from chainrule.engine.kernels import contractions, numba_special, special
+
+    contractions._FEW = numba_special.FEW = 0
+    contractions.contraction.cache_clear()
+    numba_special.THRESHOLDS.update(dict.fromkeys(numba_special.THRESHOLDS, 0))
+    special.BLOCK = 3
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the checks, and says what was compared and what was never drawn; 1 on a failure."""
     parser = argparse.ArgumentParser(prog="python -m chainrule.testing", description=__doc__)
     parser.add_argument("--examples", type=int, default=1000, help="how many programs (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (0)")
     parser.add_argument("--operations", type=int, default=12, help="at most, in a program (12)")
+    parser.add_argument(
+        "--large", action="store_true", help="put small arrays through the code for large ones"
+    )
     given = parser.parse_args(arguments)
+    if given.large:
+        use_code_for_large_arrays()
     hypothesis = part_of_hypothesis("", "programs")
     drawn, compared, vacuous = Counter[str](), Counter[str](), Counter[str]()
 

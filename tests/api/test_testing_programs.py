@@ -74,10 +74,35 @@ def test_no_kernel_is_compiled_within_an_example(monkeypatch):
     run()
 
 
+def test_programs_pass_with_the_code_for_large_arrays(monkeypatch):
+    """Programs are of few elements, which would never meet it."""
+    from chainrule.engine.kernels import contractions, special
+
+    monkeypatch.setattr(contractions, "_FEW", 0)
+    monkeypatch.setattr(special, "BLOCK", 3)
+    contractions.contraction.cache_clear()
+
+    @settings(max_examples=20, phases=[Phase.generate])
+    @given(programs())
+    def run(program):
+        check_program(program)
+
+    run()
+    contractions.contraction.cache_clear()
+
+
+def test_an_operation_that_fails_while_a_program_is_drawn_is_told_with_the_program(monkeypatch):
+    def forward(k, x):
+        raise ValueError("out of order")
+
+    with pytest.raises(CheckError, match=r"(?s)out of order.*tanh\(x0\).*where\nx0 = np.array"):
+        found(monkeypatch, "tanh", None, forward=forward, caught=False)
+
+
 # Faults -------------------------------------------------------------------------------------
 
 
-def found(monkeypatch, name, vjps, forward=None, shrink=True):
+def found(monkeypatch, name, vjps, forward=None, shrink=True, caught=True):
     """What the checks say of the table with a fault planted in it: the shrunk program's error."""
     record = RECORDS[name]
     for field, value in (("vjps", vjps), ("forward", forward)):
@@ -102,9 +127,11 @@ def found(monkeypatch, name, vjps, forward=None, shrink=True):
     def run(program):
         check_program(program)
 
-    with pytest.raises(CheckError) as caught:
+    if not caught:
         run()
-    return str(caught.value)
+    with pytest.raises(CheckError) as error:
+        run()
+    return str(error.value)
 
 
 def _may_draw(recipe, name):
