@@ -112,14 +112,7 @@ class Drawing:
 
     def partner(self, shape: Shape) -> str | None:
         """The name of a value that broadcasts with that shape to nothing large."""
-
-        def fits(x: Array) -> bool:
-            try:
-                return math.prod(np.broadcast_shapes(x.shape, shape)) <= LARGEST_SIZE
-            except ValueError:
-                return False
-
-        return self.pick(fits)
+        return self.pick(lambda x: broadcast(x.shape, shape))
 
     def within(self, text: str, low: float, high: float) -> str:
         """An expression with values inside an interval: the given one, or one made of it."""
@@ -166,6 +159,14 @@ class Drawing:
         self.values.update(zip(targets, results, strict=True))
         self._space.update(zip(targets, results, strict=True))
         return True
+
+
+def broadcast(one: Shape, other: Shape) -> bool:
+    """Do arrays of these shapes broadcast together, to nothing large?"""
+    try:
+        return math.prod(np.broadcast_shapes(one, other)) <= LARGEST_SIZE
+    except ValueError:
+        return False
 
 
 def apart(x: Array, axes: Iterable[int] | None = None) -> bool:

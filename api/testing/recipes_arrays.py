@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .drawing import LARGEST_SIZE, Drawing, apart, far
+from .drawing import LARGEST_SIZE, Drawing, apart
 from .recipes_elementwise import Recipe, condition
 
 
@@ -96,7 +96,7 @@ def one_axis(name: str) -> Recipe:
             if name == "top_k":
                 options.insert(0, f"k={drawing.integer(0, x.shape[axis])}")
                 return f"cr.top_k({operand}, {', '.join(options)})[0]"
-        return _call(drawing, name, operand, *options, method=name != "log_softmax_")
+        return _call(drawing, name, operand, *options)
 
     return recipe
 
@@ -308,24 +308,16 @@ def masked(drawing: Drawing) -> str | None:
     return asked and f"{name}[{asked}]"
 
 
-def _of(*recipes: Recipe) -> list[Recipe]:
-    return [*recipes]
-
-
 REDUCTIONS: list[Recipe] = [
     reduction(name)
-    for name in (
-        *("sum", "mean", "max", "min", "prod", "logsumexp", "var", "std", "norm", "median"),
-    )
+    for name in ["sum", "mean", "max", "min", "prod", "logsumexp", "var", "std", "norm", "median"]
 ]
 ALONG: list[Recipe] = [
     *map(one_axis, ("softmax", "log_softmax", "cumulative_sum", "cumulative_prod")),
     *map(one_axis, ("sort", "top_k")),
     linear_recurrence,
 ]
-SHAPES: list[Recipe] = _of(
+SHAPES: list[Recipe] = [
     *(reshape, arranged, permuted, axes_of_one, moved, pad, copies, joined, pieces, diagonals),
     *(constant_like, masked),
-)
-
-__all__ = ["ALONG", "REDUCTIONS", "SHAPES", "far"]
+]

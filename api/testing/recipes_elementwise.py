@@ -5,7 +5,6 @@ A recipe is a function of a `Drawing` that returns an expression, or None if not
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +13,7 @@ import numpy as np
 from chainrule.engine.calls import kinks_of
 from chainrule.engine.record import RECORDS, Record
 
-from .drawing import MARGIN, Array, Drawing, Shape, far
-from .program import literal
+from .drawing import MARGIN, Array, Drawing, Shape, broadcast, far
 
 Recipe = Callable[[Drawing], "str | None"]
 
@@ -79,7 +77,7 @@ def spelled(drawing: Drawing, record: Record, operands: list[str], static: dict[
     return str(drawing.one_of(forms))
 
 
-def several(record: Record, fits: Callable[..., bool] | None = None, **static: Any) -> Recipe:
+def several(record: Record, fits: Callable[..., bool] | None = None) -> Recipe:
     """A recipe for an operation of two or three arguments that broadcast together.
 
     `fits`: do these arrays stay away from its kinks?
@@ -102,7 +100,7 @@ def several(record: Record, fits: Callable[..., bool] | None = None, **static: A
             arrays = [drawing.array_of(text) for text in texts]
             if not fits(*np.broadcast_arrays(*arrays)):
                 return None
-        return spelled(drawing, record, texts, static)
+        return spelled(drawing, record, texts, {})
 
     return recipe
 
@@ -177,7 +175,7 @@ def where(drawing: Drawing) -> str | None:
     if name is None:
         return None
     shape = drawing.numpy(name).shape
-    asked = condition(drawing, lambda c: _broadcasts(c.shape, shape))
+    asked = condition(drawing, lambda c: broadcast(c.shape, shape))
     if asked is None:
         return None
     shape = np.broadcast_shapes(shape, drawing.evaluate(asked).shape)
@@ -215,20 +213,13 @@ def clip(drawing: Drawing) -> str | None:
     return f"{name}.clip({low}, {high})" if drawing.flag() else f"cr.clip({name}, {low}, {high})"
 
 
-def _broadcasts(one: Shape, other: Shape) -> bool:
-    try:
-        return math.prod(np.broadcast_shapes(one, other)) <= 48
-    except ValueError:
-        return False
-
-
 def converted(drawing: Drawing) -> str | None:
     """The same numbers, converted; or a mask as numbers."""
     name = drawing.pick()
     if name is None:
         return None
     shape = drawing.numpy(name).shape
-    asked = condition(drawing, lambda c: _broadcasts(c.shape, shape)) if drawing.flag() else None
+    asked = condition(drawing, lambda c: broadcast(c.shape, shape)) if drawing.flag() else None
     return f"{name} + {asked}.astype('float64')" if asked else f"{name}.astype('float64')"
 
 
@@ -286,5 +277,3 @@ SEVERAL: list[Recipe] = [
     and (record.elementwise or record.name in _PAIRS)
 ]
 CHOICES: list[Recipe] = [integer_power, where, clip, counted, converted, detached]
-
-__all__ = ["CHOICES", "SEVERAL", "UNARY", "Recipe", "condition", "literal", "other_operand"]

@@ -119,5 +119,3 @@ def take(drawing: Drawing) -> str | None:
 
 
 INDICES: list[Recipe] = [getitem, take, updated, scattered]
-
-__all__ = ["INDICES"]

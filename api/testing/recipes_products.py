@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .drawing import LARGEST_SIZE, Drawing
+from .drawing import LARGEST_SIZE, Drawing, broadcast
 from .program import literal
 from .recipes_elementwise import Recipe
 
@@ -47,7 +47,9 @@ def dotted(drawing: Drawing) -> str | None:
         other = drawing.pick(lambda y: y.size * x.size <= LARGEST_SIZE)
         return f"cr.outer({name}, {other or name})"
     if form == "vecdot":
-        other = drawing.pick(lambda y: y.ndim > 0 and _dots(x.shape, y.shape))
+        other = drawing.pick(
+            lambda y: y.ndim > 0 and y.shape[-1] == x.shape[-1] and broadcast(x.shape, y.shape)
+        )
         axis = drawing.integer(-x.ndim, -1) if drawing.numpy(other or name).ndim == x.ndim else -1
         if other is None or drawing.numpy(other).shape[axis] != x.shape[axis]:
             other = name
@@ -59,13 +61,6 @@ def dotted(drawing: Drawing) -> str | None:
     if other is None or drawing.flag():
         return f"cr.tensordot({name}, {name}, axes=0)"
     return f"cr.tensordot({name}, {other}, axes=1)"
-
-
-def _dots(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    try:
-        return one[-1] == other[-1] and math.prod(np.broadcast_shapes(one, other)) <= LARGEST_SIZE
-    except ValueError:
-        return False
 
 
 def einsum(drawing: Drawing) -> str | None:
@@ -134,18 +129,10 @@ def solve(drawing: Drawing) -> str | None:
     def fits(b: np.ndarray[Any, Any]) -> bool:
         if b.ndim == 1:
             return b.shape == (n,)
-        return b.ndim > 1 and b.shape[-2] == n and _alike(stack, b.shape[:-2])
+        return b.ndim > 1 and b.shape[-2] == n and broadcast(stack, b.shape[:-2])
 
     right = drawing.pick(fits) or drawing.array((n,))
     return f"cr.solve({matrix}, {right})"
-
-
-def _alike(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    try:
-        np.broadcast_shapes(one, other)
-    except ValueError:
-        return False
-    return True
 
 
 # Losses of rows -----------------------------------------------------------------------------

@@ -42,9 +42,8 @@ def _arrays(wanted_by: str) -> Any:
 def shapes(*, min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3) -> Any:
     """Shapes, 0-d and empty ones included; `hypothesis.extra.numpy.array_shapes` with other bounds.
 
-    >>> shapes(max_dims=0).example
-    <bound method SearchStrategy.example of array_shapes(min_dims=0, max_dims=0, min_side=0, \
-max_side=3)>
+    >>> shapes(max_dims=2)
+    array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3)
     """
     return _arrays("shapes").array_shapes(
         min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side
