@@ -128,6 +128,16 @@ def _largest(x: Any) -> float:
     return float(np.max(np.abs(x), initial=0.0))
 
 
+def wrong(program: Program, what: str) -> CheckError:
+    """An error that says what is wrong, with the program as Python that can be pasted."""
+    comment = "\n".join(f"# {each}".rstrip() for each in what.splitlines())
+    try:
+        source = program.source
+    except Exception:  # it does not even compute its outputs
+        source = repr(program)
+    return CheckError(f"{what}\n\n{source}\n\n# Found wrong:\n{comment}\n")
+
+
 # Checks -------------------------------------------------------------------------------------
 
 
@@ -143,8 +153,7 @@ class _Checks:
 
     def fail(self, what: str) -> None:
         """Raises the error."""
-        comment = "\n".join(f"# {each}".rstrip() for each in what.splitlines())
-        raise CheckError(f"{what}\n\n{self.program.source}\n\n# Found wrong:\n{comment}\n")
+        raise wrong(self.program, what)
 
     def equal(self, what: str, got: Sequence[Any], expected: Sequence[Any]) -> None:
         """The same bits."""
@@ -324,12 +333,17 @@ def check_program(program: Program) -> ProgramReport:
     >>> check_program(Program({"x0": np.array([0.5, -1.0])}, [line], ["v0"])).vacuous
     []
     """
-    with cr.kernels("reference"):
-        checks = _Checks(program)
-        checks.oracle()
-        checks.plain()
-        checks.transforms()
-        checks.single()
-    checks.kernel_sets()
-    checks.unchanged()
+    try:
+        with cr.kernels("reference"):
+            checks = _Checks(program)
+            checks.oracle()
+            checks.plain()
+            checks.transforms()
+            checks.single()
+        checks.kernel_sets()
+        checks.unchanged()
+    except CheckError:
+        raise
+    except Exception as error:
+        raise wrong(program, f"{type(error).__name__}: {error}") from error
     return checks.report

@@ -197,6 +197,16 @@ def test_an_operation_that_writes_into_its_argument_is_found(monkeypatch):
     assert len(body(text)) <= 2
 
 
+def test_an_error_on_the_way_back_is_told_with_the_program(monkeypatch):
+    def vjp(k, g, x):
+        return g[..., :0]
+
+    text = found(monkeypatch, "sin", {"x": vjp})
+    assert text.startswith("IndexError: getitem: x has shape ()")
+    assert "# Found wrong:\n" in text
+    assert len(body(text)) == 1
+
+
 def test_a_kernel_set_that_computes_otherwise_is_found(monkeypatch):
     from chainrule.engine.kernels import numba_special
 
