@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from chainrule.engine.cases import case
-from chainrule.engine.checks import check_operation
+from chainrule.engine.checking.operations import check_operation
 from chainrule.engine.errors import CheckError, ProofError
 from chainrule.engine.proof import prove
 

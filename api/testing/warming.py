@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import chainrule as cr
 from chainrule.engine.calls import Call, ElementwiseCall, broadcasts_of, calls_of
-from chainrule.engine.checks import upstream_for
+from chainrule.engine.checking.operations import upstream_for
 from chainrule.engine.devices import get_device
 from chainrule.engine.record import RECORDS
 

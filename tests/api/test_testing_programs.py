@@ -18,7 +18,6 @@ from chainrule.testing import CheckError, Line, Program, check_program, programs
 from chainrule.testing.__main__ import main, operations_of
 from chainrule.testing.program_checks import derivatives
 from chainrule.testing.random_programs import FAMILIES
-from chainrule.testing.slopes import slope
 
 
 @settings(max_examples=60)
@@ -26,7 +25,7 @@ from chainrule.testing.slopes import slope
 def test_programs_pass_every_check(program):
     report = check_program(program)
     told = " ".join(report.compared + report.vacuous)
-    for word in ("finite differences", "backward()", "jvp", "hvp", "float32", "kernels 'numba'"):
+    for word in ("complex step", "backward()", "jvp", "hvp", "float32", "kernels 'numba'"):
         assert word in told
 
 
@@ -147,8 +146,8 @@ def body(text):
 
 def test_a_factor_2_is_found_in_one_operation(monkeypatch):
     text = found(monkeypatch, "tanh", {"x": lambda k, g, y: 2 * g * (1 - y * y)})
-    assert text.startswith("gradient along a direction: ")
-    assert "by finite differences" in text
+    assert "gradient: 1 of 1 entries are wrong; input 0" in text
+    assert "a factor 2 too large" in text
     assert body(text) == ["v0 = cr.tanh(x0)"]
     space = {}
     exec(text[text.index("import numpy") :], space)  # comments and all, with the fault still there
@@ -161,7 +160,7 @@ def test_a_fault_of_second_order_only_is_found(monkeypatch):
         return g * k.cos(x.detach() if isinstance(x, Tensor) else x)
 
     text = found(monkeypatch, "sin", {"x": vjp})
-    assert text.startswith("second along a direction: ")
+    assert "order 2: gradient: " in text
     assert len(body(text)) == 1
     assert "sin(x0)" in body(text)[0]
 
@@ -230,7 +229,7 @@ def test_what_is_constant_for_derivatives_is_held():
     assert "    with cr.no_grad():\n        v1 = cr.tanh(x0)\n" in program.source
     assert not check_program(program).vacuous
     program = Program(program.inputs, [Line(("v0",), "x0.detach() * x0")], ["v0"])
-    with pytest.raises(CheckError, match="by finite differences"):  # it is not said to be constant
+    with pytest.raises(CheckError, match="entries are wrong"):  # it is not said to be constant
         check_program(program)
 
 
@@ -248,16 +247,6 @@ def test_operations_that_stand_in_a_program():
     lines = [Line(("v0",), "cr.where((x0 > 0.3), np.exp(x0), x0.T @ x0)")]
     program = Program({"x0": np.ones(2)}, lines, ["v0"])
     assert operations_of(program) == {"where", "greater", "exp", "matmul"}
-
-
-def test_slopes_know_how_far_off_they_are():
-    for function, expected in (
-        (math.sin, 1.0),
-        (lambda t: math.exp(20 * t), 20.0),
-        (lambda t: abs(t + 1e-3), 1.0),  # a kink within reach of the longer steps
-    ):
-        value, error = slope(function, 1e-16)
-        assert abs(value - expected) <= 10 * error < 1e-6 * expected
 
 
 def test_the_command_line_says_what_was_compared_and_fails_on_a_fault(monkeypatch, capsys):
