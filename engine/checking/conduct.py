@@ -9,9 +9,9 @@ import numpy as np
 
 from ..devices import get_device
 from ..errors import describe
-from .differences import Array, signed
+from .differences import Array, scales, signed
 from .examine import Examination
-from .oracles import NOISE, RELATIVE, scales
+from .oracles import NOISE, RELATIVE
 from .precision import compare_precisions
 from .recorded import GradientSubject, RecordedSubject, TensorSubject
 from .report import Report

@@ -61,6 +61,20 @@ def signed(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return rng.uniform(0.5, 2.0, shape) * rng.choice([-1.0, 1.0], shape)
 
 
+def scales(arrays: Sequence[Array]) -> list[Array]:
+    """For each entry, how far it may be moved as a whole: its own size, or that of its array.
+
+    >>> scales([np.array([0.0, -3.0]), np.zeros(1)])[1].tolist()
+    [1.0]
+    """
+    found = []
+    for each in arrays:
+        with np.errstate(over="ignore"):
+            typical = float(np.mean(np.abs(each))) if each.size else 0.0
+        found.append(np.maximum(np.abs(each), typical if typical > 0 else 1.0))
+    return found
+
+
 def moved(arrays: Sequence[Array], direction: Direction, step: float) -> list[Array]:
     """The arrays, moved along a direction by `step` times its length."""
     return [

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from .differences import EPSILON, Array, taylor_order
+from .differences import EPSILON, Array, scales, taylor_order
 from .faults import meaning
 from .kinks import between, neighbours_allow, share_alike
-from .oracles import RELATIVE, Expected, Oracles, scales
+from .oracles import RELATIVE, Expected, Oracles
 from .report import Report
 from .subjects import Subject, answers_to_rounding
 

@@ -14,7 +14,7 @@ from ..errors import DtypeError, describe
 from ..random import generator, replaying
 from ..tape import enable_grad, leaf, no_grad
 from ..tensor import Tensor, wrap
-from .differences import Array
+from .differences import Array, scales
 from .stand_in import Lifted, StandIn, Survey, observed
 from .subjects import FLOAT64, Subject, converted, flat, name_of, unflat
 
@@ -102,7 +102,7 @@ class TensorSubject(RecordedSubject):
         self.leaves: list[Tensor] = []
         with observed(survey, self.kernel_set), enable_grad():
             results = self.results(tensors)
-        self.leaves = [*survey.leaves.values()]
+        self.leaves, self.largest = [*survey.leaves.values()], survey.largest
         self.plain = not (self.leaves or survey.narrow)
         if survey.narrow and not any(self.single):
             self.notes.append("float32 within it is computed in float64")
@@ -223,6 +223,8 @@ class GradientSubject(RecordedSubject):
         self.labels = [*of.labels, *(f"upstream {i}" for i in range(len(parts)))]
         self.arrays = [*of.arrays, *parts]
         self.shapes = [each.shape for each in of.arrays]
+        reach = min(float(np.min(each, initial=np.inf)) for each in scales(of.arrays))
+        self.largest = of.largest * float(np.sum(np.abs(upstream))) / reach
 
     def computing(self, tensors: Sequence[Tensor]) -> AbstractContextManager[Any]:
         """The same as that of what it is the gradient of."""

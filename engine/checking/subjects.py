@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import DtypeError, ShapeError, describe
 from ..tensor import Tensor
-from .differences import EPSILON, Array
+from .differences import EPSILON, Array, scales
 
 FLOAT64 = np.dtype("float64")
 
@@ -47,7 +47,7 @@ class Subject:
     Attributes: `name`; `labels` and `arrays` of its variables, of float64; `shapes` of its results;
     `notes`; `trusted`: is all that it computes made of operations of the table, so that the complex
     step may be relied upon? `noise`, the size of what
-    rounding leaves of each result.
+    rounding leaves of each result; `largest`, the largest number met on the way, if it is known.
     """
 
     name = ""
@@ -56,6 +56,7 @@ class Subject:
     shapes: list[tuple[int, ...]]
     notes: list[str]
     noise: Array = np.zeros(())
+    largest = 0.0
     trusted = False
 
     def value(self, arrays: Sequence[Array]) -> Array:
@@ -76,8 +77,9 @@ def answers_to_rounding(
 ) -> list[Array]:
     """How far rounding moves each entry of the results or, given `upstream`, of the gradients.
 
-    The spread over a few points, some units in the last place apart. It shows how much is lost to
-    rounding within the function, too.
+    The spread over a few points, some units in the last place apart, which shows how much is lost
+    to rounding within the function, too; at least what one rounding of the largest number in it,
+    which may cancel, makes of them.
     """
     before, found = subject.arrays, []
     try:
@@ -90,12 +92,17 @@ def answers_to_rounding(
                 found.append(filled(gradients, before))
     finally:
         subject.arrays = before
-    return [np.ptp(np.stack(each), axis=0) for each in zip(*found, strict=True)]
+    spread = [np.ptp(np.stack(each), axis=0) for each in zip(*found, strict=True)]
+    least = EPSILON * subject.largest
+    if upstream is None:
+        return [np.maximum(each, least) for each in spread]
+    least *= float(np.sum(np.abs(upstream)))
+    return [np.maximum(s, least / e) for s, e in zip(spread, scales(before), strict=True)]
 
 
 def jittered(array: Array, rng: np.random.Generator, epsilon: float = EPSILON) -> Array:
     """The array, every entry of it moved by a few units in the last place."""
-    return array * (1 + 4 * epsilon * rng.choice([-1.0, 1.0], array.shape))
+    return array * (1 + epsilon * rng.uniform(-8.0, 8.0, array.shape))
 
 
 def filled(gradients: Sequence[Any], arrays: Sequence[Array]) -> list[Array]:
