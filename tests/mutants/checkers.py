@@ -91,6 +91,8 @@ def as_torch(site: Site) -> tuple[Callable[..., Any], list[Any]]:
 
     def tensor(array: Any) -> Any:
         array = np.asarray(array)
+        if not array.size:  # NumPy may give it strides of 0, which PyTorch refuses
+            return torch.zeros(array.shape, dtype=torch.float64)
         return torch.from_numpy(array if array.flags.writeable else array.copy())
 
     def arrays(tensors: Any) -> list[Array]:
