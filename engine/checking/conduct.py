@@ -9,9 +9,9 @@ import numpy as np
 
 from ..devices import get_device
 from ..errors import describe
-from .differences import Array, signed
+from .differences import Array, scales, signed
 from .examine import Examination
-from .oracles import NOISE, RELATIVE, scales
+from .oracles import NOISE, RELATIVE
 from .precision import compare_precisions
 from .recorded import GradientSubject, RecordedSubject, TensorSubject
 from .report import Report
@@ -106,6 +106,8 @@ def _first_order(
         return None
     subject.noise = NOISE * np.abs(base) + subject.noise
     upstreams = [signed(rng, base.shape) for _ in range(2)]
+    if base.size and upstreams[0][0] * upstreams[1][0] > 0:
+        upstreams[1] *= -1  # both signs, also of a single number
     rows = min(base.size, MANY_ROWS) if base.size <= MANY_ROWS else 0
     if rows > 1 and rows * sum(each.size for each in subject.arrays) <= MANY_PAIRS:
         upstreams += [*(np.diag(signed(rng, base.shape)))]
@@ -193,10 +195,9 @@ def _steady(
     Near zero they are the same, here, if they differ by no more than rounding would move them.
     """
     (first, second), (a, b) = upstreams[:2], (-0.75, 0.5)
-    mixed = a * first + b * second
-    again, combined = (filled(g, subject.arrays) for g in subject.gradients([first, mixed]))
-    spaced = filled(subject.gradients([first], spaced=True)[0], subject.arrays)
-    noise = _noise(subject, np.abs(first) + np.abs(second))
+    # What sum() hands back: the same number everywhere, and in memory only once.
+    ones = np.broadcast_to(1.0, first.shape)
+    noise = _noise(subject, np.abs(first) + np.abs(second) + ones)
 
     def close(which: int, got: Array, expected: Array, parts: Array) -> bool:
         allowed = RELATIVE * (parts + np.max(parts, initial=0.0)) + noise[which]
@@ -205,8 +206,10 @@ def _steady(
             allowed = allowed + 16 * np.max(answers_to_rounding(subject, first, rng)[which])
         return bool(np.all((off <= allowed) | ~np.isfinite(expected)))
 
+    again = filled(subject.gradients([first])[0], subject.arrays)
+    spaced = filled(subject.gradients([first], spaced=True)[0], subject.arrays)
     for which, label in enumerate(subject.labels):
-        one, two = claimed[0][which], claimed[1][which]
+        one = claimed[0][which]
         if not np.array_equal(again[which], one, equal_nan=True):
             text = f"the gradient of {label} is not the same the second time"
             report.fail("repeatability", text, input=label)
@@ -215,12 +218,17 @@ def _steady(
             text = f"the gradient of {label} is another for an upstream that is spaced in memory"
             report.fail("repeatability", text, input=label)
             return False
-        parts = np.abs(a * one) + np.abs(b * two)
-        if not close(which, combined[which], a * one + b * two, parts):
+    mixed = a * first + b * second + ones
+    constant, combined = (filled(g, subject.arrays) for g in subject.gradients([ones, mixed]))
+    for which, label in enumerate(subject.labels):
+        one, two, rest = claimed[0][which], claimed[1][which], constant[which]
+        parts = np.abs(a * one) + np.abs(b * two) + np.abs(rest)
+        if not close(which, combined[which], a * one + b * two + rest, parts):
             report.fail(
                 "linearity",
                 f"the gradient of {label} is not linear in the upstream gradient: that of "
-                f"{a} g + {b} h is not {a} times that of g plus {b} times that of h",
+                f"{a} g + {b} h + 1 is not {a} times that of g plus {b} times that of h plus that "
+                "of ones",
                 input=label,
             )
             return False

@@ -29,6 +29,8 @@ ROUNDING = 16.0
 STEP = 1e-3
 #: How often a step may be divided by SHRINK: down to 1e-3 / 8^9 = 7e-12.
 TRIES, SHRINK = 10, 8.0
+#: What all is below this is moved as zeros are: there is no room for steps beside smaller numbers.
+LEAST_SCALE = 1e-100
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,20 @@ class Slope:
 def signed(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Random numbers of both signs, none of them near zero."""
     return rng.uniform(0.5, 2.0, shape) * rng.choice([-1.0, 1.0], shape)
+
+
+def scales(arrays: Sequence[Array]) -> list[Array]:
+    """For each entry, how far it may be moved as a whole: its own size, or that of its array.
+
+    >>> scales([np.array([0.0, -3.0]), np.zeros(1)])[1].tolist()
+    [1.0]
+    """
+    found = []
+    for each in arrays:
+        with np.errstate(over="ignore"):
+            typical = float(np.mean(np.abs(each))) if each.size else 0.0
+        found.append(np.maximum(np.abs(each), typical if typical > LEAST_SCALE else 1.0))
+    return found
 
 
 def moved(arrays: Sequence[Array], direction: Direction, step: float) -> list[Array]:

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from .differences import EPSILON, Array, taylor_order
+from .differences import EPSILON, Array, scales, taylor_order
 from .faults import meaning
-from .oracles import RELATIVE, Expected, Oracles, scales
+from .kinks import between, neighbours_allow, share_alike
+from .oracles import RELATIVE, Expected, Oracles
 from .report import Report
 from .subjects import Subject, answers_to_rounding
 
@@ -69,6 +70,10 @@ class Examination:
                     f"{label}: its whole gradient is within the noise, where a wrong one would be "
                     "too; make the result depend on it more strongly"
                 )
+        if not self.report.findings and few and self.oracles.ties:
+            unfair = share_alike(self.oracles, self.scales, self.upstreams, self.claimed)
+            if unfair is not None:
+                self.report.fail("gradient", unfair)
         self._overall()
 
     # Entry by entry -------------------------------------------------------------------------
@@ -154,13 +159,11 @@ class Examination:
         weights = np.abs(upstream)
         noise = float(weights @ numeric.error) / size
         central = float(upstream @ numeric.value) / size
-        kinked = numeric.kinked
-        if np.any(kinked):
-            sides = np.stack([numeric.left, numeric.right])
-            sides = np.where(kinked, sides, numeric.value) * upstream
-            low, high = (float(np.sum(each)) / size for each in (sides.min(0), sides.max(0)))
-            room = float(weights @ np.where(kinked, numeric.side_error, numeric.error)) / size
-            if low - room <= got <= high + room:
+        if np.any(numeric.kinked):
+            low, high, room = (each / size for each in between(numeric, upstream))
+            if low - room <= got <= high + room or neighbours_allow(
+                self.subject, self.scales, direction, upstream, got * size, self.rng
+            ):
                 return None
             nearest = min(max(got, low), high)
             return nearest, room, f"at a kink, outside of the one-sided slopes {low:.6g} {high:.6g}"
@@ -176,12 +179,21 @@ class Examination:
                 return None
             if abs(exact - central) <= noise + allowed + RELATIVE * abs(exact):
                 allowed += RELATIVE * float(weights @ np.abs(step.value)) / size
-                return None if abs(got - exact) <= allowed else (exact, allowed, "")
+                right = abs(got - exact) <= allowed or self._tied(direction, upstream, got * size)
+                return None if right else (exact, allowed, "")
             self.report.note(
                 "the complex step disagrees with finite differences, and was not used where it did"
             )
         allowed += noise
-        return None if abs(got - central) <= allowed else (central, allowed, "")
+        if abs(got - central) <= allowed or self._tied(direction, upstream, got * size):
+            return None
+        return central, allowed, ""
+
+    def _tied(self, direction: list[Array | None], upstream: Array, got: float) -> bool:
+        """Is this the slope of points near by, of a function that chooses between equal entries?"""
+        return bool(self.oracles.ties) and neighbours_allow(
+            self.subject, self.scales, direction, upstream, got, self.rng
+        )
 
     def _count_kinks(self, which: int, places: Sequence[Index]) -> None:
         """Counts the entries at which the one-sided slopes differ."""

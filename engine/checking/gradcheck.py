@@ -45,8 +45,8 @@ def gradcheck(
     checked, by default those that are floating (of integers alone: all); `seed` of all that is
     drawn, by default made from the inputs; `on_vacuous`, what to do about an input whose whole
     gradient is too small to be told from a wrong one: "report" it, "raise" CheckError, or
-    "reject" the example of a hypothesis test; `kernels`, the kernel set that computes; `devices`,
-    others whose gradients are compared with the CPU's.
+    "reject" the example of a hypothesis test; `kernels`, the kernel set that computes, if it is to
+    be only one; `devices`, others whose gradients are compared with the CPU's.
 
     Everything is computed in float64, whatever the inputs and parameters are of; then gradients
     in float32, and by the other kernel sets of the device, are compared with that, to a bound from
@@ -84,12 +84,12 @@ def gradcheck(
         )
     if len(inputs) == 1 and isinstance(inputs[0], tuple):  # as PyTorch has it
         inputs = inputs[0]
-    quick = in_hypothesis() and kernels is None
-    kernel_set = "reference" if quick else kernels
+    quick = kernels is not None or in_hypothesis()
+    kernel_set = "reference" if quick and kernels is None else kernels
     if not inputs and hasattr(function, "record"):
         from .table import check_cases
 
-        report = check_cases(function.record, order=min(order, 2), seed=seed, kernels=kernel_set)
+        report = check_cases(function.record, min(order, 2), seed, kernel_set, quick)
     else:
         report = Report(name_of(function))
         subject = subject_of(function, inputs, vjp, argnums, kernel_set)

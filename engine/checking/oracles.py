@@ -8,7 +8,7 @@ the table alone, only as far as finite differences agree with it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,8 +24,6 @@ from .subjects import Subject, answers_to_rounding
 RELATIVE = 2.0**-40
 #: Slopes along a direction of the inputs' own size are noise below this share of the result.
 NOISE = 16 * EPSILON
-#: What all is below this is moved as zeros are: there is no room for steps beside smaller numbers.
-LEAST_SCALE = 1e-100
 
 
 @dataclass(frozen=True)
@@ -189,17 +187,3 @@ class Oracles:
             numeric = careful
         kinked = bool(np.any(numeric.kinked))
         return Expected(numeric.value, numeric.error, numeric.still, kinked)
-
-
-def scales(arrays: Sequence[Array]) -> list[Array]:
-    """For each entry, how far it may be moved as a whole: its own size, or that of its array.
-
-    >>> scales([np.array([0.0, -3.0]), np.zeros(1)])[1].tolist()
-    [1.0]
-    """
-    found = []
-    for each in arrays:
-        with np.errstate(over="ignore"):
-            typical = float(np.mean(np.abs(each))) if each.size else 0.0
-        found.append(np.maximum(np.abs(each), typical if typical > LEAST_SCALE else 1.0))
-    return found

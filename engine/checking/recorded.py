@@ -14,7 +14,7 @@ from ..errors import DtypeError, describe
 from ..random import generator, replaying
 from ..tape import enable_grad, leaf, no_grad
 from ..tensor import Tensor, wrap
-from .differences import Array
+from .differences import Array, scales
 from .stand_in import Lifted, Rounding, StandIn, Survey, observed
 from .subjects import FLOAT64, Subject, converted, flat, name_of, unflat
 
@@ -36,7 +36,11 @@ class RecordedSubject(Subject):
 
     def gradients(self, upstreams: Sequence[Array], spaced: bool = False) -> list[list[Any]]:
         """What the backward pass gives for each upstream gradient; None for what it never meets."""
-        tensors = [Tensor(each, requires_grad=True) for each in self.arrays]
+        tensors = wrapped(
+            self.arrays
+        )  # of the same memory, so that a VJP that writes to it is seen
+        for each in tensors:
+            each.requires_grad = True
         with self.computing(tensors), enable_grad():
             results = self.results(tensors)
             return [self.pull(tensors, results, each, spaced) for each in upstreams]
@@ -129,6 +133,7 @@ class TensorSubject(RecordedSubject):
                 ".numpy() its true gradient cannot be seen)"
             )
         self.leaves = [*survey.leaves.values(), *(weight for _, weight in unused)]
+        self.largest = survey.largest
         self.plain = not (self.leaves or survey.narrow)
         if survey.narrow and not any(self.single):
             self.notes.append("float32 within it is computed in float64")
@@ -257,6 +262,8 @@ class GradientSubject(RecordedSubject):
         self.labels = [*of.labels, *(f"upstream {i}" for i in range(len(parts)))]
         self.arrays = [*of.arrays, *parts]
         self.shapes = [each.shape for each in of.arrays]
+        reach = min(float(np.min(each, initial=np.inf)) for each in scales(of.arrays))
+        self.largest = of.largest * float(np.sum(np.abs(upstream))) / reach
 
     @property
     def source(self) -> TensorSubject:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import DtypeError, ShapeError, describe
 from ..tensor import Tensor
-from .differences import EPSILON, Array
+from .differences import EPSILON, Array, scales
 
 FLOAT64 = np.dtype("float64")
 
@@ -29,16 +29,17 @@ def flat(arrays: Sequence[Any]) -> Any:
 def unflat(vector: Array, shapes: Sequence[tuple[int, ...]], spaced: bool = False) -> list[Array]:
     """The arrays of these shapes whose entries, end to end, are the vector's.
 
-    If `spaced`, they lie apart in memory, as every second entry of something larger.
+    If `spaced`, their entries lie apart in memory, and with the first axis running fastest.
 
     >>> [each.tolist() for each in unflat(np.arange(3.0), [(), (2, 1)])]
     [0.0, [[1.0], [2.0]]]
     """
     sizes = [int(np.prod(shape)) for shape in shapes]
     ends = np.cumsum([0, *sizes])
-    if spaced:
-        vector = np.repeat(vector, 2)[::2]
-    return [vector[a : a + n].reshape(s) for a, n, s in zip(ends, sizes, shapes, strict=False)]
+    parts = [vector[a : a + n].reshape(s) for a, n, s in zip(ends, sizes, shapes, strict=False)]
+    return (
+        [np.repeat(each.T[..., None], 2, axis=-1)[..., 0].T for each in parts] if spaced else parts
+    )
 
 
 class Subject:
@@ -47,7 +48,7 @@ class Subject:
     Attributes: `name`; `labels` and `arrays` of its variables, of float64; `shapes` of its results;
     `notes`; `trusted`: is all that it computes made of operations of the table, so that the complex
     step may be relied upon? `noise`, the size of what
-    rounding leaves of each result.
+    rounding leaves of each result; `largest`, the largest number met on the way, if it is known.
     """
 
     name = ""
@@ -56,6 +57,7 @@ class Subject:
     shapes: list[tuple[int, ...]]
     notes: list[str]
     noise: Array = np.zeros(())
+    largest = 0.0
     trusted = False
 
     def value(self, arrays: Sequence[Array]) -> Array:
@@ -81,7 +83,8 @@ def answers_to_rounding(
     """How far rounding moves each entry of the results or, given `upstream`, of the gradients.
 
     The spread over a few points, some units in the last place apart, every operation rounding its
-    result at random as well: 1 - tanh(20)² answers to nothing else.
+    result at random as well: 1 - tanh(20)² answers to nothing else. At least what one rounding of
+    the largest number in it, which may cancel, makes of them.
     """
     before, found = subject.arrays, []
     try:
@@ -95,12 +98,17 @@ def answers_to_rounding(
                     found.append(filled(gradients, before))
     finally:
         subject.arrays = before
-    return [np.ptp(np.stack(each), axis=0) for each in zip(*found, strict=True)]
+    spread = [np.ptp(np.stack(each), axis=0) for each in zip(*found, strict=True)]
+    least = EPSILON * subject.largest
+    if upstream is None:
+        return [np.maximum(each, least) for each in spread]
+    least *= float(np.sum(np.abs(upstream)))
+    return [np.maximum(s, least / e) for s, e in zip(spread, scales(before), strict=True)]
 
 
 def jittered(array: Array, rng: np.random.Generator, epsilon: float = EPSILON) -> Array:
     """The array, every entry of it moved by a few units in the last place."""
-    return array * (1 + 4 * epsilon * rng.choice([-1.0, 1.0], array.shape))
+    return array * (1 + epsilon * rng.uniform(-8.0, 8.0, array.shape))
 
 
 def filled(gradients: Sequence[Any], arrays: Sequence[Array]) -> list[Array]:

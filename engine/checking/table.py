@@ -17,7 +17,11 @@ from .report import Report
 
 
 def check_cases(
-    record: Record, order: int = 2, seed: int | None = None, kernels: str | None = None
+    record: Record,
+    order: int = 2,
+    seed: int | None = None,
+    kernels: str | None = None,
+    quick: bool = False,
 ) -> Report:
     """The report on an operation: all its cases, and the same with ties and on kinks.
 
@@ -39,7 +43,7 @@ def check_cases(
             cases += 1
             report = Report(repr(call), start)
             subject = TensorSubject(call, arrays, range(len(arrays)), None, kernels, repr(call))
-            check_subject(subject, report, (highest and order) or 1)
+            check_subject(subject, report, (highest and order) or 1, quick)
             for each in report.findings:
                 whole.findings.append(
                     type(each)(**{**vars(each), "text": f"{call!r}: {each.text}"})

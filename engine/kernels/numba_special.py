@@ -45,7 +45,7 @@ def _choose(name: str, one: Callable[[float], float], loop: Callable[..., None],
         return np.array([*map(one, x.ravel().tolist())], dtype).reshape(x.shape)
     if x.size < THRESHOLDS[name]:
         return REFERENCE[name](get_device("cpu").sets["reference"], x)
-    x = np.ascontiguousarray(x, dtype)
+    x = np.asarray(x, dtype, order="C")  # ascontiguousarray would give 0-d arrays an axis
     result = np.empty(x.shape, dtype)
     compiled(loop, dtype)(x.reshape(-1), result.reshape(-1), tables()[loop is _erfc])
     return result

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 import chainrule as cr
-from chainrule.engine.checks import LAYOUTS, lay_out
+from chainrule.engine.checking.operations import LAYOUTS, lay_out
 
 few = settings(deadline=None, max_examples=8)
 seeds = st.integers(0, 2**32 - 1)

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 import chainrule as cr
 from chainrule.engine.calls import draw_values
-from chainrule.engine.checks import upstream_for
+from chainrule.engine.checking.operations import upstream_for
 from chainrule.engine.record import RECORDS
 
 INF, NAN = np.inf, np.nan

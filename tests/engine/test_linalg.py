@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 import chainrule as cr
-from chainrule.engine.checks import upstream_for
+from chainrule.engine.checking.operations import upstream_for
 from chainrule.engine.errors import MatrixError
 from chainrule.engine.kernels import contractions
 

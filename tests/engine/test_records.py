@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import mutually_broadcastable_shapes
 import chainrule as cr
 from chainrule import engine
 from chainrule.engine.calls import Call, ElementwiseCall, broadcasts_of, calls_of
-from chainrule.engine.checks import (
+from chainrule.engine.checking.operations import (
     LAYOUTS,
     check_alone,
     check_complete,

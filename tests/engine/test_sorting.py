@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.engine.checks import upstream_for
+from chainrule.engine.checking.operations import upstream_for
 
 from .test_reductions import both_orders, calls, seeds
 

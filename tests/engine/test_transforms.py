@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.engine.checking.differences import slope
-from chainrule.engine.checks import assert_close
+from chainrule.engine.checking.operations import assert_close
 
 
 def leaf(values, dtype="float64"):

@@ -29,7 +29,7 @@ import numpy as np
 
 import chainrule as cr
 from chainrule.engine import errors
-from chainrule.engine.checks import upstream_for
+from chainrule.engine.checking.operations import upstream_for
 
 #: The most samples of one entry, spread evenly over its list. None of those answered has more in
 #: PyTorch 2.13 (linalg.vector_norm has 180).

@@ -7,7 +7,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.engine.calls import calls_of
-from chainrule.engine.checks import check_call
+from chainrule.engine.checking.operations import check_call
 from chainrule.testing import CheckError, ProofError, case, check_operation
 
 

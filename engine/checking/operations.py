@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from .calls import Array, Call, ElementwiseCall, broadcasts_of, calls_of, invoke
-from .checking.differences import signed, slope
-from .checking.gradcheck import assert_gradients
-from .checking.table import check_cases
-from .creation import zeros_like
-from .errors import CheckError
-from .record import RECORDS, Record
-from .tape import enable_grad
-from .tensor import Tensor
-from .transforms import grad
+from ..calls import Array, Call, ElementwiseCall, broadcasts_of, calls_of, invoke
+from ..creation import zeros_like
+from ..errors import CheckError
+from ..record import RECORDS, Record
+from ..tape import enable_grad
+from ..tensor import Tensor
+from ..transforms import grad
+from .differences import signed, slope
+from .gradcheck import assert_gradients
+from .table import check_cases
 
 
 def upstream_for(shape: tuple[int, ...], seed: int) -> Array:
@@ -247,7 +247,7 @@ def check_operation(operation: Any, seed: int = 0) -> list[str]:
         )
     done: list[str] = []
     if importlib.util.find_spec("sympy") and not record.unproved:
-        from .proof import prove
+        from ..proof import prove
 
         done += prove(record)
     check_cases(record, 2, seed).require()
