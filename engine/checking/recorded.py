@@ -14,7 +14,7 @@ from ..errors import DtypeError, describe
 from ..random import generator, replaying
 from ..tape import enable_grad, leaf, no_grad
 from ..tensor import Tensor, wrap
-from .differences import Array, scales
+from .differences import Array
 from .stand_in import Lifted, Rounding, StandIn, Survey, observed
 from .subjects import FLOAT64, Subject, converted, flat, name_of, unflat
 
@@ -61,8 +61,8 @@ class RecordedSubject(Subject):
         ]
         targets: list[Any] = [each._node for each in tensors]
         if self.source.rounding is not None:  # through Tensors, so that each step of it is seen
-            seeds = [(node, wrap(part.copy(), cpu)) for node, part in seeds]
-            found = walk(seeds, on_tensors=True, targets=targets, retain_graph=True)
+            lifted = [(node, wrap(part.copy(), cpu)) for node, part in seeds]
+            found = walk(lifted, on_tensors=True, targets=targets, retain_graph=True)
             return [found[each]._data if each in found else None for each in targets]
         found = walk(seeds, targets=targets, retain_graph=True) if seeds else {}
         return [found.get(each) for each in targets]
@@ -133,7 +133,6 @@ class TensorSubject(RecordedSubject):
                 ".numpy() its true gradient cannot be seen)"
             )
         self.leaves = [*survey.leaves.values(), *(weight for _, weight in unused)]
-        self.largest = survey.largest
         self.plain = not (self.leaves or survey.narrow)
         if survey.narrow and not any(self.single):
             self.notes.append("float32 within it is computed in float64")
@@ -262,8 +261,6 @@ class GradientSubject(RecordedSubject):
         self.labels = [*of.labels, *(f"upstream {i}" for i in range(len(parts)))]
         self.arrays = [*of.arrays, *parts]
         self.shapes = [each.shape for each in of.arrays]
-        reach = min(float(np.min(each, initial=np.inf)) for each in scales(of.arrays))
-        self.largest = of.largest * float(np.sum(np.abs(upstream))) / reach
 
     @property
     def source(self) -> TensorSubject:

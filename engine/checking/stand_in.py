@@ -177,14 +177,13 @@ class Survey(StandIn):
 
     Attributes: `leaves`, by node, the tensors that it closes over and that require gradients;
     `foreign`, the names of operations that are not the table's; `narrow`, was anything of float32?
-    `largest`, the largest number in any argument or result.
     """
 
     def __init__(self, own: set[Node], kernel_set: str | None = None) -> None:
         super().__init__(kernel_set=kernel_set)
         self.own, self.leaves = own, dict[Node, Tensor]()
         self.foreign: list[str] = []
-        self.narrow, self.largest = False, 0.0
+        self.narrow = False
 
     def compute(
         self,
@@ -205,12 +204,7 @@ class Survey(StandIn):
             self.foreign.append(record.name)
         dtype = static.get("dtype")
         self.narrow |= dtype is not None and np.dtype(dtype) == FLOAT32
-        result = super().compute(record, device, arrays, parents, storages, key, static)
-        for each in (*arrays, result._data):
-            if getattr(each, "size", 0) and each.dtype.kind == "f":
-                size = float(abs(each).max())
-                self.largest = max(self.largest, size if np.isfinite(size) else 0.0)
-        return result
+        return super().compute(record, device, arrays, parents, storages, key, static)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import DtypeError, ShapeError, describe
 from ..tensor import Tensor
-from .differences import EPSILON, Array, scales
+from .differences import EPSILON, Array
 
 FLOAT64 = np.dtype("float64")
 
@@ -48,7 +48,7 @@ class Subject:
     Attributes: `name`; `labels` and `arrays` of its variables, of float64; `shapes` of its results;
     `notes`; `trusted`: is all that it computes made of operations of the table, so that the complex
     step may be relied upon? `noise`, the size of what
-    rounding leaves of each result; `largest`, the largest number met on the way, if it is known.
+    rounding leaves of each result.
     """
 
     name = ""
@@ -57,7 +57,6 @@ class Subject:
     shapes: list[tuple[int, ...]]
     notes: list[str]
     noise: Array = np.zeros(())
-    largest = 0.0
     trusted = False
 
     def value(self, arrays: Sequence[Array]) -> Array:
@@ -83,8 +82,7 @@ def answers_to_rounding(
     """How far rounding moves each entry of the results or, given `upstream`, of the gradients.
 
     The spread over a few points, some units in the last place apart, every operation rounding its
-    result at random as well: 1 - tanh(20)² answers to nothing else. At least what one rounding of
-    the largest number in it, which may cancel, makes of them.
+    result at random as well: 1 - tanh(20)² answers to nothing else.
     """
     before, found = subject.arrays, []
     try:
@@ -98,12 +96,7 @@ def answers_to_rounding(
                     found.append(filled(gradients, before))
     finally:
         subject.arrays = before
-    spread = [np.ptp(np.stack(each), axis=0) for each in zip(*found, strict=True)]
-    least = EPSILON * subject.largest
-    if upstream is None:
-        return [np.maximum(each, least) for each in spread]
-    least *= float(np.sum(np.abs(upstream)))
-    return [np.maximum(s, least / e) for s, e in zip(spread, scales(before), strict=True)]
+    return [np.ptp(np.stack(each), axis=0) for each in zip(*found, strict=True)]
 
 
 def jittered(array: Array, rng: np.random.Generator, epsilon: float = EPSILON) -> Array:
