@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .differences import EPSILON, Array, scales, taylor_order
+from .differences import EPSILON, Array, Slope, scales, taylor_order
 from .faults import meaning
 from .kinks import between, neighbours_allow, share_alike
 from .oracles import RELATIVE, Expected, Oracles
@@ -50,6 +50,7 @@ class Examination:
         self.upstreams, self.claimed = upstreams, claimed
         self.oracles = Oracles(subject, base, report, rng)
         self.scales = scales(subject.arrays)
+        self.looked: dict[tuple[int, Index], Slope] = {}
 
     def run(self) -> None:
         """Compares everything; what is wrong goes into the report."""
@@ -155,7 +156,7 @@ class Examination:
         """None if an entry can be right; else what it should be, how exactly, why."""
         direction = self.coordinate(which, index)
         size = float(self.scales[which][index])
-        numeric = self.oracles.differences(direction, careful=True)
+        numeric = self._look_closely(which, index)
         weights = np.abs(upstream)
         noise = float(weights @ numeric.error) / size
         central = float(upstream @ numeric.value) / size
@@ -198,10 +199,17 @@ class Examination:
     def _count_kinks(self, which: int, places: Sequence[Index]) -> None:
         """Counts the entries at which the one-sided slopes differ."""
         for index in places:
+            known = (which, index) in self.looked
+            rough = known or np.any(self.oracles.differences(self.coordinate(which, index)).kinked)
+            if rough:  # or a branch flips near by
+                self.report.kinks += bool(np.any(self._look_closely(which, index).kinked))
+
+    def _look_closely(self, which: int, index: Index) -> Slope:
+        """The slopes of an entry by differences on whose way no branch flips."""
+        if (which, index) not in self.looked:
             way = self.coordinate(which, index)
-            if np.any(self.oracles.differences(way).kinked):  # or a branch flips near by
-                numeric = self.oracles.differences(way, careful=True)
-                self.report.kinks += bool(np.any(numeric.kinked))
+            self.looked[which, index] = self.oracles.differences(way, careful=True)
+        return self.looked[which, index]
 
     def _report(
         self,
