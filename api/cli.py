@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -186,6 +187,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except gradcheck_command.UsageError as error:
             print(f"chainrule gradcheck: error: {error}", file=sys.stderr)
             return 2
+        except BrokenPipeError:  # the reader, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
 
     from chainrule.main_job import UsageError, train
 

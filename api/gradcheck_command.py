@@ -153,11 +153,11 @@ def _module(name: str) -> Any:
         if name and not name.startswith(".") and "/" not in name:
             raise UsageError(_broken(name, error)) from error
         raise UsageError(f"{name!r} is no name of a module") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(_broken(name, error)) from error
 
 
-def _broken(name: str, error: Exception) -> str:
+def _broken(name: str, error: BaseException) -> str:
     return f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
 
 
@@ -171,7 +171,7 @@ def check(work: tuple[str, int, int, tuple[tuple[int, ...], ...]]) -> Report:
         rng = np.random.default_rng(seed)
         inputs = [rng.uniform(-1.0, 1.0, shape) for shape in shapes or _shapes(function)]
         return gradcheck(function, *inputs, order=order, seed=seed)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         report = Report(target, seed)
         report.fail("error", f"{type(error).__name__}: {error}")
         return report

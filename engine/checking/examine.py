@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .differences import EPSILON, Array, Slope, scales, taylor_order
+from .differences import EPSILON, Array, Slope, moved, scales, taylor_order
 from .faults import meaning
 from .kinks import between, neighbours_allow, share_alike
 from .oracles import RELATIVE, Expected, Oracles
@@ -104,9 +104,9 @@ class Examination:
             expected = upstream @ slopes
             parts = np.abs(upstream) @ np.abs(slopes)
             tolerance = np.abs(upstream) @ errors + RELATIVE * (parts + np.max(parts))
-            error = np.abs(got - expected)
-            wrong = ~(error <= tolerance)
             with np.errstate(all="ignore"):
+                error = np.abs(got - expected)
+                wrong = ~(error <= tolerance)
                 self._worst((error / tolerance)[~wrong & (tolerance > 0)])
             clear |= ~still & (np.abs(expected) > tolerance)
             zero &= still & (got == 0)
@@ -156,6 +156,12 @@ class Examination:
         """None if an entry can be right; else what it should be, how exactly, why."""
         direction = self.coordinate(which, index)
         size = float(self.scales[which][index])
+        if not np.isfinite(got) and self._diverges(which, index):
+            raise ValueError(
+                f"gradcheck: the derivative of {self.subject.name} is infinite at the point, with "
+                f"respect to {self.subject.labels[which]}{[*index]}; check at a point inside of "
+                "the domain"
+            )
         numeric = self._look_closely(which, index)
         weights = np.abs(upstream)
         noise = float(weights @ numeric.error) / size
@@ -166,7 +172,7 @@ class Examination:
                 self.subject, self.scales, direction, upstream, got * size, self.rng
             ):
                 return None
-            nearest = min(max(got, low), high)
+            nearest = min(max(got, low), high) if np.isfinite(got) else (low + high) / 2
             return nearest, room, f"at a kink, outside of the one-sided slopes {low:.6g} {high:.6g}"
         step = self.oracles.complex_step(direction)
         # Whatever the oracle says, rounding may move the gradient itself by this.
@@ -189,6 +195,20 @@ class Examination:
         if abs(got - central) <= allowed or self._tied(direction, upstream, got * size):
             return None
         return central, allowed, ""
+
+    def _diverges(self, which: int, index: Index) -> bool:
+        """Does a one-sided slope of any result grow without bound as steps shrink?"""
+        way, arrays, value = self.coordinate(which, index), self.subject.arrays, self.subject.value
+        steps = (1e-3, 1e-5, 1e-7)
+        for sign in (1, -1):
+            with np.errstate(all="ignore"):
+                far, near, nearer = (
+                    np.abs(value(moved(arrays, way, sign * each)) - self.base) / each
+                    for each in steps
+                )
+                if np.any((nearer > 2 * near) & (near > 2 * far) & (far > 0)):
+                    return True
+        return False
 
     def _tied(self, direction: list[Array | None], upstream: Array, got: float) -> bool:
         """Is this the slope of points near by, of a function that chooses between equal entries?"""
@@ -233,6 +253,8 @@ class Examination:
         alone = len(self.subject.shapes) == 1
         shaped = upstream.reshape(self.subject.shapes[0]) if alone else None
         lengths = {*got.shape, got.size, *(n for shape in self.subject.shapes for n in shape)}
+        if self.oracles.ties and not what:
+            what = "at a point where operations branch: what each chooses there need not add up"
         seems = meaning(got, {**table, index: expected}, wrong, shaped, others, sorted(lengths))
         many = "" if wrong is None else f"{wrong} of {got.size} entries are wrong"
         self.report.fail(

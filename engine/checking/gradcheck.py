@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CheckError, describe
+from ..errors import CheckError, DtypeError, ShapeError, describe
 from ..tensor import Tensor
 from .conduct import check_subject
 from .recorded import TensorSubject
@@ -92,10 +92,11 @@ def gradcheck(
         report = check_cases(function.record, min(order, 2), seed, kernel_set, quick)
     else:
         report = Report(name_of(function))
-        subject = subject_of(function, inputs, vjp, argnums, kernel_set)
-        report.name = subject.name
-        report.seed = _seed(subject) if seed is None else int(seed)
-        check_subject(subject, report, order, quick, devices)
+        with np.errstate(all="ignore"):  # what is not finite is reported
+            subject = subject_of(function, inputs, vjp, argnums, kernel_set)
+            report.name = subject.name
+            report.seed = _seed(subject) if seed is None else int(seed)
+            check_subject(subject, report, order, quick, devices)
     _settle_vacuous(report, on_vacuous)
     return report
 
@@ -129,8 +130,18 @@ def subject_of(
     if not inputs and _needs_inputs(function):
         raise ValueError(f"gradcheck: give {name_of(function)} the inputs to check it at")
     for i, each in enumerate(inputs):
-        array = each._data if isinstance(each, Tensor) else each
-        array = array if hasattr(array, "dtype") else np.asarray(array)
+        array: Any = each._data if isinstance(each, Tensor) else each
+        try:
+            array = array if hasattr(array, "dtype") else np.asarray(array)
+        except ValueError as error:
+            raise ShapeError(
+                f"gradcheck: input {i} is a list whose rows differ in length: {error}"
+            ) from error
+        if array.dtype.kind == "c":
+            raise DtypeError(
+                f"gradcheck: input {i} has {describe(array)}; complex numbers are not supported: "
+                "give real and imaginary parts"
+            )
         if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
             raise ValueError(
                 f"gradcheck: input {i}, with {describe(array)}, is not finite; check at a point "

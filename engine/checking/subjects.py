@@ -126,11 +126,11 @@ class NumpySubject(Subject):
             self.arrays.append(converted(array, label, self.notes))
         results = self._results(self.arrays)
         self.shapes = [each.shape for each in results]
-        self.many = isinstance(self.function(*self.arrays), tuple)
+        self.many = _several(self.function(*self.arrays))
 
     def _results(self, arrays: Sequence[Any]) -> list[Any]:
         found = self.function(*arrays)
-        results = [*found] if isinstance(found, tuple) else [found]
+        results = [*found] if _several(found) else [found]
         for each in results:
             if isinstance(each, Tensor) or not (hasattr(each, "dtype") or np.isscalar(each)):
                 raise DtypeError(
@@ -167,6 +167,12 @@ class NumpySubject(Subject):
                 )
             found.append(answer)
         return found
+
+
+def _several(found: Any) -> bool:
+    """Is it several results, rather than one (which may be a list of numbers)?"""
+    arrays = isinstance(found, list) and all(isinstance(each, np.ndarray) for each in found)
+    return isinstance(found, tuple) or (arrays and bool(found))
 
 
 def name_of(function: Any) -> str:

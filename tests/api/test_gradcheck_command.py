@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -136,6 +138,12 @@ def test_a_module_that_needs_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="needs 'no_such_package', which is not installed"):
         resolve("needs_more:f")
+
+
+def test_a_reader_that_has_seen_enough(module):
+    command = f"{sys.executable} -m chainrule gradcheck tanh sigmoid relu exp | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.stdout.startswith("operation") and done.stderr == ""
 
 
 def test_the_table_is_the_default_and_processes_share_it(monkeypatch, capsys):

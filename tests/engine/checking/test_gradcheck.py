@@ -89,12 +89,13 @@ def test_numpy_functions_with_their_vjp():
     assert cr.gradcheck(lambda x, w: x @ w, x, w, vjp=vjp).ok
     found = finding(cr.gradcheck(lambda x, w: x @ w, x, w, vjp=lambda g, x, w: (g @ w.T, -x.T @ g)))
     assert (found.input, found.meaning) == ("input 1", "the sign is wrong")
-    pair = cr.gradcheck(
-        lambda x: (np.sin(x), np.cos(x)),
-        POINT,
-        vjp=lambda g, x: g[0] * np.cos(x) - g[1] * np.sin(x),
-    )
-    assert pair.ok
+    for kind in (tuple, list):
+        pair = cr.gradcheck(
+            lambda x, kind=kind: kind([np.sin(x), np.cos(x)]),
+            POINT,
+            vjp=lambda g, x: g[0] * np.cos(x) - g[1] * np.sin(x),
+        )
+        assert pair.ok
 
 
 def test_several_results_and_integer_results_beside_them():
@@ -240,6 +241,17 @@ def test_a_gradient_outside_of_the_slopes_at_a_kink_fails(slope):
     )
     found = finding(cr.gradcheck(wrong, np.array([0.0, 1.0, -1.0])))
     assert found.index == (0,) and "at a kink" in found.text
+
+
+def test_conventions_at_kinks_that_do_not_add_up():
+    """relu(x) - relu(-x) is x; of two zeros at its kinks none is 1."""
+    found = finding(cr.gradcheck(lambda x: cr.relu(x) - cr.relu(-x), [0.0, 1.0]))
+    assert found.index == (0,) and "need not add up" in found.text
+
+
+def test_a_nan_at_a_kink_fails():
+    report = cr.gradcheck(lambda x: cr.sqrt((x * x).sum()), [0.0, 0.0])
+    assert finding(report).meaning == "it is not finite" and len(report.findings) == 1
 
 
 def test_a_point_next_to_a_kink_is_no_kink():
@@ -388,6 +400,11 @@ def test_bad_input_is_refused_with_the_remedy():
         cr.gradcheck(cr.exp, [np.nan, 1.0])
     with pytest.raises(ValueError, match="gives -inf at the point"), np.errstate(all="ignore"):
         cr.gradcheck(cr.log, [0.0, 1.0])
+    for function in (cr.sqrt, cr.cbrt, lambda x: x**0.5):
+        with pytest.raises(ValueError, match=r"is infinite at the point, .* input 0\[1\]"):
+            cr.gradcheck(function, [1.0, 0.0])
+    with pytest.raises(cr.ShapeError, match="input 0 is a list whose rows differ"):
+        cr.gradcheck(cr.exp, [[1.0], [1.0, 2.0]])
     with pytest.raises(ValueError, match="give <lambda> the inputs"):
         cr.gradcheck(lambda x: x)
     with pytest.raises(ValueError, match="give dense the inputs"):
