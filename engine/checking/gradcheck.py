@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..devices import state
 from ..errors import CheckError, DtypeError, ShapeError, describe
 from ..tensor import Tensor
 from .conduct import check_subject
@@ -84,6 +85,8 @@ def gradcheck(
         )
     if len(inputs) == 1 and isinstance(inputs[0], tuple):  # as PyTorch has it
         inputs = inputs[0]
+    if kernels is None and state.mode is not None:
+        kernels = state.mode.kernel_set  # of a `with cr.kernels(...)` around
     quick = kernels is not None or in_hypothesis()
     kernel_set = "reference" if quick and kernels is None else kernels
     if not inputs and hasattr(function, "record"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,18 @@ from .arrays import BranchingArray
 from .complex_kernels import complex_kernels
 
 FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
+
+
+class Step(NamedTuple):
+    """A call of `record.compute`: one operation, and what it is given."""
+
+    record: Any
+    device: Any
+    arrays: Any
+    parents: Any
+    storages: Any
+    key: int
+    static: dict[str, Any]
 
 
 class StandIn:
@@ -40,8 +52,17 @@ class StandIn:
         self.replaced = {id(a._data): b for a, b in zip(leaves, replace, strict=True)}
         self.mode = None if kernel_set is None else Mode(kernel_set)
 
-    def _exchange(self, arrays: Any, parents: Any, storages: Any) -> tuple[list[Any], ...]:
-        arrays, parents, storages = list(arrays), list(parents), list(storages)
+    def compute(self, *call: Any) -> Tensor:
+        """The result of `record.compute`, of the numbers that stand in."""
+        step = self._exchanged(Step(*call))
+        before, state.mode = state.mode, self.mode
+        try:
+            return self.run(step)
+        finally:
+            state.mode = before
+
+    def _exchanged(self, step: Step) -> Step:
+        arrays, parents, storages = [*step.arrays], [*step.parents], [*step.storages]
         for i, parent in enumerate(parents):
             tensor = self.replaced.get(id(arrays[i]))
             if tensor is not None:
@@ -49,41 +70,14 @@ class StandIn:
                 parents[i] = None if parent is None else tensor._node
             if getattr(arrays[i], "dtype", None) == FLOAT32:
                 arrays[i] = arrays[i].astype(FLOAT64)
-        return arrays, parents, storages
+        static = step.static
+        if static.get("dtype") is not None and np.dtype(static["dtype"]) == FLOAT32:
+            static = static | {"dtype": FLOAT64}
+        return step._replace(arrays=arrays, parents=parents, storages=storages, static=static)
 
-    def compute(
-        self,
-        record: Any,
-        device: Any,
-        arrays: Any,
-        parents: Any,
-        storages: Any,
-        key: int,
-        static: dict[str, Any],
-    ) -> Tensor:
-        """The result of `record.compute`, of the numbers that stand in."""
-        arrays, parents, storages = self._exchange(arrays, parents, storages)
-        if "dtype" in static and static["dtype"] is not None:
-            dtype = np.dtype(static["dtype"])
-            static = static | {"dtype": FLOAT64 if dtype == FLOAT32 else dtype}
-        before, state.mode = state.mode, self.mode
-        try:
-            return self.run(record, device, arrays, parents, storages, key, static)
-        finally:
-            state.mode = before
-
-    def run(
-        self,
-        record: Any,
-        device: Any,
-        arrays: Any,
-        parents: Any,
-        storages: Any,
-        key: int,
-        static: dict[str, Any],
-    ) -> Tensor:
+    def run(self, step: Step) -> Tensor:
         """The result of the operation itself."""
-        return compute(record, device, arrays, parents, storages, key, static)
+        return compute(*step)
 
     def changed(self, storage: Storage) -> None:
         """What is changed in place is found by comparing."""
@@ -109,20 +103,13 @@ class Rounding(StandIn):
         super().__init__(leaves, replace, kernel_set)
         self.rng, self.epsilon = rng, epsilon
 
-    def run(
-        self,
-        record: Any,
-        device: Any,
-        arrays: Any,
-        parents: Any,
-        storages: Any,
-        key: int,
-        static: dict[str, Any],
-    ) -> Tensor:
+    def run(self, step: Step) -> Tensor:
         """The result, moved: also where it was saved for the backward pass."""
-        tensor = compute(record, device, arrays, parents, storages, key, static)
+        tensor = compute(*step)
         result = tensor._data
-        given = [np.asarray(each) for each in arrays if isinstance(each, (np.ndarray, np.float64))]
+        given = [
+            np.asarray(each) for each in step.arrays if isinstance(each, (np.ndarray, np.float64))
+        ]
         if type(result) is not np.ndarray or result.dtype != FLOAT64 or not result.flags.writeable:
             return tensor
         if any(np.may_share_memory(result, each) for each in given):
@@ -139,33 +126,23 @@ class Rounding(StandIn):
 class Lifted(StandIn):
     """The same, where some of the numbers are `BranchingArray`s, which compute by themselves."""
 
-    def run(
-        self,
-        record: Any,
-        device: Any,
-        arrays: Any,
-        parents: Any,
-        storages: Any,
-        key: int,
-        static: dict[str, Any],
-    ) -> Tensor:
+    def run(self, step: Step) -> Tensor:
         """The result, a BranchingArray where an argument is one, recorded as `compute` does it."""
-        lifted = [each for each in arrays if type(each) is BranchingArray]
-        if not lifted:
-            return compute(record, device, arrays, parents, storages, key, static)
-        residuals = None
+        record, arrays, static, residuals = step.record, step.arrays, step.static, None
+        if not any(type(each) is BranchingArray for each in arrays):
+            return compute(*step)
         if record.name == "astype" and np.dtype(static["dtype"]).kind == "f":
             result = arrays[0]  # a cast to a real dtype keeps the imaginary part
         else:
             result = record.forward(complex_kernels, *arrays, **static)
             if type(result) is tuple:
                 result, residuals = result
-        tensor = wrap(result, device)
-        if state.recording and key & (key - 1) and record.differentiable:
+        tensor = wrap(result, step.device)
+        if state.recording and step.key & (step.key - 1) and record.differentiable:
             tensor._node = node = Node()
-            node.plan, node.static, node.parents = record.plan(key), static, parents
+            node.plan, node.static, node.parents = record.plan(step.key), static, step.parents
             node.saved, node.storages = node.plan.save(
-                tensor._data, residuals, arrays, tensor._storage, storages
+                tensor._data, residuals, arrays, tensor._storage, step.storages
             )
             node.kernels, node.shape, node.dtype = complex_kernels, tensor.shape, tensor.dtype
             node.moment, node.watch = next_moment(), None
@@ -185,26 +162,18 @@ class Survey(StandIn):
         self.foreign: list[str] = []
         self.narrow = False
 
-    def compute(
-        self,
-        record: Any,
-        device: Any,
-        arrays: Any,
-        parents: Any,
-        storages: Any,
-        key: int,
-        static: dict[str, Any],
-    ) -> Tensor:
+    def compute(self, *call: Any) -> Tensor:
         """The result of `record.compute`; what it is of is written down."""
-        for array, parent, storage in zip(arrays, parents, storages, strict=True):
+        step = Step(*call)
+        for array, parent, storage in zip(step.arrays, step.parents, step.storages, strict=True):
             if parent is not None and parent.plan is None and parent not in self.own:
-                self.leaves.setdefault(parent, wrap(array, device, parent, storage))
+                self.leaves.setdefault(parent, wrap(array, step.device, parent, storage))
             self.narrow |= getattr(array, "dtype", None) == FLOAT32
-        if not record.builtin and record.name not in self.foreign:
-            self.foreign.append(record.name)
-        dtype = static.get("dtype")
+        if not step.record.builtin and step.record.name not in self.foreign:
+            self.foreign.append(step.record.name)
+        dtype = step.static.get("dtype")
         self.narrow |= dtype is not None and np.dtype(dtype) == FLOAT32
-        return super().compute(record, device, arrays, parents, storages, key, static)
+        return super().compute(*call)
 
 
 @contextmanager

@@ -459,6 +459,22 @@ def test_assert_gradients_raises_the_report():
         cr.assert_gradients(operation(MEANINGS["the sign is wrong"]), POINT)
 
 
+def test_the_kernel_set_that_is_chosen_computes():
+    seen = set()
+
+    def forward(k, x):
+        seen.add(k.name)
+        return x * 2.0
+
+    doubled = operation(lambda k, g: g * 2.0, forward)
+    assert cr.gradcheck(doubled, POINT).ok and seen >= {"numba", "reference"}
+    seen.clear()
+    with cr.kernels("reference"):
+        assert cr.gradcheck(doubled, POINT).ok
+    assert cr.gradcheck(doubled, POINT, kernels="reference").ok
+    assert seen == {"reference", "complex"}
+
+
 def test_within_hypothesis_no_kernel_is_compiled():
     seen = []
 
