@@ -12,7 +12,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from chainrule.engine.cases import case
+from chainrule.engine.checking.gradcheck import assert_gradients, gradcheck
 from chainrule.engine.checking.operations import check_operation
+from chainrule.engine.checking.report import Finding, Report
 from chainrule.engine.errors import CheckError, ProofError
 from chainrule.engine.proof import prove
 
@@ -61,15 +63,19 @@ def __dir__() -> list[str]:
 __all__ = [
     "CheckError",
     "DrawnCall",
+    "Finding",
     "Line",
     "Program",
     "ProofError",
+    "Report",
+    "assert_gradients",
     "broadcastable_shapes",
     "calls",
     "case",
     "check_operation",
     "check_program",
     "dtypes",
+    "gradcheck",
     "operands",
     "programs",
     "prove",

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..devices import state
-from ..errors import CheckError, DtypeError, ShapeError, describe
+from ..devices import cpu, state
+from ..errors import CheckError, DeviceError, DtypeError, ShapeError, describe
 from ..tensor import Tensor
 from .conduct import check_subject
 from .recorded import TensorSubject
@@ -78,6 +78,14 @@ def gradcheck(
         )
     if isinstance(order, bool) or order not in (1, 2, 3):
         raise ValueError(f"gradcheck: order must be 1, 2 or 3, got {order!r}")
+    if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0):
+        raise ValueError(f"gradcheck: seed must be an integer of at least 0, got {seed!r}")
+    if kernels is not None and kernels not in cpu.sets:
+        raise DeviceError(
+            f"gradcheck: kernels={kernels!r} is unknown; known: {', '.join(map(repr, cpu.sets))}"
+        )
+    if vjp is not None and not callable(vjp):
+        raise TypeError(f"gradcheck: vjp must be a function, got {describe(vjp)}")
     if not callable(function):
         raise TypeError(
             f"gradcheck: the first argument must be a function, a layer, a model or an operation, "

@@ -413,6 +413,12 @@ def test_bad_input_is_refused_with_the_remedy():
         cr.gradcheck(lambda flag: cr.tensor([1.0]), True)
     with pytest.raises(ValueError, match="order must be"):
         cr.gradcheck(cr.exp, POINT, order=4)
+    with pytest.raises(ValueError, match="seed must be an integer"):
+        cr.gradcheck(cr.exp, POINT, seed=-1)
+    with pytest.raises(cr.DeviceError, match="kernels='numpy' is unknown; known: 'reference'"):
+        cr.gradcheck(cr.exp, POINT, kernels="numpy")
+    with pytest.raises(TypeError, match="vjp must be a function"):
+        cr.gradcheck(np.exp, POINT, vjp=POINT)
     with pytest.raises(ValueError, match="on_vacuous must be"):
         cr.gradcheck(cr.exp, POINT, on_vacuous="ignore")
     with pytest.raises(TypeError, match="the first argument must be a function"):
