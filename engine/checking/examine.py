@@ -5,8 +5,7 @@ many is compared along random signed directions, input by input; in some of them
 weighted by 1 / its gradient, so that every single one of them counts as much as the largest. Where
 a direction disagrees, halving it leads to the entry.
 
-What disagrees is looked at more closely before it is called wrong: at a kink the gradient may lie
-anywhere between the one-sided slopes, and near a singularity rounding may be larger than usual.
+What disagrees is looked at more closely before it is called wrong (`verdicts.py`).
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from .differences import EPSILON, Array, Slope, moved, scales, taylor_order
+from .differences import EPSILON, Array, scales, taylor_order
 from .faults import meaning
-from .kinks import between, neighbours_allow, share_alike
+from .kinks import share_alike
 from .oracles import RELATIVE, Expected, Oracles
 from .report import Report
 from .subjects import Subject, answers_to_rounding
+from .verdicts import CloseLooks, Index
 
 #: With more variables, or more products of variables and results, directions are compared.
 MANY_ENTRIES, MANY_PAIRS = 256, 2**16
-#: Entries that are out of tolerance and looked at closely, before the rest is taken for the same.
-CLOSE_LOOKS = 8
-Index = tuple[int, ...]
+#: Other entries that are looked at, where one of many is wrong, to tell what the fault looks like.
+OTHERS = 8
 
 
 class Examination:
@@ -50,7 +49,7 @@ class Examination:
         self.upstreams, self.claimed = upstreams, claimed
         self.oracles = Oracles(subject, base, report, rng)
         self.scales = scales(subject.arrays)
-        self.looked: dict[tuple[int, Index], Slope] = {}
+        self.closely = CloseLooks(subject, self.oracles, report, rng)
 
     def run(self) -> None:
         """Compares everything; what is wrong goes into the report."""
@@ -79,20 +78,11 @@ class Examination:
 
     # Entry by entry -------------------------------------------------------------------------
 
-    def coordinate(self, which: int, index: Index) -> list[Array | None]:
-        """The direction that moves one entry, by its scale."""
-        way = np.zeros(self.subject.arrays[which].shape)
-        way[index] = self.scales[which][index]
-        return self._only(which, way)
-
-    def _only(self, which: int, way: Array) -> list[Array | None]:
-        return [way if i == which else None for i in range(len(self.subject.arrays))]
-
     def _entries(self, which: int) -> bool:
         """Compares every entry of one gradient; is any of them more than noise, or surely zero?"""
         shape, scale = self.subject.arrays[which].shape, self.scales[which]
         places = [*np.ndindex(shape)]
-        found = [self.oracles(self.coordinate(which, each)) for each in places]
+        found = [self.oracles(self.closely.coordinate(which, each)) for each in places]
         sizes = np.array([scale[each] for each in places])
         slopes = np.stack([each.value for each in found], axis=1) / sizes
         errors = np.stack([each.error for each in found], axis=1) / sizes
@@ -121,7 +111,7 @@ class Examination:
         self.report.zeros += int(np.sum(zero))
         self.report.indistinct += int(np.sum(~clear & ~zero))
         if self.oracles.ties:
-            self._count_kinks(which, places)
+            self.closely.count_kinks(which, places)
         else:
             self.report.kinks += sum(each.kinked for each in found)
         return bool(np.any(clear | zero))
@@ -141,7 +131,7 @@ class Examination:
         """Looks closely at suspected entries, the worst first; the first guilty one is reported."""
         acquitted = 0
         for index in suspects:
-            verdict = self._verdict(which, index, upstream, gradients[which][index])
+            verdict = self.closely.verdict(which, index, upstream, gradients[which][index])
             if verdict is None:
                 acquitted += 1
                 continue
@@ -149,87 +139,6 @@ class Examination:
             wrong = len(suspects) - acquitted
             self._report(which, index, expected, tolerance, what, wrong, upstream, gradients, table)
             return
-
-    def _verdict(
-        self, which: int, index: Index, upstream: Array, got: float
-    ) -> tuple[float, float, str] | None:
-        """None if an entry can be right; else what it should be, how exactly, why."""
-        direction = self.coordinate(which, index)
-        size = float(self.scales[which][index])
-        if not np.isfinite(got) and self._diverges(which, index):
-            raise ValueError(
-                f"gradcheck: the derivative of {self.subject.name} is infinite at the point, with "
-                f"respect to {self.subject.labels[which]}{[*index]}; check at a point inside of "
-                "the domain"
-            )
-        numeric = self._look_closely(which, index)
-        weights = np.abs(upstream)
-        noise = float(weights @ numeric.error) / size
-        central = float(upstream @ numeric.value) / size
-        if np.any(numeric.kinked):
-            low, high, room = (each / size for each in between(numeric, upstream))
-            if low - room <= got <= high + room or neighbours_allow(
-                self.subject, self.scales, direction, upstream, got * size, self.rng
-            ):
-                return None
-            nearest = min(max(got, low), high) if np.isfinite(got) else (low + high) / 2
-            return nearest, room, f"at a kink, outside of the one-sided slopes {low:.6g} {high:.6g}"
-        step = self.oracles.complex_step(direction)
-        # Whatever the oracle says, rounding may move the gradient itself by this.
-        spread = answers_to_rounding(self.subject, upstream, self.rng)[which][index]
-        allowed = 16 * float(spread)
-        if step is not None:
-            exact = float(upstream @ step.value) / size
-            # So may it move the complex step: p d - d, within a loss, loses what 1 - p has lost.
-            allowed += 16 * float(weights @ self.oracles.complex_noise(direction)) / size
-            if self.subject.trusted and abs(got - exact) <= allowed:
-                return None
-            if abs(exact - central) <= noise + allowed + RELATIVE * abs(exact):
-                allowed += RELATIVE * float(weights @ np.abs(step.value)) / size
-                right = abs(got - exact) <= allowed or self._tied(direction, upstream, got * size)
-                return None if right else (exact, allowed, "")
-            self.report.note(
-                "the complex step disagrees with finite differences, and was not used where it did"
-            )
-        allowed += noise
-        if abs(got - central) <= allowed or self._tied(direction, upstream, got * size):
-            return None
-        return central, allowed, ""
-
-    def _diverges(self, which: int, index: Index) -> bool:
-        """Does a one-sided slope of any result grow without bound as steps shrink?"""
-        way, arrays, value = self.coordinate(which, index), self.subject.arrays, self.subject.value
-        steps = (1e-3, 1e-5, 1e-7)
-        for sign in (1, -1):
-            with np.errstate(all="ignore"):
-                far, near, nearer = (
-                    np.abs(value(moved(arrays, way, sign * each)) - self.base) / each
-                    for each in steps
-                )
-                if np.any((nearer > 2 * near) & (near > 2 * far) & (far > 0)):
-                    return True
-        return False
-
-    def _tied(self, direction: list[Array | None], upstream: Array, got: float) -> bool:
-        """Is this the slope of points near by, of a function that chooses between equal entries?"""
-        return bool(self.oracles.ties) and neighbours_allow(
-            self.subject, self.scales, direction, upstream, got, self.rng
-        )
-
-    def _count_kinks(self, which: int, places: Sequence[Index]) -> None:
-        """Counts the entries at which the one-sided slopes differ."""
-        for index in places:
-            known = (which, index) in self.looked
-            rough = known or np.any(self.oracles.differences(self.coordinate(which, index)).kinked)
-            if rough:  # or a branch flips near by
-                self.report.kinks += bool(np.any(self._look_closely(which, index).kinked))
-
-    def _look_closely(self, which: int, index: Index) -> Slope:
-        """The slopes of an entry by differences on whose way no branch flips."""
-        if (which, index) not in self.looked:
-            way = self.coordinate(which, index)
-            self.looked[which, index] = self.oracles.differences(way, careful=True)
-        return self.looked[which, index]
 
     def _report(
         self,
@@ -303,7 +212,7 @@ class Examination:
         self, which: int, way: Array, upstream: Array, gradients: Sequence[Array], claim: float
     ) -> None:
         """A direction that is wrong, though the entry it led to is not: is it beyond rounding?"""
-        numeric = self.oracles.differences(self._only(which, way), careful=True)
+        numeric = self.oracles.differences(self.closely.only(which, way), careful=True)
         if self.oracles.ties or np.any(numeric.kinked):
             return
         spread = answers_to_rounding(self.subject, upstream, self.rng)[which]
@@ -335,7 +244,7 @@ class Examination:
         self, which: int, way: Array, upstream: Array, got: Array
     ) -> tuple[Expected, float, float]:
         """What is expected along a direction, what is claimed, and how far they may differ."""
-        expected = self.oracles(self._only(which, way))
+        expected = self.oracles(self.closely.only(which, way))
         products = got * way
         claim = float(np.sum(products))
         rounding = 64 * EPSILON * float(np.sum(np.abs(products)))
@@ -361,20 +270,20 @@ class Examination:
             places = halves[int(np.argmax(excess))]
         index = tuple(int(i) for i in np.unravel_index(places[0], way.shape))
         table = {index: self._slope(which, index, upstream)}
-        for other in self.rng.choice(way.size, min(way.size, CLOSE_LOOKS), replace=False):
+        for other in self.rng.choice(way.size, min(way.size, OTHERS), replace=False):
             place = tuple(int(i) for i in np.unravel_index(other, way.shape))
             table[place] = self._slope(which, place, upstream)
             if len(way.shape) == 2 and way.shape[0] == way.shape[1]:
                 table[place[::-1]] = self._slope(which, place[::-1], upstream)
         off = [i for i, e in table.items() if not abs(got[i] - e) <= 1e-6 * abs(e)]
-        verdict = self._verdict(which, index, upstream, float(got[index]))
+        verdict = self.closely.verdict(which, index, upstream, float(got[index]))
         if verdict is None:
             return
         wrong = 1 if off == [index] else None
         self._report(which, index, *verdict, wrong, upstream, gradients, table)
 
     def _slope(self, which: int, index: Index, upstream: Array) -> float:
-        found = self.oracles(self.coordinate(which, index))
+        found = self.oracles(self.closely.coordinate(which, index))
         return float(upstream @ found.value) / float(self.scales[which][index])
 
     # All at once ----------------------------------------------------------------------------
@@ -411,7 +320,7 @@ class Examination:
             return
         spread = answers_to_rounding(self.subject, upstream, self.rng)
         for which, way in enumerate(ways):
-            part = self._only(which, way)
+            part = self.closely.only(which, way)
             found = self.oracles.differences(part, careful=True)
             if np.any(found.kinked):
                 continue
