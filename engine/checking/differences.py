@@ -63,6 +63,15 @@ def signed(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return rng.uniform(0.5, 2.0, shape) * rng.choice([-1.0, 1.0], shape)
 
 
+def weighed(weights: Array, errors: Array) -> float:
+    """The weighted sum of errors, of which those with no weight may be infinite.
+
+    >>> weighed(np.array([0.0, 2.0]), np.array([np.inf, 1.5]))
+    3.0
+    """
+    return float(np.sum(weights * np.where(weights == 0, 0.0, errors)))
+
+
 def scales(arrays: Sequence[Array]) -> list[Array]:
     """For each entry, how far it may be moved as a whole: its own size, or that of its array.
 

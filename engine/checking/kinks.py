@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .differences import EPSILON, Array, Direction, Slope, moved, signed
+from .differences import EPSILON, Array, Direction, Slope, moved, signed, weighed
 from .oracles import Oracles
 from .subjects import Subject
 
@@ -24,7 +24,7 @@ def between(numeric: Slope, upstream: Array) -> tuple[float, float, float]:
     """
     kinked = numeric.kinked
     sides = np.where(kinked, np.stack([numeric.left, numeric.right]), numeric.value) * upstream
-    room = np.abs(upstream) @ np.where(kinked, numeric.side_error, numeric.error)
+    room = weighed(np.abs(upstream), np.where(kinked, numeric.side_error, numeric.error))
     return float(np.sum(sides.min(0))), float(np.sum(sides.max(0))), float(room)
 
 

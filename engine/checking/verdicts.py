@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .differences import Array, Slope, moved, scales
+from .differences import Array, Slope, moved, scales, weighed
 from .kinks import between, neighbours_allow
 from .oracles import RELATIVE, Oracles
 from .report import Report
@@ -56,7 +56,7 @@ class CloseLooks:
             )
         numeric = self._look_closely(which, index)
         weights = np.abs(upstream)
-        noise = float(weights @ numeric.error) / size
+        noise = weighed(weights, numeric.error) / size
         central = float(upstream @ numeric.value) / size
         if np.any(numeric.kinked):
             low, high, room = (each / size for each in between(numeric, upstream))
@@ -84,6 +84,14 @@ class CloseLooks:
                 "the complex step disagrees with finite differences, and was not used where it did"
             )
         allowed += noise
+        if np.isinf(allowed):
+            text = (
+                f"{self.subject.labels[which]}{[*index]}: finite differences do not resolve the "
+                "function, whose waves are shorter than any step"
+            )
+            if text not in self.report.vacuous:
+                self.report.vacuous.append(text)
+            return None
         if abs(got - central) <= allowed or self._tied(direction, upstream, got * size):
             return None
         return central, allowed, ""

@@ -133,3 +133,17 @@ def test_what_has_many_waves_within_a_step_is_no_false_alarm():
     assert not cr.gradcheck(
         lambda x: cr.sin(1e8 * x) * cr.sin(1e8 * x).detach(), np.array([1.0, -2.0, 0.3])
     )
+
+
+def test_what_no_differences_resolve_is_vacuous_and_not_silent():
+    """Waves shorter than any step, in code that the complex step cannot follow."""
+
+    def waves(x):
+        return np.sin(1e8 * np.array([float(each) for each in x]))
+
+    report = cr.gradcheck(waves, np.array([0.3]), vjp=lambda g, x: -g * 1e8 * np.cos(1e8 * x))
+    assert report.ok and len(report.vacuous) == 1 and "do not resolve" in report.vacuous[0]
+    followed = cr.gradcheck(
+        lambda x: np.sin(1e8 * x), np.array([0.3]), vjp=lambda g, x: -g * 1e8 * np.cos(1e8 * x)
+    )
+    assert not followed.ok
