@@ -74,7 +74,7 @@ class Oracles:
         self.ties = seen.moving
         scale = float(np.max(np.abs(self.base), initial=0.0))
         if value.shape == self.base.shape and np.all(
-            np.abs(value - self.base) <= RELATIVE * (scale + np.abs(self.base))
+            np.abs(value - self.base) <= RELATIVE * (scale + np.abs(self.base)) + NOISE
         ):
             return True
         self.report.note("no complex step: on complex numbers the function gives other values")

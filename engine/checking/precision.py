@@ -22,7 +22,7 @@ from .subjects import filled, jittered
 
 #: Times machine epsilon times (condition + gradient): what a chain of operations may lose.
 MULTIPLE = 64.0
-DRAWS = 3
+DRAWS = 4
 
 
 def compare_precisions(

@@ -114,7 +114,8 @@ class Rounding(StandIn):
             return tensor
         if any(np.may_share_memory(result, each) for each in given):
             return tensor
-        by = self.epsilon * self.rng.choice([-1.0, 1.0], result.shape)
+        # Not by the same amount everywhere: two steps would cancel each other half of the time.
+        by = self.epsilon * self.rng.uniform(-1.5, 1.5, result.shape)
         if given:
             chosen = np.isin(result, np.concatenate([each.reshape(-1) for each in given]))
             by = np.where(chosen, 0.0, by)
