@@ -1,11 +1,13 @@
-"""A layer that does not record its weights is found out by `gradcheck`."""
+"""Layers and models put to `gradcheck`: weights that are not recorded, losses near zero."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import chainrule as cr
-from chainrule.layers import Layer
+from chainrule.layers import Dense, Layer
+from chainrule.models import Sequential
 
 POINT = np.random.default_rng(0).normal(size=(2, 4))
 
