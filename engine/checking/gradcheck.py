@@ -51,9 +51,9 @@ def gradcheck(
 
     Everything is computed in float64, whatever the inputs and parameters are of; then gradients
     in float32, and by the other kernel sets of the device, are compared with that, to a bound from
-    machine epsilon and from how much rounding at every step moves them. Upstream gradients are random
-    and signed. What they are compared with is the complex step, for functions that are made of
-    the table's operations, and finite differences; at kinks, the gradient must lie between the
+    machine epsilon and from how much rounding at every step moves them. Upstream gradients are
+    random and signed. What they are compared with is the complex step, for functions that are made
+    of the table's operations, and finite differences; at kinks, the gradient must lie between the
     one-sided slopes. Also checked: linearity in the upstream gradient, repeatability, shapes and
     dtypes, that nothing is changed, and that no gradient shares memory with an input.
 
