@@ -115,7 +115,7 @@ class Rounding(StandIn):
         if any(np.may_share_memory(result, each) for each in given):
             return tensor
         # Not by the same amount everywhere: two steps would cancel each other half of the time.
-        by = self.epsilon * self.rng.uniform(-1.5, 1.5, result.shape)
+        by: Any = self.epsilon * self.rng.uniform(-1.5, 1.5, result.shape)
         if given:
             chosen = np.isin(result, np.concatenate([each.reshape(-1) for each in given]))
             by = np.where(chosen, 0.0, by)
