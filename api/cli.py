@@ -150,7 +150,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C.
+    """Runs the command line.
+
+    Returns the exit code: 0, 1 for a wrong gradient, 2 for bad input, 130 after Ctrl-C.
 
     >>> main(["--version"]) in (0, None)  # doctest: +ELLIPSIS
     chainrule ...

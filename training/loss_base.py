@@ -116,7 +116,7 @@ class Loss:
 
     def targets(self, y_true: np.ndarray, y_pred: Tensor) -> Tensor:
         """Targets as a Tensor beside the predictions: floating ones in their dtype."""
-        dtype = y_pred.dtype if y_true.dtype.kind == y_pred.dtype.kind == "f" else None
+        dtype = y_pred.dtype if y_true.dtype.kind == "f" else None
         return Tensor(y_true, dtype, device=y_pred.device)
 
     def reduce(self, values: Tensor) -> Tensor:
@@ -173,5 +173,4 @@ class Entrywise(Loss):
 
     def targets(self, y_true: np.ndarray, y_pred: Tensor) -> Tensor:
         """Targets as a Tensor of the predictions' dtype."""
-        dtype = y_pred.dtype if y_pred.dtype.kind == "f" else np.float64
-        return Tensor(y_true, dtype, device=y_pred.device)
+        return Tensor(y_true, y_pred.dtype, device=y_pred.device)

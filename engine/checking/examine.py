@@ -114,7 +114,7 @@ class Examination:
             self.closely.count_kinks(which, places)
         else:
             self.report.kinks += sum(each.kinked for each in found)
-        return bool(np.any(clear | zero))
+        return bool(np.any(clear) or np.all(zero))
 
     def _worst(self, ratios: Array) -> None:
         if ratios.size:

@@ -136,6 +136,7 @@ class TensorSubject(RecordedSubject):
         self.plain = not (self.leaves or survey.narrow)
         if survey.narrow and not any(self.single):
             self.notes.append("float32 within it is computed in float64")
+        self.narrow = survey.narrow or any(self.single)
         self.trusted = not survey.foreign
         if survey.foreign:
             self.notes.append(f"uses operations of your own: {', '.join(survey.foreign)}")

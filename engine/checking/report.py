@@ -124,6 +124,8 @@ class Report:
             "branches flipped within a step": self.flips,
         }
         told = [f"{count} {what}" for what, count in counts.items() if count]
+        if self.taylor is not None:
+            told.append(f"remainder of order {self.taylor:.1f}")
         lines += [f"  {', '.join(told)}"] if told else []
         lines += [f"  vacuous: {each}" for each in self.vacuous]
         lines += [f"  note: {each}" for each in self.notes]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,12 +46,12 @@ def check_cases(
             report = Report(repr(call), start)
             subject = TensorSubject(call, arrays, range(len(arrays)), None, kernels, repr(call))
             check_subject(subject, report, (highest and order) or 1, quick)
-            for each in report.findings:
-                whole.findings.append(
-                    type(each)(**{**vars(each), "text": f"{call!r}: {each.text}"})
-                )
-            report.findings = []
-            report.vacuous = []
+            report.findings = [
+                replace(each, text=f"{call!r}: {each.text}") for each in report.findings
+            ]
+            full = all(each.size for each in arrays) and any(map(math.prod, subject.shapes))
+            # An empty array, or result, is a case for its shapes.
+            report.vacuous = [f"{call!r}: {each}" for each in report.vacuous] if full else []
             report.notes = [each for each in report.notes if "float64" not in each]
             whole.include(report)
     whole.cases = cases

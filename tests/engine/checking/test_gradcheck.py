@@ -216,6 +216,30 @@ def test_vacuous_checks_are_counted_raised_or_rejected():
     assert tried
 
 
+def test_vacuous_cases_of_an_operation_are_told():
+    one = operation(
+        lambda k, g, x: g * k.softmax(x, -1) * (1 - k.sum(k.softmax(x, -1))),
+        forward=lambda k, x: k.sum(k.softmax(x, -1)),
+        cases=[cr.testing.case((3,)), cr.testing.case((0, 2))],
+    )
+    report = cr.gradcheck(one)
+    assert report.ok and len(report.vacuous) == 1, str(report)
+    assert report.vacuous[0].startswith("planted((3,)): input 0: its whole gradient is within")
+
+
+def test_what_does_not_run_in_float32_fails_for_who_uses_it():
+    def forward(k, x):
+        if x.dtype == np.float32:
+            raise ValueError("no kernel")
+        return x * 2.0
+
+    doubled = operation(lambda k, g: g * 2.0, forward)
+    report = cr.gradcheck(doubled, POINT)
+    assert report.ok and "does not run in float32" in report.notes[-1]
+    found = finding(cr.gradcheck(doubled, POINT.astype(np.float32)))
+    assert found.kind == "precision" and "does not run in float32 on cpu" in found.text
+
+
 KINKS = [
     (cr.relu, [0.0, 1.0]),
     (cr.abs, [0.0, -1.0]),
@@ -297,6 +321,7 @@ def test_a_report_says_the_order_of_taylors_remainder():
     right = cr.gradcheck(np.exp, POINT, vjp=lambda g, x: g * np.exp(x))
     wrong = cr.gradcheck(np.exp, POINT, vjp=lambda g, x: -g * np.exp(x))
     assert abs(right.taylor - 2) < 0.2 and abs(wrong.taylor - 1) < 0.2
+    assert "remainder of order 2.0" in str(right) and "remainder of order 1.0" in str(wrong)
 
 
 # Everything else that may be wrong ----------------------------------------------------------------
@@ -417,6 +442,8 @@ def test_bad_input_is_refused_with_the_remedy():
         cr.gradcheck(cr.exp, POINT, seed=-1)
     with pytest.raises(cr.DeviceError, match="kernels='numpy' is unknown; known: 'reference'"):
         cr.gradcheck(cr.exp, POINT, kernels="numpy")
+    with pytest.raises(ValueError, match="order=2 is for functions of Tensors"):
+        cr.gradcheck(np.exp, POINT, vjp=lambda g, x: 1 / 0, order=2)  # at once, before any work
     with pytest.raises(TypeError, match="vjp must be a function"):
         cr.gradcheck(np.exp, POINT, vjp=POINT)
     with pytest.raises(ValueError, match="on_vacuous must be"):
