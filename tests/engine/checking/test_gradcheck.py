@@ -35,6 +35,7 @@ def test_a_right_function_passes(order):
     report = cr.gradcheck(lambda x, w: cr.tanh(x @ w), POINT, np.ones((3, 2)), order=order)
     assert report.ok and report.order == order and not report.vacuous
     assert report.entries >= 9 and report.worst <= 1
+    assert (report.oracle, report.notes) == ("complex step", [])  # which nothing contradicts
 
 
 def test_a_layer_is_checked_with_its_parameters_by_name():
@@ -69,6 +70,10 @@ def test_a_model_is_checked_with_its_loss():
     model.compile("sgd", "mse")
     assert cr.gradcheck(model, x, np.eye(3)[y]).ok
     assert cr.gradcheck(model, x).ok  # the outputs alone
+    wrong = operation(lambda k, g, x: -2 * g * x, forward=lambda k, x: x * x)
+    model.compile("sgd", lambda y_true, y_pred: wrong(y_pred - y_true).mean(axis=-1))
+    assert finding(cr.gradcheck(model, x, np.eye(3)[y])).meaning == "the sign is wrong"
+    assert cr.gradcheck(model, x).ok
 
 
 def test_closed_over_parameters_are_checked_too():
@@ -111,6 +116,14 @@ def test_random_functions_see_the_same_numbers_again():
 
     report = cr.gradcheck(dropout, POINT)
     assert report.ok and any("random numbers" in each for each in report.notes)
+
+
+def test_buffers_of_float32_are_written_to_in_float64():
+    def written(x):
+        return cr.zeros(3, dtype="float32").at[1].set(cr.exp(x[0]))
+
+    report = cr.gradcheck(written, POINT)
+    assert report.ok and report.notes == ["float32 within it is computed in float64"]
 
 
 def test_checkpointed_functions():
@@ -513,13 +526,20 @@ def test_the_kernel_set_that_is_chosen_computes():
 
 
 def test_within_hypothesis_no_kernel_is_compiled():
-    seen = []
+    seen, sets = [], set()
+
+    def forward(k, x):
+        sets.add(k.name)
+        return k.erf(x)
+
+    own = operation(lambda k, g, x: g * k.exp(-x * x) * (2 / np.sqrt(np.pi)), forward)
 
     @settings(max_examples=3, database=None)
     @given(st.floats(0.1, 2.0))
     def check(x):
-        report = cr.gradcheck(lambda t: cr.erf(t), [x])
+        report = cr.gradcheck(own, [x])
         seen.append((report.ok, report.seed))
 
     check()
     assert all(ok for ok, _ in seen) and len({seed for _, seed in seen}) > 1
+    assert sets == {"reference", "complex"}
