@@ -95,7 +95,9 @@ def tree_with(added: str, folder: Path) -> dict[str, str]:
     shutil.copy(ROOT / "pyproject.toml", folder)
     with open(package / "engine" / "operations" / "arithmetic.py", "a") as file:
         file.write(added)
-    return {**os.environ, "PYTHONPATH": str(folder / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Options for pytest, of whoever runs these tests, are not meant for the run within.
+    around = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
+    return {**around, "PYTHONPATH": str(folder / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def run(folder: Path, environment: dict[str, str], *command: str) -> subprocess.CompletedProcess:
