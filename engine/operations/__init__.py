@@ -3,6 +3,7 @@
 from . import (
     activations,
     arithmetic,
+    attention,
     choices,
     comparisons,
     cumulative,
@@ -13,6 +14,7 @@ from . import (
     losses,
     margins,
     matrices,
+    normalizations,
     norms,
     reductions,
     shapes,
@@ -24,6 +26,7 @@ from . import methods as methods  # last: it attaches what the others define
 __all__ = [
     "activations",
     "arithmetic",
+    "attention",
     "choices",
     "comparisons",
     "cumulative",
@@ -35,6 +38,7 @@ __all__ = [
     "margins",
     "matrices",
     "methods",
+    "normalizations",
     "norms",
     "reductions",
     "shapes",
