@@ -170,7 +170,7 @@ def random_noise(
         raise ValueError(f"random_noise: stddev must not be negative, got {stddev}")
     low, high = _limits(images, value_range)
     result = np.empty_like(images)
-    kind = np.float64 if images.dtype == np.float64 else np.float32
+    kind: Any = np.float64 if images.dtype == np.float64 else np.float32
     together = _together(images)
     for start in range(0, len(images), together):
         part = slice(start, start + together)
@@ -208,8 +208,7 @@ def _turned(around: np.ndarray, angles: np.ndarray, size: tuple[int, int]) -> np
     lower -= upper
     lower *= y
     lower += upper
-    # Rounding may lead past the brightest pixel.
-    return np.clip(lower, around.min(), around.max(), out=lower)
+    return lower
 
 
 def _between(pixels: np.ndarray, left: np.ndarray, share: np.ndarray) -> np.ndarray:

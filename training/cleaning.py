@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Literal, get_args
 
-FORMS = ("NFC", "NFKC")
+Form = Literal["NFC", "NFKC"]
+FORMS = get_args(Form)
 
 # The line ends that str.splitlines knows.
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
@@ -18,7 +20,7 @@ _SPACES = re.compile(r"\s+")
 def clean(
     text: str,
     *,
-    form: str = "NFC",
+    form: Form = "NFC",
     lower: bool = True,
     strip_accents: bool = False,
     strip_punctuation: bool = False,

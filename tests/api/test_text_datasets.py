@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import importlib.util
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,19 @@ def test_a_damaged_file_is_refused(damage, tmp_path, monkeypatch):
     monkeypatch.setattr(text_datasets, "_FOLDER", tmp_path)
     with pytest.raises(ValueError, match=r"python_docs: .*(damaged|more than).*install chainrule"):
         datasets.python_docs()
+
+
+def test_no_more_than_the_bound_is_unpacked(tmp_path, monkeypatch):
+    with gzip.open(tmp_path / "python_docs.txt.gz", "wb", 1) as file:
+        file.write(bytes(20_000_000))
+    monkeypatch.setattr(text_datasets, "_FOLDER", tmp_path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"holds more than 1,000,000 bytes"):
+            datasets.python_docs()
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_load_says_that_it_is_no_set_of_samples():

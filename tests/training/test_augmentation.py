@@ -46,16 +46,17 @@ def test_shape_dtype_range_and_the_images_given_stay(name, shape, dtype, seed):
     assert result.size == 0 or 0 <= result.min() <= result.max() <= (255 if dtype == "uint8" else 1)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", ["shift", "flip", "rotation"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_channels_are_changed_alike(name, dtype):
     images = drawn((9, 6, 5), dtype)
     grey = FUNCTIONS[name](images, generator=np.random.default_rng(1))
-    if name == "noise":
-        return
-    colours = np.stack([images, images], axis=-1)
+    other = drawn((9, 6, 5), dtype, seed=1)
+    colours = np.stack([images, other], axis=-1)
     found = FUNCTIONS[name](colours, generator=np.random.default_rng(1))
-    np.testing.assert_array_equal(found, np.stack([grey, grey], axis=-1))
+    np.testing.assert_array_equal(found[..., 0], grey)
+    again = FUNCTIONS[name](other, generator=np.random.default_rng(1))
+    np.testing.assert_array_equal(found[..., 1], again)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -152,16 +153,17 @@ def test_a_rotation_is_the_bilinear_formula(fill, rows, columns, degrees):
     np.testing.assert_allclose(found[0], turned_by_hand(image[0], degrees, fill), atol=1e-13)
 
 
-def test_angles_fill_the_range_given():
-    bar = np.zeros((500, 1, 101), np.float32)
+@pytest.mark.parametrize(("given", "low", "high"), [((10, 50), 10, 50), (30, -30, 30)])
+def test_angles_fill_the_range_given(given, low, high):
+    bar = np.zeros((300, 1, 101), np.float32)
     bar[:, :, 50:] = 1
     bar = np.pad(bar, ((0, 0), (50, 50), (0, 0)))  # a clock's hand that points to the right
-    found = random_rotation(bar, (10, 50), generator=np.random.default_rng(0))
+    found = random_rotation(bar, given, generator=np.random.default_rng(0))
     rows, columns = np.arange(101) - 50.0, np.arange(101) - 50.0
     up = -(found * rows[:, None]).sum((1, 2))
     right = (found * columns).sum((1, 2))
     angles = np.rad2deg(np.arctan2(up, right))
-    assert 9 < angles.min() < 12 and 48 < angles.max() < 51
+    assert low - 1 < angles.min() < low + 2 and high - 2 < angles.max() < high + 1
 
 
 @pytest.mark.parametrize("name", ["rotation", "noise"])

@@ -53,6 +53,7 @@ def test_what_is_wanted_gone_is_gone(text, options):
     [
         ("Zoe\u0308", {}, "zoë"),
         ("ZOË", {"lower": False}, "ZOË"),
+        ("한글", {"strip_accents": True}, "한글"),  # its syllables are taken apart on the way
         ("Zoë à Málaga", {"strip_accents": True}, "zoe a malaga"),
         ("one\r\ntwo\rthree\u2028four", {"collapse_whitespace": False}, "one\ntwo\nthree\nfour"),
         (" a \t b\n\nc ", {}, "a b c"),

@@ -65,6 +65,7 @@ def test_a_pattern_of_ones_own_may_have_groups():
     tokenizer = WordTokenizer(pattern=r"(\[\w+\])|(?P<w>\w+)", specials=["[MASK]"])
     tokenizer.fit("a [MASK] b")
     assert tokenizer.encode("b [MASK] c").tolist() == [4, 2, 1]
+    assert list(WordTokenizer(pattern=r"(#)?(\w)+").split("#one two")) == ["#one", "two"]
 
 
 def test_fitting_counts_over_all_texts_and_replaces_the_vocabulary():
@@ -81,6 +82,11 @@ def test_cleaning_is_done_in_fit_and_encode_and_kept_in_the_file(tmp_path):
     again = WordTokenizer.load(tmp_path / "words.json")
     assert again.encode("ZOË Zoe you").tolist() == [2, 2, 1]
     assert again.to_config() == cleaned.to_config()
+
+
+def test_half_of_a_surrogate_pair_is_a_character_too():
+    tokenizer = CharTokenizer().fit("a\ud800")
+    assert tokenizer.decode(tokenizer.encode("\ud800a\udc00")) == "\ud800a[UNK]"
 
 
 def test_padding_is_left_out_and_the_unknown_is_shown():
