@@ -123,6 +123,7 @@ class Model(Layer):
         validation_data: tuple[Any, Any] | None = None,
         shuffle: bool = True,
         initial_epoch: int = 0,
+        augment: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> History:
         """Train on samples and their targets, in batches, epoch by epoch.
 
@@ -144,6 +145,10 @@ class Model(Layer):
             validation_data: `(x, y)`; takes the place of `validation_split`.
             shuffle: go through the samples in a new random order in each epoch?
             initial_epoch: number of epochs already done, when a run is taken up again.
+            augment: a function that changes the samples of a batch before each step, such as
+                `lambda batch: cr.images.random_shift(batch, 2)`. It is given each batch to train
+                with, drawn and in order, as an array, and returns one of the same shape and
+                dtype; samples to validate with are never shown to it.
 
         Returns:
             the `History`, whose `history["loss"]` and so on are lists with a value per epoch.
@@ -167,6 +172,8 @@ class Model(Layer):
         epochs, initial_epoch = check_epochs(epochs, initial_epoch)
         verbose = check_verbose(verbose)
         shuffle = check_flag(shuffle, "shuffle", where="fit")
+        if augment is not None and not callable(augment):
+            raise TypeError(f"fit: augment must be a function of a batch of x, got {augment!r}")
         x, y = check_samples(x, y, where="fit")
         chosen, history = CallbackList(callbacks).callbacks, History()
         held_out = None
@@ -193,7 +200,7 @@ class Model(Layer):
                 for epoch in range(initial_epoch, epochs):
                     line.start(epoch=epoch + 1, epochs=epochs)
                     hooks.on_epoch_begin(epoch)
-                    logs = loop.train_epoch(self, objective, batches, hooks, line)
+                    logs = loop.train_epoch(self, objective, batches, hooks, line, augment)
                     if held_out is not None:
                         found = loop.evaluate(self, objective, held_out, hooks)
                         logs |= {f"val_{name}": value for name, value in found.items()}
