@@ -148,8 +148,9 @@ class Mode(NamedTuple):
 
     def returned(self, layer: Any, result: Any) -> None:
         """Tells the observer, if it wants to hear it, what a layer returned."""
-        if hasattr(self.observer, "returned"):
-            self.observer.returned(layer, result)
+        hear = getattr(self.observer, "returned", None)
+        if hear is not None:
+            hear(layer, result)
 
     def checks(self) -> Any:
         """What the observer, if there is one, sends along with a walk back over the tape."""

@@ -22,7 +22,9 @@ def main() -> None:
     """Trains, validates, and writes some text."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--windows", type=int, default=108_000, help="to train on, of 20 characters")
+    parser.add_argument(
+        "--windows", type=int, default=108_000, help="to train on, of 20 characters"
+    )
     parser.add_argument("--expect", type=float, default=0.64, help="validation accuracy")
     options = parser.parse_args()
 
@@ -34,13 +36,15 @@ def main() -> None:
     vocab_size = output_size = tokenizer.vocab_size
     embedding_size, hidden_size = 32, 128
 
-    model = Sequential([
-        Embedding(input_dim=vocab_size, output_dim=embedding_size),
-        LSTM(units=hidden_size, activation='tanh', return_sequences=True),
-        LSTM(units=hidden_size, activation='tanh', return_sequences=True),
-        Dense(units=output_size, activation='softmax')
-    ])  # fmt: skip
-    model.compile(optimizer='adam', loss='sparse_categorical_crossentropy', metrics=['accuracy'])  # fmt: skip
+    model = Sequential(
+        [
+            Embedding(input_dim=vocab_size, output_dim=embedding_size),
+            LSTM(units=hidden_size, activation="tanh", return_sequences=True),
+            LSTM(units=hidden_size, activation="tanh", return_sequences=True),
+            Dense(units=output_size, activation="softmax"),
+        ]
+    )
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     history = model.fit(
         x_train, y_train, epochs=options.epochs, batch_size=32, validation_data=(x_val, y_val)
     )
@@ -54,7 +58,7 @@ def main() -> None:
 
 
 def written(model: Sequential, tokenizer: cr.text.CharTokenizer, start: str, count: int) -> str:
-    """`start`, continued by characters drawn as likely as the model holds them, from the last 20."""
+    """`start`, and more characters, each drawn as likely as the model holds it after the last 20."""
     ids = tokenizer.encode(start).tolist()
     generator = cr.random.generator()
     for _ in range(count):

@@ -301,7 +301,7 @@ def _extrapolated(
     for name in [*sublayers, ""]:
         layer = sublayers.get(name)
         elements = count("elements", name) + count("pulled_elements", name)
-        seconds = [each.costs[name].seconds + each.costs[name].pulled_seconds for each in measured]
+        taken = [each.costs[name].seconds + each.costs[name].pulled_seconds for each in measured]
         rows.append(
             LayerCost(
                 name or "(the rest)",
@@ -310,7 +310,7 @@ def _extrapolated(
                 count("pulled_products", name),
                 elements,
                 count("kept", name),
-                at(*seconds),
+                at(*taken),
             )
         )
     seconds = at(a.seconds, b.seconds)
