@@ -14,6 +14,7 @@ from . import (
     matrices,
     normalizations,
     optimizers,
+    philox,
     special,
 )
 
@@ -26,5 +27,6 @@ __all__ = [
     "matrices",
     "normalizations",
     "optimizers",
+    "philox",
     "special",
 ]
