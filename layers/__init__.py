@@ -9,6 +9,8 @@ from .activations import (
     Tanh,
     get_activation,
 )
+from .attention import MultiHeadAttention
+from .batch_normalization import BatchNormalization
 from .dense import Dense
 from .dropout import Dropout
 from .flatten import Flatten
@@ -30,8 +32,11 @@ from .initializers import (
     get_initializer,
 )
 from .layer import LAYERS, Layer, from_config
+from .layer_normalization import LayerNormalization
 from .normalization import Normalization
+from .positions import LearnedPositions, SinusoidalPositions
 from .regularizers import L1, L1L2, L2, REGULARIZERS, Regularizer, get_regularizer
+from .transformer import TransformerDecoderBlock, TransformerEncoderBlock
 
 __all__ = [
     "ACTIVATIONS",
@@ -42,6 +47,7 @@ __all__ = [
     "LAYERS",
     "REGULARIZERS",
     "Activation",
+    "BatchNormalization",
     "Constant",
     "Dense",
     "Dropout",
@@ -52,8 +58,11 @@ __all__ = [
     "HeUniform",
     "Initializer",
     "Layer",
+    "LayerNormalization",
+    "LearnedPositions",
     "LecunNormal",
     "LecunUniform",
+    "MultiHeadAttention",
     "Normalization",
     "Ones",
     "RandomNormal",
@@ -61,8 +70,11 @@ __all__ = [
     "ReLU",
     "Regularizer",
     "Sigmoid",
+    "SinusoidalPositions",
     "Softmax",
     "Tanh",
+    "TransformerDecoderBlock",
+    "TransformerEncoderBlock",
     "TruncatedNormal",
     "Zeros",
     "from_config",

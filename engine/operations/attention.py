@@ -98,26 +98,40 @@ def causal_mask(queries: int, keys: int) -> Any:
     return np.tri(queries, keys, dtype=bool)
 
 
-def _attention(
-    k: Any, query: Any, key: Any, value: Any, mask: Any, is_causal: Any, scale: Any
+def attention_weights(
+    k: Any, query: Any, key: Any, mask: Any = None, is_causal: bool = False, scale: Any = None
 ) -> Any:
+    """How much of each value a query takes, (..., queries, keys); each row sums to 1, or is 0."""
     where = "scaled_dot_product_attention"
-    _heads(query, key, value)
-    width = query.shape[-1]
-    factor = 1 / math.sqrt(width or 1) if scale is None else number(where, "scale", scale)
+    factor = 1 / math.sqrt(query.shape[-1] or 1) if scale is None else number(where, "scale", scale)
     # The queries are fewer numbers than the scores.
     scores = k.matmul(query * factor, k.matrix_transpose(key))
-    if boolean(where, "is_causal", is_causal):
+    if is_causal:
         causal = causal_mask(*scores.shape[-2:])
         if mask is not None:
             mask = checked_mask(where, "mask", mask, scores.shape)
             causal = (mask.numpy() if isinstance(mask, Tensor) else mask) & causal
         mask = causal
     if mask is None:
-        weights = k.softmax(scores, axis=-1)
-    else:
-        mask = checked_mask(where, "mask", mask, scores.shape)
-        weights = k.masked_softmax(scores, mask, axis=-1)
+        return k.softmax(scores, axis=-1)
+    return k.masked_softmax(scores, checked_mask(where, "mask", mask, scores.shape), axis=-1)
+
+
+def _attention(
+    k: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any,
+    is_causal: Any,
+    scale: Any,
+    dropout: Any,
+) -> Any:
+    _heads(query, key, value)
+    is_causal = boolean("scaled_dot_product_attention", "is_causal", is_causal)
+    weights = attention_weights(k, query, key, mask, is_causal, scale)
+    if type(dropout) not in (int, float) or dropout:
+        weights = k.dropout(weights, dropout)
     return k.matmul(weights, value)
 
 
@@ -130,15 +144,16 @@ scaled_dot_product_attention = composition(
         "key": "scale sᵀ query",
         "value": "pᵀ g",
     },
-    forward=lambda k, query, key, value, *, mask=None, is_causal=False, scale=None: _attention(
-        k, query, key, value, mask, is_causal, scale
+    forward=lambda k, query, key, value, *, mask=None, is_causal=False, scale=None, dropout=0.0: (
+        _attention(k, query, key, value, mask, is_causal, scale, dropout)
     ),
     notes="""
     Arguments: `query`, (..., queries, width); `key`, (..., keys, width); `value`, (..., keys, value
     width); the axes in front (batch, heads) are broadcast. `mask`, boolean, broadcast to (...,
     queries, keys), True where a query may attend to a key; `is_causal`: may it not attend to a
-    later one? Both together are allowed. `scale`, by default 1/√width. The result has shape (...,
-    queries, value width).
+    later one? Both together are allowed. `scale`, by default 1/√width; `dropout`, the share of
+    the weights p that are set to 0 at random, whether in training or not. The result has shape
+    (..., queries, value width).
 
     A query that may attend to nothing gets 0, with gradient 0 (PyTorch: NaN).
 
