@@ -100,7 +100,9 @@ class MultiHeadAttention(Layer):
         self.kernel_regularizer = get_regularizer(kernel_regularizer)
         self.bias_regularizer = get_regularizer(bias_regularizer)
 
-    def __call__(self, x: Any, value: Any = None, key: Any = None, **kwargs: Any) -> Any:
+    def __call__(  # type: ignore[override]  # what else may be given stands by name
+        self, x: Any, value: Any = None, key: Any = None, **kwargs: Any
+    ) -> Any:
         """The layer applied to queries `x`; see the class, and `Layer.__call__`."""
         value, key = self._sequence("value", value), self._sequence("key", key)
         if not self._built:

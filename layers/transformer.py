@@ -201,7 +201,9 @@ class TransformerDecoderBlock(TransformerBlock):
     cross_attention: MultiHeadAttention | None
     cross_attention_norm: LayerNormalization | None
 
-    def __call__(self, x: Any, memory: Any = None, memory_mask: Any = None, **kwargs: Any) -> Any:
+    def __call__(  # type: ignore[override]  # what else may be given stands by name
+        self, x: Any, memory: Any = None, memory_mask: Any = None, **kwargs: Any
+    ) -> Any:
         """The layer applied to `x`, with or without a memory; see the class, and `Layer`."""
         if memory is not None:
             memory = self._input(memory)

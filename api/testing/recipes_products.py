@@ -167,8 +167,9 @@ def normalized(drawing: Drawing) -> str | None:
         return None
     shape = drawing.numpy(name).shape
     parameters = (shape[-1:], ()) if not by_rows or axis == -1 else ((shape[-2], 1), shape[-1:])
-    scale, offset = (drawing.pick(lambda x, s=each: x.shape == s) for each in parameters)
-    rest = f"{scale or drawing.array(parameters[0])}, {offset or 0.5}, epsilon=0.25"
+    scale = drawing.pick(lambda x: x.shape == parameters[0]) or drawing.array(parameters[0])
+    offset = drawing.pick(lambda x: x.shape == parameters[1]) or "0.5"
+    rest = f"{scale}, {offset}, epsilon=0.25"
     if not by_rows:
         return f"cr.batch_norm({name}, {rest})"
     return f"cr.layer_norm({name}, {rest}{', axis=-2' if axis == -2 else ''})"

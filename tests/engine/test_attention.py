@@ -184,6 +184,17 @@ def test_a_query_that_may_attend_to_nothing_gets_nothing():
     assert (y[0] != 0).all() and (of_query[0] != 0).all()
 
 
+def test_dropout_sets_weights_to_zero_and_enlarges_the_others():
+    q, k, v = drawn(4, 3), drawn(5, 3), np.eye(5)  # the result is the weights
+    plain = cr.scaled_dot_product_attention(q, k, v).numpy()
+    y = cr.scaled_dot_product_attention(q, k, v, dropout=0.5).numpy()
+    kept = y != 0
+    assert 0 < kept.sum() < 20
+    np.testing.assert_allclose(y[kept], 2 * plain[kept])
+    with pytest.raises(ValueError, match="rate is the share of elements"):
+        cr.scaled_dot_product_attention(q, k, v, dropout=1.0)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_dtypes_stay(dtype):
     x = drawn(3, 2).astype(dtype)

@@ -231,8 +231,8 @@ def peak(function):
 
 
 def test_checkpoints_keep_the_weights_of_one_layer_only():
-    """Four layers at length 192: their weights are what memory goes to."""
-    layers = [made(2, 4, dtype="float32") for _ in range(4)]
+    """Six layers at length 192: their weights are what memory goes to."""
+    layers = [made(2, 4, dtype="float32") for _ in range(6)]
     x = cr.tensor(drawn(1, 192, 8), dtype="float32", requires_grad=True)
     for layer in layers:
         layer(x)

@@ -107,6 +107,23 @@ def test_dropout_is_for_training_and_repeated_by_checkpoints(kind):
     np.testing.assert_array_equal(found[0], found[1])
 
 
+@pytest.mark.parametrize("memory", [None, drawn(1, 2, 6)])
+def test_what_is_dropped(memory):
+    """The weights of each attention, the hidden layer, and what each part adds."""
+    block = TransformerDecoderBlock(2, 10, dropout=0.3)
+    x = cr.tensor(drawn(1, 3, 4), requires_grad=True)
+    waiting, dropped = {block(x, memory, training=True)._node}, []
+    while waiting:
+        node = max(waiting, key=lambda each: each.moment)
+        waiting.remove(node)
+        if node.record is not None and node.record.name == "dropout":
+            dropped.append(node.shape)
+        waiting |= {each for each in node.parents if each is not None}
+    attention = [(1, 3, 4), (1, 2, 3, 3)]
+    of_memory = [] if memory is None else [(1, 3, 4), (1, 2, 3, 2)]
+    assert dropped == [(1, 3, 4), (1, 3, 10), *of_memory, *attention]
+
+
 @BLOCKS
 def test_freezing_reaches_all_that_is_within(kind):
     block = kind(2, 6, trainable=False)

@@ -161,6 +161,9 @@ def wholes() -> Iterator[Whole]:
         normalization.adapt(_points(5, 2, 3, seed=4))
         yield _of_layer(f"Normalization axis={axis}", normalization, _points(2, 2, 3))
     yield _of_layer("Softmax axis=1", layers.Softmax(axis=1, **wide), _points(2, 3, 3))
+    yield _of_layer("LayerNormalization", layers.LayerNormalization(**wide), _points(2, 2, 3))
+    yield _of_layer("BatchNormalization", layers.BatchNormalization(1, **wide), _points(2, 2, 3))
+    yield _of_layer("MultiHeadAttention", layers.MultiHeadAttention(2, **wide), _points(1, 3, 4))
     x = _points(4, 3, seed=5)
     for loss, last, y in (
         ("sparse_categorical_crossentropy", (3, "softmax"), np.array([0, 2, 1, 1])),
