@@ -202,6 +202,7 @@ def active_kernels(device: Device) -> Kernels:
 
 
 _NUMBA = "chainrule.engine.kernels.numba_"
+_STRIDED = "chainrule.engine.kernels.strided_"
 
 cpu = register_device(
     Device(
@@ -214,6 +215,7 @@ cpu = register_device(
                 "adam_step": _NUMBA + "optimizers",
                 "erf": _NUMBA + "special",
                 "erfc": _NUMBA + "special",
+                "im2col": _STRIDED + "convolutions",
             },
         },
         default="numba",
