@@ -158,13 +158,15 @@ class ThreadState(threading.local):
     computing; None nearly always, and then the only thing that an operation reads; `layers`, the
     layers that are being called, each with its name, while there is a mode; `recomputing`, does it
     run a checkpointed function again, for its gradient? What is to happen once for each forward
-    pass, such as an update of running statistics, is not to happen then.
+    pass, such as an update of running statistics, is not to happen then. `training`, do layers
+    that tell training from prediction behave as in training?
     """
 
     recording: bool = True
     mode: Mode | None = None
     layers: tuple[tuple[str, Any], ...] = ()
     recomputing: bool = False
+    training: bool = False
 
 
 state = ThreadState()
@@ -213,6 +215,7 @@ cpu = register_device(
             "numba": {
                 "sgd_step": _NUMBA + "optimizers",
                 "adam_step": _NUMBA + "optimizers",
+                "dropout": _NUMBA + "philox",
                 "erf": _NUMBA + "special",
                 "erfc": _NUMBA + "special",
                 "im2col": _STRIDED + "convolutions",

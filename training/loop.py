@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 
+from chainrule.engine.devices import state
 from chainrule.engine.tape import enable_grad, no_grad
 
 from .callbacks import CallbackList
@@ -21,16 +24,26 @@ class Trainable(Predictor, Protocol):
     stop_training: bool
 
 
+@contextmanager
+def mode(training: bool) -> Iterator[None]:
+    """Computes as in training, or as in prediction, for the length of a `with` block."""
+    before, state.training = state.training, training
+    try:
+        yield
+    finally:
+        state.training = before
+
+
 def train_step(model: Trainable, objective: Objective, x: np.ndarray, y: np.ndarray) -> None:
     """Forward pass, loss, backward pass, and one step of the optimiser."""
-    with enable_grad():
+    with enable_grad(), mode(training=True):
         outputs = objective.outputs(model, x)
         learn(model, objective, y, outputs)
 
 
 def learn(model: Trainable, objective: Objective, y: np.ndarray, outputs: Any) -> None:
     """What follows the forward pass in a training step."""
-    loss = objective.evaluate(y, outputs)
+    loss = objective.evaluate(y, outputs, model.losses)
     objective.update_metrics(y, outputs)  # may refuse the batch: nothing is changed by then
     model.optimizer.zero_grad()
     loss.backward()
@@ -39,9 +52,9 @@ def learn(model: Trainable, objective: Objective, y: np.ndarray, outputs: Any) -
 
 def evaluate_step(model: Predictor, objective: Objective, x: np.ndarray, y: np.ndarray) -> None:
     """Forward pass and loss, without recording."""
-    with no_grad():
+    with no_grad(), mode(training=False):
         outputs = objective.outputs(model, x)
-        objective.evaluate(y, outputs)
+        objective.evaluate(y, outputs, model.losses)
     objective.update_metrics(y, outputs)
 
 
@@ -105,7 +118,7 @@ def predict(
     for index, (x, _) in enumerate(batches):
         if hooks.predict_batch_hooks:
             hooks.on_predict_batch_begin(index)
-        with no_grad():
+        with no_grad(), mode(training=False):
             parts.append(model(x).numpy())
         line.update(index + 1)
         if hooks.predict_batch_hooks:

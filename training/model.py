@@ -40,7 +40,8 @@ class Model(Layer):
     softmax or a sigmoid, it may define `final_activation` and `logits(x)` too, so that activation
     and cross-entropy are computed as one (see `Layer` and `compile`).
 
-    Arguments: those of `Layer`. Inputs are cast to `dtype`, which should be that of the layers.
+    Arguments: those of `Layer`. Inputs are cast to `dtype`, which should be that of the layers;
+    integers stay integers where a layer within, such as an `Embedding`, takes them.
 
     >>> import chainrule as cr
     >>> from chainrule.layers import Dense
@@ -94,6 +95,11 @@ class Model(Layer):
         objective = Objective(loss, metrics, self.final_activation)
         self.optimizer = optim.get(optimizer)
         self._loss, self._metrics, self._objective = loss, metrics, objective
+
+    @property
+    def keeps_integers(self) -> bool:  # type: ignore[override]
+        """Does a layer within take integers as they are?"""
+        return any(each.keeps_integers for _, each in self._tree() if each is not self)
 
     @property
     def compiled(self) -> bool:
@@ -285,7 +291,7 @@ class Model(Layer):
             RuntimeError, ValueError, TypeError: as for `fit`.
         """
         x, y, objective = self._batch(x, y, "train_on_batch")
-        with enable_grad():
+        with enable_grad(), loop.mode(training=True):
             outputs = objective.outputs(self, x)
             objective.check(y, outputs, len(y), where="train_on_batch")
             self._attach("train_on_batch")
@@ -299,11 +305,11 @@ class Model(Layer):
             RuntimeError, ValueError, TypeError: as for `fit`.
         """
         x, y, objective = self._batch(x, y, "test_on_batch")
-        with no_grad():
+        with no_grad(), loop.mode(training=False):
             outputs = objective.outputs(self, x)
         objective.check(y, outputs, len(y), where="test_on_batch")
         with no_grad():
-            objective.evaluate(y, outputs)
+            objective.evaluate(y, outputs, self.losses)
         objective.update_metrics(y, outputs)
         return _returned(objective.logs(), return_dict)
 
@@ -314,7 +320,7 @@ class Model(Layer):
             ValueError, TypeError: as for `fit`.
         """
         x, _ = check_arrays(x, where="predict_on_batch")
-        with no_grad():
+        with no_grad(), loop.mode(training=False):
             return self(x).numpy().copy()
 
     def as_checked(self, *inputs: Any) -> tuple[Any, tuple[Any, ...], Any]:
@@ -334,7 +340,7 @@ class Model(Layer):
 
         def loss(x: Any) -> Any:
             outputs = objective.outputs(self, x)
-            return objective.loss_of(y, outputs)
+            return objective.loss_of(y, outputs, self.losses)
 
         return loss, (x,), self.named_parameters
 
@@ -409,7 +415,7 @@ class Model(Layer):
     ) -> None:
         """Build the model if need be, and prove on one sample, and all targets, that data fit."""
         objective = self._current_objective().copy()
-        with no_grad():
+        with no_grad(), loop.mode(training=False):
             try:
                 outputs = objective.outputs(self, x[:1])
             except ShapeError as error:

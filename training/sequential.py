@@ -156,6 +156,11 @@ class Sequential(Model):
         return x
 
     @property
+    def keeps_integers(self) -> bool:  # type: ignore[override]
+        """Does the first layer?"""
+        return bool(self._layers) and self._layers[0].keeps_integers
+
+    @property
     def final_activation(self) -> str | None:
         """That of the last layer."""
         return self._layers[-1].final_activation if self._layers else None

@@ -13,6 +13,7 @@ from . import (
     losses,
     matrices,
     optimizers,
+    philox,
     pooling,
     special,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "losses",
     "matrices",
     "optimizers",
+    "philox",
     "pooling",
     "special",
 ]

@@ -82,6 +82,20 @@ def spacing(array: Array) -> Array:
     return np.spacing(array).astype(np.float64)
 
 
+# Dropout ------------------------------------------------------------------------------------
+
+
+def draw_dropout(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
+    x = numbers(draw, dtype, draw(lengths))
+    rate = draw(st.sampled_from([0.0, 0.1, 0.5, 1 - 2**-20]))
+    return [x, rate, draw(st.integers(0, 2**64 - 1)), 4 * draw(st.integers(0, 2**60))]
+
+
+def dropout_allows(arguments: list[Any], position: int | None, after: Array) -> Array:
+    """The words are integers, and the product is one rounding: the bits are the same."""
+    return np.zeros(1)
+
+
 # The optimiser steps ------------------------------------------------------------------------
 
 
@@ -182,6 +196,7 @@ def moves_only(arguments: list[Any], position: int | None, after: Array) -> Arra
 
 
 CASES = {
+    "dropout": Case(draw_dropout, dropout_allows),
     "im2col": Case(draw_im2col, moves_only),
     "erf": Case(draw_numbers, special_allows),
     "erfc": Case(draw_numbers, special_allows),
