@@ -118,7 +118,7 @@ def test_equals_pytorch_with_its_gradients(call, seed, bits):
     if options["padding"] != "valid":  # PyTorch's own padding is the same on both sides
         flat = [each for pair in reversed(options["padding"]) for each in pair]
         image = torch.nn.functional.pad(image, flat)
-    weight = theirs[1].permute(axes + 1, axes, *range(axes))
+    weight = theirs[1].permute(axes + 1, axes, *range(axes)).contiguous()
     function = getattr(torch.nn.functional, f"conv{axes}d")
     z = function(
         image,
