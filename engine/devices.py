@@ -146,6 +146,12 @@ class Mode(NamedTuple):
         if self.observer is not None:
             self.observer.changed(storage)
 
+    def returned(self, layer: Any, result: Any) -> None:
+        """Tells the observer, if it wants to hear it, what a layer returned."""
+        hear = getattr(self.observer, "returned", None)
+        if hear is not None:
+            hear(layer, result)
+
     def checks(self) -> Any:
         """What the observer, if there is one, sends along with a walk back over the tape."""
         return None if self.observer is None else self.observer.checks()

@@ -119,6 +119,7 @@ class Layer(Weighted):
         else:
             with within(self):
                 result = self.call(x, *args, **kwargs)
+            state.mode.returned(self, result)
         if not isinstance(result, Tensor):
             first, *others = checked_result(result, type(self).__name__)
             return [self._carrying(first, x, mask), *others]

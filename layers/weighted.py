@@ -34,6 +34,7 @@ class Weighted(Configured):
         self._trainable = bool(trainable)
         self._freezes_at_build = not trainable  # sub-layers come after this constructor
         self._built = False
+        self._built_for: Any = None
         self._is_parameter: dict[str, bool] = {}  # by the name of the weight; False for state
         self._penalties: dict[str, Callable[[Tensor], Tensor]] = {}  # likewise
 
@@ -44,6 +45,11 @@ class Weighted(Configured):
         """Does it have its weights?"""
         return self._built
 
+    @property
+    def built_for(self) -> Any:
+        """The input shape for which it was built, the batch first, as None; None before."""
+        return self._built_for
+
     def build(self, input_shape: Any) -> None:
         """Makes the weights, whose shape follows from that of the input.
 
@@ -52,7 +58,7 @@ class Weighted(Configured):
 
         The first input calls it. A subclass that defines it ends with `super().build(input_shape)`.
         """
-        self._built = True
+        self._built, self._built_for = True, input_shape
         if self._freezes_at_build:
             self.trainable = False
 

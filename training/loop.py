@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from chainrule.engine.devices import state
 from chainrule.engine.tape import enable_grad, no_grad
 
 from .callbacks import CallbackList
-from .data import Batches
+from .data import Batches, describe
 from .objective import Objective, Predictor
 from .progress import ProgressLine
 
@@ -58,12 +58,39 @@ def evaluate_step(model: Predictor, objective: Objective, x: np.ndarray, y: np.n
     objective.update_metrics(y, outputs)
 
 
+def augmented(augment: Callable[[np.ndarray], Any], x: np.ndarray) -> np.ndarray:
+    """What the user's function makes of a batch, if it is a batch of the same shape and dtype.
+
+    Raises TypeError or ValueError, which name the function, for anything else.
+    """
+    # A batch in the order of the data is a view of them, which the function may write to.
+    result = augment(x if x.base is None else x.copy())
+    if isinstance(result, np.ndarray) and (result.shape, result.dtype) == (x.shape, x.dtype):
+        return result
+    name = getattr(augment, "__name__", type(augment).__name__)
+    if result is None:
+        raise TypeError(
+            f"fit: augment={name} returned None; it must return the batch, also one that it has "
+            "changed in place"
+        )
+    if not isinstance(result, np.ndarray):
+        raise TypeError(f"fit: augment={name} must return an array, got {type(result).__name__}")
+    remedy = "every sample needs its target"
+    if result.shape == x.shape:
+        remedy = f'convert it back, batch.astype("{x.dtype}")'
+    raise ValueError(
+        f"fit: augment={name} was given a batch of {describe(x)}, and returned {describe(result)}; "
+        f"shape and dtype must stay: {remedy}"
+    )
+
+
 def train_epoch(
     model: Trainable,
     objective: Objective,
     batches: Batches,
     hooks: CallbackList,
     line: ProgressLine,
+    augment: Callable[[np.ndarray], Any] | None = None,
 ) -> dict[str, float]:
     """Go through the batches once; ends early if a callback has set `stop_training`.
 
@@ -76,6 +103,8 @@ def train_epoch(
         if hooks.train_batch_hooks:
             hooks.on_train_batch_begin(index)
         assert y is not None
+        if augment is not None:
+            x = augmented(augment, x)
         train_step(model, objective, x, y)
         line.update(index + 1, objective.logs)
         if hooks.train_batch_hooks:
