@@ -58,13 +58,18 @@ def max_pool_backward(
         return found | (is_nan & (element != element)) if any_nan else found
 
     hit = [hits(offset) for offset in offsets]
-    count = hit[0].astype(g.dtype)
+    count = hit[0].astype(np.uint8 if len(hit) < 256 else np.int64)  # small: quick to add up
     for each in hit[1:]:
         count += each
-    share = g / count
+    share = (g / count).astype(g.dtype)
     total = xp.zeros(x.shape, dtype=g.dtype)
+    apart = all(a <= b for a, b in zip(seen.window, seen.strides, strict=True))
     for offset, each in zip(offsets, hit, strict=True):
-        total[(slice(None), *seen.seen(offset))] += share * each
+        place = total[(slice(None), *seen.seen(offset))]
+        if apart:  # no element is seen twice
+            xp.multiply(share, each, out=place)
+        else:
+            place += share * each
     return total[(slice(None), *seen.inside)].copy() if seen.padded else total
 
 

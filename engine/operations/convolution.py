@@ -7,6 +7,7 @@ learning, the kernel is not turned around: this is a cross-correlation.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..arguments import frozen
@@ -127,6 +128,11 @@ def _conv_kernel_gradient(
     return k.conv_kernel_gradient(x, delta, kernel_size, strides, padding, dilation, groups)
 
 
+def _products(result: tuple[int, ...], kernel: tuple[int, ...]) -> int:
+    """Multiplications and additions: for each filter of each window, the elements it sees."""
+    return 2 * math.prod(result) * math.prod(kernel[:-1])
+
+
 _FREEZE = dict.fromkeys(("strides", "padding", "dilation"), frozen)
 
 #: Options on which the three are checked: (sizes, window, channels of a group, filters of one, ...)
@@ -207,6 +213,7 @@ conv = operation(
         ),
     },
     freeze=_FREEZE,
+    products=lambda y, x, kernel, **options: _products(y, kernel),
     cases=[case(*_shapes(*form)[:2], **form[-1]) for form in _FORMS]
     + [case((0, 3, 1), (2, 1, 2)), case((1, 3, 1), (2, 1, 1), strides=(2,), padding=((0, 1),))],
 )
@@ -254,6 +261,7 @@ conv_transpose = operation(
         ),
     },
     freeze=_FREEZE | {"size": frozen},
+    products=lambda y, x, kernel, **options: _products(x, kernel),
     cases=[
         case(*_shapes(*form)[:0:-1], size=form[0] if len(form[0]) > 1 else form[0][0], **form[-1])
         for form in _FORMS
@@ -299,5 +307,6 @@ conv_kernel_gradient = operation(
         ),
     },
     freeze=_FREEZE | {"kernel_size": frozen},
+    products=lambda y, x, delta, **options: _products(delta, y),
     cases=[case(*_shapes(*form)[::2], kernel_size=form[1], **form[-1]) for form in _FORMS],
 )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.engine.kernels import convolutions
+from chainrule.engine.tracing import products
 from chainrule.engine.windows import windows
 
 quick = settings(deadline=None, max_examples=25)
@@ -290,6 +291,21 @@ def test_same_has_a_window_for_each_stride_and_more_margin_at_the_end(size, stri
     (before, after) = seen.margins[0]
     assert seen.lengths == (math.ceil(size / stride),)
     assert 0 <= after - before <= 1
+
+
+def test_the_products_are_counted():
+    """Two operations for each filter, window and element it sees: of 2 of 4 channels, in groups."""
+    x, kernel = arrays(0, (2, 6, 5, 4), (3, 2, 2, 6))
+    y = cr.conv(x, kernel, groups=2).shape
+    expected = 2 * (2 * 4 * 4) * 6 * (3 * 2 * 2)
+    calls = [
+        (cr.conv, y, [x.shape, kernel.shape]),
+        (cr.conv_transpose, x.shape, [y, kernel.shape]),
+        (cr.conv_kernel_gradient, kernel.shape, [x.shape, y]),
+    ]
+    for function, result, shapes in calls:
+        found = products(function.record, result, shapes, {"groups": 2})
+        assert set(found.values()) == {expected}
 
 
 # Errors -------------------------------------------------------------------------------------

@@ -105,6 +105,12 @@ def test_equal_largest_elements_share_the_gradient():
     assert x.grad.flatten().tolist() == [2.0, 0.0, 0.0, 0.0]  # 6 / 3, 6 / 3 - 4 / 2, ...
 
 
+def test_many_equal_elements_are_counted():
+    x = cr.tensor(np.ones((1, 20, 20, 1)), requires_grad=True)
+    cr.max_pool(x, pool_size=20).backward([[[[800.0]]]])
+    np.testing.assert_array_equal(x.grad.numpy(), np.full(x.shape, 2.0))
+
+
 @settings(deadline=None, max_examples=20)
 @given(calls(), st.integers(0, 999))
 def test_with_ties_the_gradient_is_that_of_the_definition(call, seed):
