@@ -15,8 +15,8 @@ from typing import Any
 from ..devices import reference
 from ..windows import Windows, windows
 
-#: Bytes of columns that are made at once. Measured on 64 images of (28, 28, 16): times are the
-#: same from 1 MB to as much as it takes at once.
+#: Bytes of columns that are made at once. Measured on 64 images of (28, 28, 16) and smaller ones:
+#: from 2 MB on the time is that of making all at once; with 0.25 MB it is half as long again.
 BLOCK = 1 << 23
 
 
@@ -148,7 +148,8 @@ def _together(x: Any) -> Any:
 
 def _parts(seen: Windows, groups: int, channels: int, *arrays: Any) -> Iterator[tuple[Any, ...]]:
     """The arrays, groups apart, for as many images at once as have BLOCK bytes of columns."""
-    # A gradient that was broadcast has strides of 0, with which no library multiplies matrices.
+    # A gradient that was broadcast has strides of 0, and NumPy does without BLAS there: measured 1.7
+    # in place of 0.5 ms.
     arrays = tuple([x if x.flags.c_contiguous else x.copy() for x in arrays])
     batch, bytes_each = arrays[0].shape[0], arrays[0].dtype.itemsize
     image = math.prod(seen.lengths) * math.prod(seen.window) * channels * bytes_each
