@@ -148,8 +148,8 @@ def _together(x: Any) -> Any:
 
 def _parts(seen: Windows, groups: int, channels: int, *arrays: Any) -> Iterator[tuple[Any, ...]]:
     """The arrays, groups apart, for as many images at once as have BLOCK bytes of columns."""
-    # A gradient that was broadcast has strides of 0, and NumPy does without BLAS there: measured 1.7
-    # in place of 0.5 ms.
+    # A gradient that was broadcast has strides of 0, and NumPy does without BLAS there: measured
+    # 1.7 in place of 0.5 ms.
     arrays = tuple([x if x.flags.c_contiguous else x.copy() for x in arrays])
     batch, bytes_each = arrays[0].shape[0], arrays[0].dtype.itemsize
     image = math.prod(seen.lengths) * math.prod(seen.window) * channels * bytes_each
