@@ -9,6 +9,7 @@ from .activations import (
     Tanh,
     get_activation,
 )
+from .convolution import Conv1D, Conv2D
 from .dense import Dense
 from .dropout import Dropout
 from .flatten import Flatten
@@ -30,8 +31,24 @@ from .initializers import (
     get_initializer,
 )
 from .layer import LAYERS, Layer, from_config
+from .merging import Add, Concatenate
 from .normalization import Normalization
+from .pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
 from .regularizers import L1, L1L2, L2, REGULARIZERS, Regularizer, get_regularizer
+from .reshaping import Reshape, ZeroPadding2D
+
+#: Shorter names of the same layers, as in Keras.
+AvgPool1D, AvgPool2D = AveragePooling1D, AveragePooling2D
+MaxPool1D, MaxPool2D = MaxPooling1D, MaxPooling2D
 
 __all__ = [
     "ACTIVATIONS",
@@ -42,10 +59,22 @@ __all__ = [
     "LAYERS",
     "REGULARIZERS",
     "Activation",
+    "Add",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "AvgPool1D",
+    "AvgPool2D",
+    "Concatenate",
     "Constant",
+    "Conv1D",
+    "Conv2D",
     "Dense",
     "Dropout",
     "Flatten",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",
@@ -54,16 +83,22 @@ __all__ = [
     "Layer",
     "LecunNormal",
     "LecunUniform",
+    "MaxPool1D",
+    "MaxPool2D",
+    "MaxPooling1D",
+    "MaxPooling2D",
     "Normalization",
     "Ones",
     "RandomNormal",
     "RandomUniform",
     "ReLU",
     "Regularizer",
+    "Reshape",
     "Sigmoid",
     "Softmax",
     "Tanh",
     "TruncatedNormal",
+    "ZeroPadding2D",
     "Zeros",
     "from_config",
     "get_activation",

@@ -262,7 +262,8 @@ class Layer(Weighted):
         return cls(**config)
 
     def _default_name(self) -> str:
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        words = r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])"  # Conv2D is conv2d, as in Keras
+        return re.sub(words, "_", type(self).__name__).lower()
 
     def _defaults(self) -> dict[str, Any]:
         implied = {"name": self._default_name(), "dtype": default_layer_dtype().name}

@@ -5,15 +5,28 @@ array functions; it runs on arrays of every device, and (unless it writes in pla
 Modules named `numba_*` hold faster versions for the CPU, loaded when they are first used.
 """
 
-from . import activations, arrays, contractions, losses, matrices, optimizers, philox, special
+from . import (
+    activations,
+    arrays,
+    contractions,
+    convolutions,
+    losses,
+    matrices,
+    optimizers,
+    philox,
+    pooling,
+    special,
+)
 
 __all__ = [
     "activations",
     "arrays",
     "contractions",
+    "convolutions",
     "losses",
     "matrices",
     "optimizers",
     "philox",
+    "pooling",
     "special",
 ]

@@ -19,8 +19,11 @@ OURS = "chainrule.layers."
 #: What the constructor of a layer needs, where it needs something.
 ARGUMENTS = {
     "Activation": ("tanh",),
+    "Conv1D": (4, 3, 2, "causal"),
+    "Conv2D": (4, (3, 2), 1, "same", 2, 2, "relu"),
     "Dense": (3,),
     "Dropout": (0.5,),
+    "Reshape": ((2, -1),),
 }
 signed = np.random.default_rng(0).standard_normal
 

@@ -160,6 +160,13 @@ def wholes() -> Iterator[Whole]:
         normalization = layers.Normalization(axis, **wide)
         normalization.adapt(_points(5, 2, 3, seed=4))
         yield _of_layer(f"Normalization axis={axis}", normalization, _points(2, 2, 3))
+    cr.seed(0)
+    row, image = _points(2, 4, 2), _points(1, 4, 3, 2)
+    yield _of_layer("Conv1D", layers.Conv1D(2, 2, padding="causal", **wide), row)
+    strided = layers.Conv2D(2, 2, 2, "same", groups=2, activation="tanh", **wide)
+    yield _of_layer("Conv2D", strided, image)
+    yield _of_layer("MaxPooling2D", layers.MaxPooling2D(2, 1, **wide), image)
+    yield _of_layer("AveragePooling2D", layers.AveragePooling2D(2, padding="same", **wide), image)
     yield _of_layer("Softmax axis=1", layers.Softmax(axis=1, **wide), _points(2, 3, 3))
     x = _points(4, 3, seed=5)
     for loss, last, y in (
