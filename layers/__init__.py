@@ -9,6 +9,8 @@ from .activations import (
     Tanh,
     get_activation,
 )
+from .attention import MultiHeadAttention
+from .batch_normalization import BatchNormalization
 from .convolution import Conv1D, Conv2D
 from .dense import Dense
 from .dropout import Dropout
@@ -31,6 +33,7 @@ from .initializers import (
     get_initializer,
 )
 from .layer import LAYERS, Layer, from_config
+from .layer_normalization import LayerNormalization
 from .merging import Add, Concatenate
 from .normalization import Normalization
 from .pooling import (
@@ -43,8 +46,10 @@ from .pooling import (
     MaxPooling1D,
     MaxPooling2D,
 )
+from .positions import LearnedPositions, SinusoidalPositions
 from .regularizers import L1, L1L2, L2, REGULARIZERS, Regularizer, get_regularizer
 from .reshaping import Reshape, ZeroPadding2D
+from .transformer import TransformerDecoderBlock, TransformerEncoderBlock
 
 #: Shorter names of the same layers, as in Keras.
 AvgPool1D, AvgPool2D = AveragePooling1D, AveragePooling2D
@@ -64,6 +69,7 @@ __all__ = [
     "AveragePooling2D",
     "AvgPool1D",
     "AvgPool2D",
+    "BatchNormalization",
     "Concatenate",
     "Constant",
     "Conv1D",
@@ -81,12 +87,15 @@ __all__ = [
     "HeUniform",
     "Initializer",
     "Layer",
+    "LayerNormalization",
+    "LearnedPositions",
     "LecunNormal",
     "LecunUniform",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPooling1D",
     "MaxPooling2D",
+    "MultiHeadAttention",
     "Normalization",
     "Ones",
     "RandomNormal",
@@ -95,8 +104,11 @@ __all__ = [
     "Regularizer",
     "Reshape",
     "Sigmoid",
+    "SinusoidalPositions",
     "Softmax",
     "Tanh",
+    "TransformerDecoderBlock",
+    "TransformerEncoderBlock",
     "TruncatedNormal",
     "ZeroPadding2D",
     "Zeros",

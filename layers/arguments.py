@@ -83,3 +83,20 @@ def choice(value: Any, known: Iterable[str], name: str, where: str) -> str:
             f"{where}: {name} must be one of {', '.join(map(repr, words))}, got {value!r}"
         )
     return value
+
+
+def not_negative(value: Any, name: str, where: str) -> float:
+    """The value as a float, finite and at least 0.
+
+    Raises TypeError if it is no number, ValueError if it is negative or not finite.
+
+    >>> not_negative(0.001, "epsilon", "LayerNormalization")
+    0.001
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        raise TypeError(f"{where}: {name} must be a number, got {describe(value)}")
+    if not 0 <= value < np.inf:
+        raise ValueError(f"{where}: {name} must be finite and not negative, got {value}")
+    return float(value)

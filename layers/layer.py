@@ -98,7 +98,11 @@ class Layer(Weighted):
                 return self(x, *args, mask=mask, **kwargs)
             finally:
                 state.training = before
-        x = self._prepared(x)
+        if state.mode is None:
+            x = self._prepared(x)
+        else:
+            with within(self):
+                x = self._prepared(x)
         if args or kwargs:
             args = tuple(cast(each, self.dtype) for each in args)
             kwargs = {name: cast(each, self.dtype) for name, each in kwargs.items()}

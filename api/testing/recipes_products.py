@@ -1,4 +1,4 @@
-"""How lines of random programs are drawn: products, matrices, and losses of rows."""
+"""How lines of random programs are drawn: products, matrices, and what is done to rows."""
 
 from __future__ import annotations
 
@@ -151,6 +151,47 @@ def row_losses(drawing: Drawing) -> str | None:
     return f"cr.softmax_cross_entropy({name}, cr.softmax({other}))"
 
 
+def normalized(drawing: Drawing) -> str | None:
+    """Rows, or features of a batch, with mean 0 and variance 1, scaled and moved."""
+    by_rows = drawing.flag()
+    axis = drawing.integer(-2, -1) if by_rows else 0
+
+    def spread(x: np.ndarray[Any, Any]) -> bool:
+        if x.ndim < 2 or not x.size:
+            return False
+        rows = x if by_rows else x.reshape(-1, x.shape[-1])
+        return bool((np.ptp(rows, axis=axis) > 0.5).all())
+
+    name = drawing.pick(spread)
+    if name is None:
+        return None
+    shape = drawing.numpy(name).shape
+    parameters = (shape[-1:], ()) if not by_rows or axis == -1 else ((shape[-2], 1), shape[-1:])
+    scale, offset = (drawing.pick(lambda x, s=each: x.shape == s) for each in parameters)
+    rest = f"{scale or drawing.array(parameters[0])}, {offset or 0.5}, epsilon=0.25"
+    if not by_rows:
+        return f"cr.batch_norm({name}, {rest})"
+    return f"cr.layer_norm({name}, {rest}{', axis=-2' if axis == -2 else ''})"
+
+
+def attended(drawing: Drawing) -> str | None:
+    """A softmax behind a mask, or attention."""
+    name = drawing.pick(lambda x: x.ndim > 1 and x.size > 0)
+    if name is None:
+        return None
+    x = drawing.numpy(name)
+    rng = np.random.default_rng(drawing.integer(0, 99))
+    if drawing.flag():
+        axis = drawing.axis(x.ndim)
+        mask = rng.random(x.shape[drawing.integer(0, x.ndim) :]) < 0.7
+        return f"cr.masked_softmax({name}, np.array({mask.tolist()}), axis={axis})"
+    keys = drawing.pick(lambda y: y.shape == x.shape) or name
+    how = drawing.one_of(["", ", is_causal=True", f", scale={drawing.number()}"])
+    if drawing.flag():
+        how += f", mask=np.array({(rng.random(x.shape[-2]) < 0.7).tolist()})"
+    return f"cr.scaled_dot_product_attention({name}, {keys}, {name}{how})"
+
+
 PRODUCTS: list[Recipe] = [matmul, dotted, einsum]
 MATRICES: list[Recipe] = [matrices, solve]
-ROWS: list[Recipe] = [row_losses]
+ROWS: list[Recipe] = [row_losses, normalized, attended]

@@ -110,6 +110,12 @@ def softmax(xp: Any, x: Any, axis: int) -> Any:
 
 
 @reference
+def softmax_backward(xp: Any, g: Any, y: Any, axis: int) -> Any:
+    """The gradient of x: y * (g - sum(g * y))."""
+    return y * (g - xp.sum(g * y, axis=axis, keepdims=True))
+
+
+@reference
 def log_softmax(xp: Any, x: Any, axis: int) -> Any:
     """log(softmax(x)) along an axis: finite wherever the logits are finite."""
     shifted = x - xp.max(x, axis=axis, keepdims=True)

@@ -3,6 +3,7 @@
 from . import (
     activations,
     arithmetic,
+    attention,
     choices,
     comparisons,
     convolution,
@@ -15,6 +16,7 @@ from . import (
     losses,
     margins,
     matrices,
+    normalizations,
     norms,
     pooling,
     reductions,
@@ -27,6 +29,7 @@ from . import methods as methods  # last: it attaches what the others define
 __all__ = [
     "activations",
     "arithmetic",
+    "attention",
     "choices",
     "comparisons",
     "convolution",
@@ -40,6 +43,7 @@ __all__ = [
     "margins",
     "matrices",
     "methods",
+    "normalizations",
     "norms",
     "pooling",
     "reductions",

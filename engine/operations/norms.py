@@ -11,19 +11,8 @@ import numpy as np
 from ..cases import case
 from ..definitions import operation
 from ..errors import DtypeError, ShapeError, describe
+from ..kernels.normalizations import centered
 from .reductions import axes_of, checked_axes, count, floating, reduction, share, spread
-
-
-def centered(k: Any, x: Any, axes: tuple[int, ...]) -> Any:
-    """x less its mean along axes; exactly 0 where all elements are equal.
-
-    The mean of three times 0.1 is not 0.1. So the first element is subtracted before the mean is
-    taken: rounding is then relative to the differences, not to the numbers.
-    """
-    if not x.ndim:
-        return x - x
-    x = x - x[tuple(slice(0, 1) if i in axes else slice(None) for i in range(x.ndim))]
-    return x - k.sum(x, axis=axes, keepdims=True) / (count(x.shape, axes) or 1)
 
 
 def _divisor(name: str, x: Any, axes: tuple[int, ...], correction: Any) -> Any:

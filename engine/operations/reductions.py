@@ -428,7 +428,7 @@ softmax = operation(
     formula="y[i] = exp(x[i]) / Σ_j exp(x[j])",
     derivative="∂y[i]/∂x[j] = y[i] ([i = j] - y[j])",
     forward=lambda k, x, *, axis=-1: _softmax(k, x, axis=axis),
-    vjp=lambda k, g, y, axis: y * (g - k.sum(g * y, axis=axes_of(axis, y.ndim), keepdims=True)),
+    vjp=lambda k, g, y, axis: k.softmax_backward(g, y, axes_of(axis, y.ndim)),
     notes="""
     An element that is -inf gets 0, with gradient 0. Elements that are all -inf, and those beside
     one that is inf, have no softmax: the result is NaN. Errors for `axis` as `sum` has.

@@ -22,8 +22,15 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.engine.devices import REFERENCE, get_device
-from chainrule.engine.kernels import numba_optimizers, numba_special
+from chainrule.engine.kernels import (
+    numba_attention,
+    numba_normalizations,
+    numba_optimizers,
+    numba_special,
+)
 from chainrule.engine.windows import windows
+
+from .parity_of_rows import ROWS
 
 Array = np.ndarray[Any, Any]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -202,6 +209,7 @@ CASES = {
     "erfc": Case(draw_numbers, special_allows),
     "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),
     "adam_step": Case(draw_adam_step, adam_step_allows, changed=(0, 2, 3)),
+    **{name: Case(draw, allowed) for name, (draw, allowed) in ROWS.items()},
 }
 
 # The test -----------------------------------------------------------------------------------
@@ -260,7 +268,8 @@ def compare(device: str, name: str, kernel: str, arguments: list[Any]) -> None:
 def _all_compiled() -> Iterator[None]:
     """Compiles outside of drawn examples, and has compiled code run arrays of every length."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (numba_optimizers, numba_special):
+        modules = (numba_optimizers, numba_special, numba_normalizations, numba_attention)
+        for module in modules:
             for kernel in module.THRESHOLDS:
                 patch.setitem(module.THRESHOLDS, kernel, 0)
         for dtype in DTYPES:
@@ -270,7 +279,18 @@ def _all_compiled() -> Iterator[None]:
             kernels.sgd_step(array, array, None, 0.1, 0.0, False, 0.0)
             kernels.sgd_step(array, array, array.copy(), 0.1, 0.9, False, 0.0)
             kernels.adam_step(array, array, array.copy(), array.copy(), 0.1, 0.9, 0.9, 1.0, 0.0, 1)
+            _compile_rows(kernels, array)
         yield
+
+
+def _compile_rows(kernels: Any, array: Array) -> None:
+    x = np.stack([array, array])
+    y = kernels.masked_softmax(x, True, 1)
+    kernels.masked_softmax_backward(x, y, True, 1), kernels.softmax(x, 1)
+    _, z, weight = kernels.layer_norm(x, array, array, (1,), 1.0)
+    kernels.layer_norm_backward(x, z, weight, array, array, (1,))
+    _, z, weight, *_ = kernels.batch_norm(x, array, array, 1.0)
+    kernels.batch_norm_backward(x, z, weight, array)
 
 
 @pytest.mark.parametrize(("device", "name", "kernel"), REPLACED)

@@ -346,6 +346,77 @@ def clamp(f: Any, x: Any, low: Any = None, high: Any = None) -> Any:
     return f(x, low, high)
 
 
+# Normalisations and attention ---------------------------------------------------------------------
+
+
+def layer_norm(
+    f: Any, x: Any, shape: tuple[int, ...], weight: Any = 1, bias: Any = 0, *, eps: float = 1e-5
+) -> Any:
+    """PyTorch names the lengths of the last axes, and lets epsilon be negative."""
+    axes = tuple(range(-len(shape), 0))
+    call = lambda: f(x, weight, bias, axis=axes, epsilon=eps)  # noqa: E731
+    return may_refuse(eps < 0, "epsilon is negative", call)
+
+
+def batch_norm(
+    f: Any,
+    x: Any,
+    mean: Any,
+    variance: Any,
+    weight: Any = None,
+    bias: Any = None,
+    *,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """PyTorch's features lie along axis 1, and its other form takes given statistics."""
+    if not training:
+        raise Explained("with given statistics: elementwise, of other operations")
+    scale, offset = 1 if weight is None else weight, 0 if bias is None else bias
+    return may_refuse(
+        x.ndim < 2,
+        "a batch without features",
+        lambda: cr.moveaxis(f(cr.moveaxis(x, 1, -1), scale, offset, epsilon=eps), -1, 1),
+    )
+
+
+def masked_softmax(f: Any, x: Any, dim: int, *, mask: Any, dtype: Any = None) -> Any:
+    """Rows that are hidden as a whole are 0, in PyTorch NaN."""
+    if dtype is not None:
+        x = x.astype(dtype)
+    shown = np.broadcast_to(True if mask is None else mask.numpy(), x.shape)
+    y = no_axis(x, dim, lambda: f(x, shown, axis=dim))
+    if not shown.any(axis=dim).all():
+        assert not y.numpy()[np.broadcast_to(~shown.any(axis=dim, keepdims=True), x.shape)].any()
+        raise Explained("everything is hidden in a row: zeros, in PyTorch NaN")
+    return y
+
+
+def attention(
+    f: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    *,
+    is_causal: bool = False,
+    dropout_p: float = 0.0,
+    enable_gqa: bool = False,
+) -> Any:
+    """PyTorch's mask may be of numbers, which are added to the scores."""
+    if dropout_p or enable_gqa:
+        raise Explained("dropout, which is random" if dropout_p else "heads that share keys")
+    if query.ndim == 4 and attn_mask is None:
+        raise Explained("PyTorch's fused form, which has no second derivative; see test_attention")
+    if attn_mask is not None and attn_mask.dtype.kind == "f":
+        return refused(
+            "a mask of numbers, added to the scores",
+            lambda: f(query, key, value, mask=attn_mask),
+        )
+    return f(query, key, value, mask=attn_mask, is_causal=is_causal)
+
+
 # Losses -------------------------------------------------------------------------------------------
 
 
@@ -630,6 +701,18 @@ ANSWERS: dict[str, Answer] = {
         for name in ("max", "avg")
         for n in (1, 2)
     },
+    # Normalisations and attention
+    "nn.functional.layer_norm": answer(
+        "layer_norm",
+        call=layer_norm,
+        first=1e-10,
+        reason="of one number PyTorch's gradient for the scale is rounding, where ours is 0",
+    ),
+    "nn.functional.batch_norm": answer("batch_norm", call=batch_norm),
+    "masked.softmax": answer("masked_softmax", call=masked_softmax),
+    "nn.functional.scaled_dot_product_attention": answer(
+        "scaled_dot_product_attention", call=attention
+    ),
     # Losses
     "nn.functional.cross_entropy": answer(
         "sparse_softmax_cross_entropy", "softmax_cross_entropy", call=cross_entropy
