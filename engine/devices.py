@@ -210,6 +210,7 @@ def active_kernels(device: Device) -> Kernels:
 
 
 _NUMBA = "chainrule.engine.kernels.numba_"
+_STRIDED = "chainrule.engine.kernels.strided_"
 
 cpu = register_device(
     Device(
@@ -223,6 +224,7 @@ cpu = register_device(
                 "dropout": _NUMBA + "philox",
                 "erf": _NUMBA + "special",
                 "erfc": _NUMBA + "special",
+                "im2col": _STRIDED + "convolutions",
                 "layer_norm": _NUMBA + "normalizations",
                 "layer_norm_backward": _NUMBA + "normalizations",
                 "batch_norm": _NUMBA + "normalizations",

@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def written(model: Sequential, tokenizer: cr.text.CharTokenizer, start: str, count: int) -> str:
-    """`start`, and more characters, each drawn as likely as the model holds it after the last 20."""
+    """`start`, and more: each character is drawn as likely as it seems after the last 20."""
     ids = tokenizer.encode(start).tolist()
     generator = cr.random.generator()
     for _ in range(count):

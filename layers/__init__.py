@@ -11,6 +11,7 @@ from .activations import (
 )
 from .attention import MultiHeadAttention
 from .batch_normalization import BatchNormalization
+from .convolution import Conv1D, Conv2D
 from .dense import Dense
 from .dropout import Dropout
 from .flatten import Flatten
@@ -33,10 +34,26 @@ from .initializers import (
 )
 from .layer import LAYERS, Layer, from_config
 from .layer_normalization import LayerNormalization
+from .merging import Add, Concatenate
 from .normalization import Normalization
+from .pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
 from .positions import LearnedPositions, SinusoidalPositions
 from .regularizers import L1, L1L2, L2, REGULARIZERS, Regularizer, get_regularizer
+from .reshaping import Reshape, ZeroPadding2D
 from .transformer import TransformerDecoderBlock, TransformerEncoderBlock
+
+#: Shorter names of the same layers, as in Keras.
+AvgPool1D, AvgPool2D = AveragePooling1D, AveragePooling2D
+MaxPool1D, MaxPool2D = MaxPooling1D, MaxPooling2D
 
 __all__ = [
     "ACTIVATIONS",
@@ -47,11 +64,23 @@ __all__ = [
     "LAYERS",
     "REGULARIZERS",
     "Activation",
+    "Add",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "AvgPool1D",
+    "AvgPool2D",
     "BatchNormalization",
+    "Concatenate",
     "Constant",
+    "Conv1D",
+    "Conv2D",
     "Dense",
     "Dropout",
     "Flatten",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",
@@ -62,6 +91,10 @@ __all__ = [
     "LearnedPositions",
     "LecunNormal",
     "LecunUniform",
+    "MaxPool1D",
+    "MaxPool2D",
+    "MaxPooling1D",
+    "MaxPooling2D",
     "MultiHeadAttention",
     "Normalization",
     "Ones",
@@ -69,6 +102,7 @@ __all__ = [
     "RandomUniform",
     "ReLU",
     "Regularizer",
+    "Reshape",
     "Sigmoid",
     "SinusoidalPositions",
     "Softmax",
@@ -76,6 +110,7 @@ __all__ = [
     "TransformerDecoderBlock",
     "TransformerEncoderBlock",
     "TruncatedNormal",
+    "ZeroPadding2D",
     "Zeros",
     "from_config",
     "get_activation",

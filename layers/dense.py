@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.engine.errors import DtypeError, ShapeError, describe
-from chainrule.engine.masks import mask_of
+from chainrule.engine.errors import ShapeError, describe
 from chainrule.engine.tensor import Tensor
 
-from .activations import get_activation
+from .affine import Affine
 from .arguments import positive_integer
-from .initializers import get_initializer
-from .layer import Layer, Shape, registered
-from .regularizers import get_regularizer
+from .layer import Shape, registered
 
 
 @registered
-class Dense(Layer):
+class Dense(Affine):
     """Every unit sees every feature: activation(x W + b) (DERIVATIONS 4.1).
 
     Its weights are `kernel` W, (features, units), and `bias` b, (units,), None without bias. The
@@ -40,8 +37,6 @@ class Dense(Layer):
 
     min_ndim = 2
     supports_masking = True
-    kernel: Tensor
-    bias: Tensor | None
 
     def __init__(
         self,
@@ -56,19 +51,18 @@ class Dense(Layer):
         dtype: Any = None,
         trainable: bool = True,
     ) -> None:
-        super().__init__(name, dtype, trainable)
+        super().__init__(
+            activation,
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            bias_regularizer,
+            name,
+            dtype,
+            trainable,
+        )
         self.units = positive_integer(units, "units", "Dense")
-        self.activation = get_activation(activation, self.dtype)
-        if self.activation.dtype != self.dtype:
-            raise DtypeError(
-                f"Dense: the activation {self.activation!r} has dtype {self.activation.dtype}, the "
-                f"layer {self.dtype}; give both the same dtype="
-            )
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = get_initializer(kernel_initializer)
-        self.bias_initializer = get_initializer(bias_initializer)
-        self.kernel_regularizer = get_regularizer(kernel_regularizer)
-        self.bias_regularizer = get_regularizer(bias_regularizer)
 
     def build(self, input_shape: Shape) -> None:
         """Makes `kernel` and `bias` for an input of shape (None, ..., features)."""
@@ -78,33 +72,8 @@ class Dense(Layer):
                 "Dense: input_shape must be (None, ..., features) with at least one feature, got "
                 f"{tuple(input_shape)}"
             )
-        self.add_weight(
-            "kernel",
-            (features, self.units),
-            self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-        )
-        if self.use_bias:
-            self.add_weight(
-                "bias", (self.units,), self.bias_initializer, regularizer=self.bias_regularizer
-            )
-        else:
-            self.bias = None
+        self._add_weights((features, self.units))
         super().build(input_shape)
-
-    def call(self, x: Tensor) -> Tensor:
-        """The activation of x W + b."""
-        return self.activation(self._affine(x))
-
-    @property
-    def final_activation(self) -> str | None:
-        """The name of the activation; None for "linear", and for a function of your own."""
-        return self.activation.final_activation
-
-    def logits(self, x: Any) -> Tensor:
-        """The affine part x W + b, if the activation has a name; otherwise the layer's result."""
-        x = self._prepared(x)
-        return self._carrying(self.activation.logits(self._affine(x)), x, mask_of(x))
 
     def _affine(self, x: Tensor) -> Tensor:
         """The affine part x W + b, as one product of matrices however many axes x has."""
@@ -123,6 +92,3 @@ class Dense(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(..., features) -> (..., units)"""
         return (*input_shape[:-1], self.units)
-
-    def _defaults(self) -> dict[str, Any]:
-        return super()._defaults() | {"activation": "linear"}

@@ -98,7 +98,11 @@ class Layer(Weighted):
                 return self(x, *args, mask=mask, **kwargs)
             finally:
                 state.training = before
-        x = self._prepared(x)
+        if state.mode is None:
+            x = self._prepared(x)
+        else:
+            with within(self):
+                x = self._prepared(x)
         if args or kwargs:
             args = tuple(cast(each, self.dtype) for each in args)
             kwargs = {name: cast(each, self.dtype) for name, each in kwargs.items()}
@@ -262,7 +266,8 @@ class Layer(Weighted):
         return cls(**config)
 
     def _default_name(self) -> str:
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        words = r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])"  # Conv2D is conv2d, as in Keras
+        return re.sub(words, "_", type(self).__name__).lower()
 
     def _defaults(self) -> dict[str, Any]:
         implied = {"name": self._default_name(), "dtype": default_layer_dtype().name}

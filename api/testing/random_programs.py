@@ -13,6 +13,7 @@ from .recipes_arrays import ALONG, REDUCTIONS, SHAPES
 from .recipes_elementwise import CHOICES, SEVERAL, UNARY, Recipe
 from .recipes_indices import INDICES
 from .recipes_products import MATRICES, PRODUCTS, ROWS
+from .recipes_windows import WINDOWS
 from .warming import warm
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 #: it is often here.
 FAMILIES: list[list[Recipe]] = [
     *(UNARY, UNARY, SEVERAL, SEVERAL, SEVERAL, REDUCTIONS, SHAPES, SHAPES, INDICES, INDICES),
-    *(CHOICES, ALONG, PRODUCTS, [*MATRICES, *ROWS]),
+    *(CHOICES, ALONG, PRODUCTS, [*MATRICES, *ROWS], WINDOWS),
 ]
 
 #: The numbers of axes of inputs, and their lengths.

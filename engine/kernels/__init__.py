@@ -10,11 +10,13 @@ from . import (
     arrays,
     attention,
     contractions,
+    convolutions,
     losses,
     matrices,
     normalizations,
     optimizers,
     philox,
+    pooling,
     special,
 )
 
@@ -23,10 +25,12 @@ __all__ = [
     "arrays",
     "attention",
     "contractions",
+    "convolutions",
     "losses",
     "matrices",
     "normalizations",
     "optimizers",
     "philox",
+    "pooling",
     "special",
 ]

@@ -75,9 +75,10 @@ def test_no_kernel_is_compiled_within_an_example(monkeypatch):
 
 def test_programs_pass_with_the_code_for_large_arrays(monkeypatch):
     """Programs are of few elements, which would never meet it."""
-    from chainrule.engine.kernels import contractions, special
+    from chainrule.engine.kernels import contractions, convolutions, special
 
     monkeypatch.setattr(contractions, "_FEW", 0)
+    monkeypatch.setattr(convolutions, "BLOCK", 1)
     monkeypatch.setattr(special, "BLOCK", 3)
     contractions.contraction.cache_clear()
 

@@ -6,6 +6,7 @@ apart; the kernels of every set of every device are then tested, and one without
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from chainrule.engine.kernels import (
     numba_optimizers,
     numba_special,
 )
+from chainrule.engine.windows import windows
 
 from .parity_of_rows import ROWS
 
@@ -175,8 +177,34 @@ def special_allows(arguments: list[Any], position: int | None, after: Array) -> 
     return 4 * spacing(size_of(after))
 
 
+# Windows ------------------------------------------------------------------------------------
+
+
+def draw_im2col(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
+    axes = draw(st.integers(1, 2))
+
+    def per_axis(low: int, high: int) -> tuple[int, ...]:
+        return tuple(draw(st.integers(low, high)) for _ in range(axes))
+
+    sizes, window = per_axis(7, 9), per_axis(1, 4)
+    padding = draw(st.sampled_from(["valid", "same", ((1, 2),) * axes]))
+    seen = windows(sizes, window, per_axis(1, 3), padding, draw(st.sampled_from([1, 1, 2])))
+    lead = (draw(st.integers(1, 2)), draw(st.integers(0, 2)))
+    shape = (*lead, *sizes, draw(st.integers(1, 3)))
+    x = numbers(draw, dtype, math.prod(shape)).reshape(shape)
+    if draw(st.booleans()):  # as groups are: channels of each lie apart in memory
+        x = np.moveaxis(np.moveaxis(x, 0, -2).copy(), -2, 0)
+    return [x, seen]
+
+
+def moves_only(arguments: list[Any], position: int | None, after: Array) -> Array:
+    """Nothing is computed."""
+    return np.zeros(after.shape)
+
+
 CASES = {
     "dropout": Case(draw_dropout, dropout_allows),
+    "im2col": Case(draw_im2col, moves_only),
     "erf": Case(draw_numbers, special_allows),
     "erfc": Case(draw_numbers, special_allows),
     "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),

@@ -19,8 +19,15 @@ OURS = "chainrule.layers."
 #: What the constructor of a layer needs, where it needs something.
 ARGUMENTS = {
     "Activation": ("tanh",),
+    "Conv1D": (4, 3, 2, "causal"),
+    "Conv2D": (4, (3, 2), 1, "same", 2, 2, "relu"),
     "Dense": (3,),
     "Dropout": (0.5,),
+    "LearnedPositions": (4,),
+    "MultiHeadAttention": (2,),
+    "Reshape": ((2, -1),),
+    "TransformerDecoderBlock": (2, 8),
+    "TransformerEncoderBlock": (2, 8),
 }
 signed = np.random.default_rng(0).standard_normal
 

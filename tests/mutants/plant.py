@@ -30,7 +30,7 @@ PAIRED = {
     "hinge": lambda a, b: 1 - a * b,
 }
 #: Operations that choose among the elements of one argument.
-CHOOSING = ("max", "min", "norm", "sort", "top_k", "median")
+CHOOSING = ("max", "min", "norm", "sort", "top_k", "median", "max_pool")
 
 
 #: Operations in which equal extremes share the gradient.

@@ -15,11 +15,13 @@ import numpy as np
 import chainrule as cr
 
 from .compare import Answer, Explained, may_refuse, refused
+from .windows import conv, conv_transpose, pool
 
 #: Operations of the table that have no entry, or not under their name, and why.
 UNANSWERED = {
     "cbrt": "PyTorch has no cube root",
     "cofactor": "PyTorch has no cofactors; compared through linalg.det",
+    "conv_kernel_gradient": "the VJP of conv; compared through nn.functional.conv2d",
     "hinge": "PyTorch's hinge losses are of other forms",
     "linear_recurrence": "PyTorch has none; compared through cumprod",
     "log_cosh": "PyTorch has none",
@@ -686,6 +688,19 @@ ANSWERS: dict[str, Answer] = {
     "sort": answer("sort", "argsort", call=sort),
     "argsort": answer("argsort", call=ordered),
     "topk": answer("top_k", call=top_k),
+    # Windows
+    **{f"nn.functional.conv{n}d": answer("conv", call=conv) for n in (1, 2)},
+    **{
+        f"nn.functional.conv_transpose{n}d": answer("conv_transpose", call=conv_transpose)
+        for n in (1, 2)
+    },
+    **{
+        f"nn.functional.{name}_pool{n}d": answer(
+            f"{name}_pool", call=pool(n), results=1, reason="our max_pool gives no indices"
+        )
+        for name in ("max", "avg")
+        for n in (1, 2)
+    },
     # Normalisations and attention
     "nn.functional.layer_norm": answer(
         "layer_norm",

@@ -1,0 +1,82 @@
+"""What layers have in common that add a bias to a product of weights, and apply an activation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.engine.errors import DtypeError
+from chainrule.engine.masks import mask_of
+from chainrule.engine.tensor import Tensor
+
+from .activations import get_activation
+from .initializers import get_initializer
+from .layer import Layer
+from .regularizers import get_regularizer
+
+
+class Affine(Layer):
+    """activation(product of x and `kernel` + `bias`): the base of Dense and the convolutions.
+
+    A subclass defines `_affine(x)`, and calls `_add_weights` in `build`. The arguments are those
+    of `Dense`.
+    """
+
+    kernel: Tensor
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        activation: Any,
+        use_bias: bool,
+        kernel_initializer: Any,
+        bias_initializer: Any,
+        kernel_regularizer: Any,
+        bias_regularizer: Any,
+        name: str | None,
+        dtype: Any,
+        trainable: bool,
+    ) -> None:
+        super().__init__(name, dtype, trainable)
+        self.activation = get_activation(activation, self.dtype)
+        if self.activation.dtype != self.dtype:
+            raise DtypeError(
+                f"{type(self).__name__}: the activation {self.activation!r} has dtype "
+                f"{self.activation.dtype}, the layer {self.dtype}; give both the same dtype="
+            )
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = get_initializer(kernel_initializer)
+        self.bias_initializer = get_initializer(bias_initializer)
+        self.kernel_regularizer = get_regularizer(kernel_regularizer)
+        self.bias_regularizer = get_regularizer(bias_regularizer)
+
+    def _add_weights(self, kernel_shape: tuple[int, ...]) -> None:
+        """Makes `kernel`, and `bias`, for each number along the kernel's last axis."""
+        self.add_weight(
+            "kernel", kernel_shape, self.kernel_initializer, regularizer=self.kernel_regularizer
+        )
+        if self.use_bias:
+            self.add_weight(
+                "bias", kernel_shape[-1:], self.bias_initializer, regularizer=self.bias_regularizer
+            )
+        else:
+            self.bias = None
+
+    def call(self, x: Tensor) -> Tensor:
+        """The activation of the affine part."""
+        return self.activation(self._affine(x))
+
+    @property
+    def final_activation(self) -> str | None:
+        """The name of the activation; None for "linear", and for a function of your own."""
+        return self.activation.final_activation
+
+    def logits(self, x: Any) -> Tensor:
+        """The affine part, if the activation has a name; otherwise the layer's result."""
+        x = self._prepared(x)
+        return self._carrying(self.activation.logits(self._affine(x)), x, mask_of(x))
+
+    def _affine(self, x: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__}: define _affine(self, x)")
+
+    def _defaults(self) -> dict[str, Any]:
+        return super()._defaults() | {"activation": "linear"}
