@@ -202,6 +202,7 @@ def active_kernels(device: Device) -> Kernels:
 
 
 _NUMBA = "chainrule.engine.kernels.numba_"
+_BUFFERED = "chainrule.engine.kernels.buffered_"  # NumPy alone, in memory that is made once
 
 cpu = register_device(
     Device(
@@ -214,6 +215,12 @@ cpu = register_device(
                 "adam_step": _NUMBA + "optimizers",
                 "erf": _NUMBA + "special",
                 "erfc": _NUMBA + "special",
+                "lstm_sequence": _BUFFERED + "recurrent",
+                "lstm_sequence_backward": _BUFFERED + "recurrent",
+                "gru_sequence": _BUFFERED + "recurrent",
+                "gru_sequence_backward": _BUFFERED + "recurrent",
+                "simple_rnn_sequence": _BUFFERED + "recurrent",
+                "simple_rnn_sequence_backward": _BUFFERED + "recurrent",
             },
         },
         default="numba",

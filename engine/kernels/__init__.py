@@ -5,7 +5,7 @@ array functions; it runs on arrays of every device, and (unless it writes in pla
 Modules named `numba_*` hold faster versions for the CPU, loaded when they are first used.
 """
 
-from . import activations, arrays, contractions, losses, matrices, optimizers, special
+from . import activations, arrays, contractions, losses, matrices, optimizers, recurrent, special
 
 __all__ = [
     "activations",
@@ -14,5 +14,6 @@ __all__ = [
     "losses",
     "matrices",
     "optimizers",
+    "recurrent",
     "special",
 ]
