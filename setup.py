@@ -37,7 +37,8 @@ setup(
     packages=list(packages),
     package_dir=packages,
     package_data={
-        name: ["py.typed", "*.npz", "*.cu", "*.h", "data/*.npz", "data/*.md"] for name in packages
+        name: ["py.typed", "*.npz", "*.cu", "*.h", "data/*.npz", "data/*.gz", "data/*.md"]
+        for name in packages
     },
     include_package_data=False,
     options={"build": {"build_base": build_base}},

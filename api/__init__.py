@@ -45,7 +45,19 @@ from chainrule.engine.tensor import Tensor
 from chainrule.engine.transforms import grad, value_and_grad
 
 if TYPE_CHECKING:
-    from chainrule import callbacks, datasets, layers, losses, metrics, models, optim, testing
+    from chainrule import (
+        callbacks,
+        datasets,
+        images,
+        layers,
+        losses,
+        metrics,
+        models,
+        optim,
+        testing,
+        text,
+        utils,
+    )
     from chainrule.engine.checking.gradcheck import assert_gradients, gradcheck
     from chainrule.engine.derivation import derivation
     from chainrule.engine.pictures import draw_graph
@@ -53,7 +65,8 @@ if TYPE_CHECKING:
     __version__: str
 
 _SUBMODULES = (
-    *("callbacks", "datasets", "layers", "losses", "metrics", "models", "optim", "testing"),
+    *("callbacks", "datasets", "images", "layers", "losses", "metrics", "models", "optim"),
+    *("testing", "text", "utils"),
 )
 
 
@@ -115,6 +128,7 @@ __all__ = [
     "gradcheck",
     "hessian",
     "hvp",
+    "images",
     "is_recording",
     "jacobian",
     "jvp",
@@ -135,6 +149,8 @@ __all__ = [
     "set_default_dtype",
     "tensor",
     "testing",
+    "text",
+    "utils",
     "value_and_grad",
     "vjp",
     "zeros",

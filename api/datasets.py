@@ -1,9 +1,10 @@
-"""Real data: two sets of handwritten digits that come with the package, and readers of your own.
+"""Real data: two sets of handwritten digits and a text, all packaged, and readers of your own.
 
     data = cr.datasets.digits()
     model.fit(data.x_train, data.y_train, validation_data=(data.x_validation, data.y_validation))
 
-Origin and licences of the two sets are told in `data/README.md`, beside this module.
+Origin and licences of what is packaged are told in `data/README.md`, beside this module; the text,
+`python_docs`, has a module of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,18 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Dataset", "digits", "load", "load_npz", "mnist", "mnist_small"]
+from chainrule.text_datasets import TextDataset, python_docs
+
+__all__ = [
+    "Dataset",
+    "TextDataset",
+    "digits",
+    "load",
+    "load_npz",
+    "mnist",
+    "mnist_small",
+    "python_docs",
+]
 
 _FOLDER = Path(__file__).resolve().parent / "data"
 
@@ -405,7 +417,8 @@ def load(source: str | os.PathLike[str], dtype: Any = "float32") -> Dataset:
             with the four files of MNIST (see `mnist`).
         dtype: of the samples: "float32" or "float64".
 
-    Raises FileNotFoundError if it is none of these, and what the readers raise.
+    Raises FileNotFoundError if it is none of these, ValueError for a text, and what the readers
+    raise.
 
     >>> load("digits").name
     'digits'
@@ -413,6 +426,11 @@ def load(source: str | os.PathLike[str], dtype: Any = "float32") -> Dataset:
     name = os.fspath(source)
     if name in _NAMED:
         return _NAMED[name](dtype)
+    if name.replace("_", "-") == "python-docs":
+        raise ValueError(
+            "load: python-docs is a text, not samples and labels; it is "
+            "chainrule.datasets.python_docs()"
+        )
     path = Path(name)
     if path.is_dir():
         return mnist(path, dtype)

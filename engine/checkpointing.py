@@ -15,7 +15,7 @@ is walked, or dropped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -23,10 +23,11 @@ import numpy as np
 
 from .devices import Mode, state
 from .errors import GradientError, describe, freed
-from .random import generator, replaying
+from .masks import mask_of, with_mask
+from .random import Moment, moment, replaying
 from .record import Plan, Record
 from .tape import Node, Storage, next_moment
-from .tensor import Tensor, wrap
+from .tensor import Tensor
 
 #: Of what both kinds of nodes are, for error messages and pictures; not an operation of the table.
 _RECORD = Record(
@@ -49,9 +50,10 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
     The gradients of arguments and of what the function closes over are those of the plain call,
     bit for bit; those of second order (`create_graph=True`, for which the second run's values are
-    kept) agree to rounding. The second run has the first one's random numbers (`cr.random`) and
-    kernel set, and leaves the random generator where it was. Arrays among the arguments are
-    copied. Where nothing is recorded, or nothing requires a gradient, the call is a plain call.
+    kept) agree to rounding. The second run has the first one's random numbers, kernel set and mode
+    (training or not), and leaves the source of random numbers where it was; running statistics
+    are updated by the first run only. Arrays among the arguments are copied. Where nothing is
+    recorded, or nothing requires a gradient, the call is a plain call.
 
     The function is to compute the same both times, from the same tensors; what else it does (print,
     append to a list) happens twice. All its results are one operation: a backward pass through
@@ -75,8 +77,9 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         function,
         _map(_keep, args),
         _map(_keep, kwargs),
-        generator().bit_generator.state,
+        moment(),
         None if state.mode is None else state.mode.kernel_set,
+        state.training,
         next_moment(),
     )
     result = function(*args, **kwargs)
@@ -100,7 +103,7 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     for number, tensor in enumerate(computed.values()):
         node = _node(_Result(number), tensor)
         node.parents, node.storages, node.saved = (call, *boundary), tuple(storages), ()
-        replaced[id(tensor)] = wrap(tensor._data, tensor._device, node, tensor._storage)
+        replaced[id(tensor)] = _like(tensor, node)
     return _map(lambda each: replaced.get(id(each), each), result)
 
 
@@ -109,7 +112,14 @@ class _Kept:
 
     def __init__(self, tensor: Tensor) -> None:
         self.storage = tensor._storage
-        self.tensor = wrap(tensor._data, tensor._device, tensor._node, tensor._storage)
+        self.tensor = _like(tensor, tensor._node)
+
+
+def _like(tensor: Tensor, node: Node | None) -> Tensor:
+    """The same array, with the same mask, computed by `node`."""
+    other = with_mask(tensor, mask_of(tensor))
+    other._node = node
+    return other
 
 
 def _keep(value: Any) -> Any:
@@ -124,8 +134,9 @@ class _Run(NamedTuple):
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    random: Mapping[str, Any]
+    random: Moment
     kernel_set: str | None
+    training: bool
     start: int
 
     def again(self) -> Any:
@@ -134,21 +145,21 @@ class _Run(NamedTuple):
         def given(value: Any) -> Any:
             return _Kept(value.tensor).tensor if isinstance(value, _Kept) else value
 
-        with replaying(self.random), _as_before(self.kernel_set):
+        with replaying(self.random), _as_before(self.kernel_set, self.training):
             return self.function(*_map(given, self.args), **_map(given, self.kwargs))
 
 
 @contextmanager
-def _as_before(kernel_set: str | None) -> Iterator[None]:
-    before = state.recording, state.mode, state.recomputing
+def _as_before(kernel_set: str | None, training: bool) -> Iterator[None]:
+    before = state.recording, state.mode, state.recomputing, state.training
     observer = None if state.mode is None else state.mode.observer
     mode = Mode(kernel_set, observer)
-    state.recording, state.recomputing = True, True
+    state.recording, state.recomputing, state.training = True, True, training
     state.mode = None if mode == Mode() else mode
     try:
         yield
     finally:
-        state.recording, state.mode, state.recomputing = before
+        state.recording, state.mode, state.recomputing, state.training = before
 
 
 class _Upstreams:

@@ -146,6 +146,12 @@ class Mode(NamedTuple):
         if self.observer is not None:
             self.observer.changed(storage)
 
+    def returned(self, layer: Any, result: Any) -> None:
+        """Tells the observer, if it wants to hear it, what a layer returned."""
+        hear = getattr(self.observer, "returned", None)
+        if hear is not None:
+            hear(layer, result)
+
     def checks(self) -> Any:
         """What the observer, if there is one, sends along with a walk back over the tape."""
         return None if self.observer is None else self.observer.checks()
@@ -158,13 +164,15 @@ class ThreadState(threading.local):
     computing; None nearly always, and then the only thing that an operation reads; `layers`, the
     layers that are being called, each with its name, while there is a mode; `recomputing`, does it
     run a checkpointed function again, for its gradient? What is to happen once for each forward
-    pass, such as an update of running statistics, is not to happen then.
+    pass, such as an update of running statistics, is not to happen then. `training`, do layers
+    that tell training from prediction behave as in training?
     """
 
     recording: bool = True
     mode: Mode | None = None
     layers: tuple[tuple[str, Any], ...] = ()
     recomputing: bool = False
+    training: bool = False
 
 
 state = ThreadState()
@@ -213,6 +221,7 @@ cpu = register_device(
             "numba": {
                 "sgd_step": _NUMBA + "optimizers",
                 "adam_step": _NUMBA + "optimizers",
+                "dropout": _NUMBA + "philox",
                 "erf": _NUMBA + "special",
                 "erfc": _NUMBA + "special",
                 "lstm_sequence": _BUFFERED + "recurrent",

@@ -1,10 +1,15 @@
-"""Random tensors, from one seeded generator: `cr.seed(n)` makes a run reproducible bit by bit."""
+"""Random tensors, from one seeded source: `cr.seed(n)` makes a run reproducible bit by bit.
+
+The source has two parts. Weights, orders and random tensors are drawn from a NumPy generator. Masks
+of dropout are made from numbered words (`engine/kernels/philox.py`), of which `reserve` hands out
+the numbers: so they are the same on every device, and can be made again from two integers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +20,16 @@ from .dtypes import as_dtype, default_dtype
 from .tensor import Tensor
 
 _generator = np.random.Generator(np.random.PCG64())
+_key = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+_reserved = 0
+
+
+class Moment(NamedTuple):
+    """Where the source of random numbers stands: the generator's state, key and first free word."""
+
+    generator: Mapping[str, Any]
+    key: int
+    reserved: int
 
 
 def seed(n: int) -> None:
@@ -27,12 +42,34 @@ def seed(n: int) -> None:
     >>> cr.seed(7); first == cr.random.normal(3).tolist()
     True
     """
-    global _generator
+    global _generator, _key, _reserved
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
         raise TypeError(f"seed: must be an integer, got {n!r}")
     if n < 0:
         raise ValueError(f"seed: must not be negative, got {n}")
     _generator = np.random.Generator(np.random.PCG64(int(n)))
+    _key = int(np.random.SeedSequence(int(n)).generate_state(1, np.uint64)[0])
+    _reserved = 0
+
+
+def reserve(count: int) -> tuple[int, int]:
+    """The key of this run, and the number of the first of `count` words that are now taken.
+
+    Words come in blocks of four, as Philox 4x32 makes them: the number is a multiple of four.
+
+    >>> key, first = reserve(5)
+    >>> reserve(1) == (key, first + 8)
+    True
+    """
+    global _reserved
+    first = _reserved
+    _reserved += -(-count // 4) * 4
+    return _key, first
+
+
+def moment() -> Moment:
+    """Where the source of random numbers stands now; `replaying` goes back there."""
+    return Moment(_generator.bit_generator.state, _key, _reserved)
 
 
 def generator() -> np.random.Generator:
@@ -41,21 +78,20 @@ def generator() -> np.random.Generator:
 
 
 @contextmanager
-def replaying(moment: Mapping[str, Any]) -> Iterator[None]:
-    """Draws, within a `with` block, the numbers that followed `generator().bit_generator.state`.
+def replaying(then: Moment) -> Iterator[None]:
+    """Draws, within a `with` block, the numbers that were drawn after `moment()` returned `then`.
 
-    Afterwards the generator is where it was.
+    Afterwards the source is where it was.
     """
-    global _generator
-    source = _generator
+    global _generator, _key, _reserved
+    source, before = _generator, moment()
     bits = source.bit_generator
-    before = bits.state
-    bits.state = moment
+    bits.state, _key, _reserved = then
     try:
         yield
     finally:
-        bits.state = before
         _generator = source  # `seed` within the block made another
+        bits.state, _key, _reserved = before
 
 
 def _result(array: Any, dtype: Any, where: str, requires_grad: bool, device: Any) -> Tensor:

@@ -54,7 +54,10 @@ class Record:
     which Tensor has the operation, operators included. `notes` go into the docstring: arguments,
     errors, source. A `composed` operation has no VJP: its forward function runs on Tensors.
     `freeze` names static arguments that a caller may change later (lists, index arrays), each
-    with the function that makes of it, at the call, a value of the operation's own. `call`, where
+    with the function that makes of it, at the call, a value of the operation's own. `products`, of
+    the shapes of the result and of each argument and the static ones, is how many multiplications
+    and additions in products of matrices the result costs; each argument's gradient costs as many,
+    or what a dict says by the argument's name (and by "y" of the result). `call`, where
     users do not give what `forward` takes, is a function of what they give that returns the array
     arguments and the static ones; the operation then has its signature.
     """
@@ -79,6 +82,7 @@ class Record:
     view: bool = False
     composed: bool = False
     freeze: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    products: Callable[..., int | dict[str, int]] | None = None
     function: Callable[..., Any] = field(init=False)
 
     def __post_init__(self) -> None:

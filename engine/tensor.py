@@ -78,10 +78,11 @@ class Tensor:
     tensor([2., 4.], shape=(2,), dtype=float64)
     """
 
-    __slots__ = ("__weakref__", "_data", "_device", "_node", "_storage")
+    __slots__ = ("__weakref__", "_data", "_device", "_mask", "_node", "_storage")
 
     _data: Any
     _device: Device
+    _mask: Any  # unset nearly always; see masks.py
     _node: Node | None
     _storage: Storage
 

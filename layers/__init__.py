@@ -10,6 +10,7 @@ from .activations import (
     get_activation,
 )
 from .dense import Dense
+from .dropout import Dropout
 from .flatten import Flatten
 from .initializers import (
     INITIALIZERS,
@@ -30,14 +31,20 @@ from .initializers import (
 )
 from .layer import LAYERS, Layer, from_config
 from .normalization import Normalization
+from .regularizers import L1, L1L2, L2, REGULARIZERS, Regularizer, get_regularizer
 
 __all__ = [
     "ACTIVATIONS",
     "INITIALIZERS",
+    "L1",
+    "L1L2",
+    "L2",
     "LAYERS",
+    "REGULARIZERS",
     "Activation",
     "Constant",
     "Dense",
+    "Dropout",
     "Flatten",
     "GlorotNormal",
     "GlorotUniform",
@@ -52,6 +59,7 @@ __all__ = [
     "RandomNormal",
     "RandomUniform",
     "ReLU",
+    "Regularizer",
     "Sigmoid",
     "Softmax",
     "Tanh",
@@ -60,4 +68,5 @@ __all__ = [
     "from_config",
     "get_activation",
     "get_initializer",
+    "get_regularizer",
 ]

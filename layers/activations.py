@@ -68,6 +68,8 @@ class Activation(Layer):
     [[0.0, 2.0]]
     """
 
+    supports_masking = True
+
     def __init__(
         self,
         activation: str | Callable[[Tensor], Tensor] | None = None,
@@ -104,7 +106,7 @@ class Activation(Layer):
 
     def logits(self, x: Any) -> Tensor:
         """Its input, if the activation has a name; otherwise the layer's result."""
-        return self(x) if self.final_activation is None else self._prepared(x)
+        return self(x) if self.final_activation is None else self._input(x)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's, for a known activation; otherwise found by a trial."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from chainrule.engine.errors import DtypeError, ShapeError, describe
+from chainrule.engine.masks import mask_of
 from chainrule.engine.tensor import Tensor
 
 from .activations import get_activation
+from .arguments import positive_integer
 from .initializers import get_initializer
 from .layer import Layer, Shape, registered
+from .regularizers import get_regularizer
 
 
 @registered
@@ -23,7 +24,8 @@ class Dense(Layer):
 
     Arguments: `units`, how many; `activation`, a name, a function or a layer (see `Activation`),
     kept as a layer in the attribute; `use_bias`; `kernel_initializer` and `bias_initializer`, as
-    in `Layer.add_weight`; the others are `Layer`'s.
+    in `Layer.add_weight`; `kernel_regularizer` and `bias_regularizer`, "l1", "l2" or a
+    `Regularizer`, whose penalty is added to the loss; the others are `Layer`'s.
 
     Raises TypeError or ValueError for units that are no positive integer, and for names that are
     unknown; called, ShapeError for an x that does not fit.
@@ -37,6 +39,7 @@ class Dense(Layer):
     """
 
     min_ndim = 2
+    supports_masking = True
     kernel: Tensor
     bias: Tensor | None
 
@@ -47,16 +50,14 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
         name: str | None = None,
         dtype: Any = None,
         trainable: bool = True,
     ) -> None:
         super().__init__(name, dtype, trainable)
-        if isinstance(units, bool) or not isinstance(units, (int, np.integer)):
-            raise TypeError(f"Dense: units must be a positive integer, got {units!r}")
-        if units <= 0:
-            raise ValueError(f"Dense: units must be a positive integer, got {units!r}")
-        self.units = int(units)
+        self.units = positive_integer(units, "units", "Dense")
         self.activation = get_activation(activation, self.dtype)
         if self.activation.dtype != self.dtype:
             raise DtypeError(
@@ -66,6 +67,8 @@ class Dense(Layer):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = get_initializer(kernel_initializer)
         self.bias_initializer = get_initializer(bias_initializer)
+        self.kernel_regularizer = get_regularizer(kernel_regularizer)
+        self.bias_regularizer = get_regularizer(bias_regularizer)
 
     def build(self, input_shape: Shape) -> None:
         """Makes `kernel` and `bias` for an input of shape (None, ..., features)."""
@@ -75,9 +78,16 @@ class Dense(Layer):
                 "Dense: input_shape must be (None, ..., features) with at least one feature, got "
                 f"{tuple(input_shape)}"
             )
-        self.add_weight("kernel", (features, self.units), self.kernel_initializer)
+        self.add_weight(
+            "kernel",
+            (features, self.units),
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+        )
         if self.use_bias:
-            self.add_weight("bias", (self.units,), self.bias_initializer)
+            self.add_weight(
+                "bias", (self.units,), self.bias_initializer, regularizer=self.bias_regularizer
+            )
         else:
             self.bias = None
         super().build(input_shape)
@@ -93,7 +103,8 @@ class Dense(Layer):
 
     def logits(self, x: Any) -> Tensor:
         """The affine part x W + b, if the activation has a name; otherwise the layer's result."""
-        return self.activation.logits(self._affine(self._prepared(x)))
+        x = self._prepared(x)
+        return self._carrying(self.activation.logits(self._affine(x)), x, mask_of(x))
 
     def _affine(self, x: Tensor) -> Tensor:
         """The affine part x W + b, as one product of matrices however many axes x has."""

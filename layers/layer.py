@@ -1,4 +1,4 @@
-"""The base of all layers: building, weights and their names, freezing, configuration."""
+"""The base of all layers: what happens when one is called; modes, masks, shapes, configuration."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from chainrule.engine.creation import zeros
 from chainrule.engine.devices import cpu, state
 from chainrule.engine.dtypes import as_dtype, default_layer_dtype
 from chainrule.engine.errors import DtypeError, ShapeError, describe
+from chainrule.engine.masks import mask_of, with_mask
 from chainrule.engine.tape import no_grad
 from chainrule.engine.tensor import Tensor, to_array, wrap
 
-from .config import Configured
-from .initializers import get_initializer
-
-#: The length of each axis; None for the batch, which may have any.
-Shape = tuple[int | None, ...]
+from .calling import accepted, cast, checked_mask, checked_result
+from .weighted import Shape, Weighted
 
 #: The layers that a configuration may name, by their class's name.
 LAYERS: dict[str, type[Layer]] = {}
 
 
-class Layer(Configured):
+class Layer(Weighted):
     """A function with weights.
 
     A subclass defines `call(x)`; `build(input_shape)` too, if it has weights whose shape follows
@@ -32,6 +32,10 @@ class Layer(Configured):
     `add_weight`; a leaf Tensor that requires gradients is a parameter too. Weights and sub-layers
     are found in the layer's attributes, and in lists, tuples and dicts there; one that occurs
     more than once counts once, under its first name.
+
+    If `call` has a parameter `training`, it is told whether the model is being trained, which
+    `self.training` says too; if it has a parameter `mask`, it is given the mask that x carries, an
+    array of booleans (batch, time), True for steps that are real, or None.
 
     Arguments: `name`, by default the class's name in snake case; `dtype`, float32 or float64, of
     its weights and of what it computes, by default that of `cr.set_default_dtype`, or float32;
@@ -54,6 +58,12 @@ class Layer(Configured):
 
     #: With fewer axes than this, the input is refused.
     min_ndim = 0
+    #: Does the result carry the mask of x? It should where steps are not mixed.
+    supports_masking = False
+    #: Do integers stay integers, rather than being cast to the layer's dtype?
+    keeps_integers = False
+    #: Is x a list of Tensors, and an input shape a list of shapes?
+    many_inputs = False
 
     def __init__(self, name: str | None = None, dtype: Any = None, trainable: bool = True) -> None:
         where = type(self).__name__
@@ -63,35 +73,80 @@ class Layer(Configured):
         self.dtype = default_layer_dtype() if dtype is None else as_dtype(dtype, where)
         if self.dtype.kind != "f":
             raise DtypeError(f"{where}: dtype must be float32 or float64, got {self.dtype}")
-        self._trainable = bool(trainable)
-        self._freezes_at_build = not trainable  # sub-layers come after this constructor
-        self._built = False
-        self._is_parameter: dict[str, bool] = {}  # by the name of the weight; False for state
+        super().__init__(trainable)
 
     # What it computes -----------------------------------------------------------------------
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(
+        self, x: Any, *args: Any, mask: Any = None, training: bool | None = None, **kwargs: Any
+    ) -> Any:
         """The layer applied to `x`; the first `x` builds it.
 
-        Arguments: `x`, a Tensor, an array or a nested list of numbers; cast to the layer's dtype.
+        Arguments: `x`, a Tensor, an array or a nested list of numbers; cast to the layer's dtype
+        (a layer of many inputs takes a list of them); `mask`, booleans (batch, time), by default
+        the one that `x` carries; `training`, by default as around: True within `fit`, otherwise
+        False. It holds for the layers below too. What else is given goes to `call`, floating
+        Tensors and arrays in the layer's dtype.
+
+        Returns what `call` does: a Tensor, or, where a layer says so, several.
 
         Raises ShapeError or DtypeError for an `x` that does not fit.
         """
+        if training is not None:
+            before, state.training = state.training, bool(training)
+            try:
+                return self(x, *args, mask=mask, **kwargs)
+            finally:
+                state.training = before
+        x = self._prepared(x)
+        if args or kwargs:
+            args = tuple(cast(each, self.dtype) for each in args)
+            kwargs = {name: cast(each, self.dtype) for name, each in kwargs.items()}
+        if mask is not None:
+            mask = checked_mask(mask, x, type(self).__name__)
+        elif self.many_inputs:
+            masks = [mask_of(each) for each in x]
+            mask = masks if any(each is not None for each in masks) else None
+        else:
+            mask = mask_of(x)
+        takes = accepted(type(self).call)
+        if "mask" in takes:
+            kwargs["mask"] = mask
+        if "training" in takes:
+            kwargs["training"] = state.training
         if state.mode is None:
-            result = self.call(self._prepared(x))
+            result = self.call(x, *args, **kwargs)
         else:
             with within(self):
-                result = self.call(self._prepared(x))
+                result = self.call(x, *args, **kwargs)
+            state.mode.returned(self, result)
         if not isinstance(result, Tensor):
-            raise TypeError(
-                f"{type(self).__name__}: call(x) must return a Tensor, got {describe(result)} of "
-                f"type {type(result).__name__}"
-            )
-        return result
+            first, *others = checked_result(result, type(self).__name__)
+            return [self._carrying(first, x, mask), *others]
+        return self._carrying(result, x, mask)
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: Tensor) -> Any:
         """What the layer computes of a Tensor of its dtype; subclasses define it."""
         raise NotImplementedError(f"{type(self).__name__}: define call(self, x)")
+
+    def compute_mask(self, x: Any, mask: Any) -> Any:
+        """The mask of the result: that of x if the layer `supports_masking`, else None."""
+        return mask if self.supports_masking else None
+
+    def _carrying(self, result: Tensor, x: Any, mask: Any) -> Tensor:
+        """The result with the mask that belongs to it, unless a layer below gave it one."""
+        found = self.compute_mask(x, mask)
+        if found is None or mask_of(result) is not None:
+            return result
+        return with_mask(result, found)
+
+    @property
+    def training(self) -> bool:
+        """Is the model being trained, so that units are dropped, for example?
+
+        It holds for a thread: `fit` sets it, and `layer(x, training=True)` for that call.
+        """
+        return state.training
 
     @property
     def final_activation(self) -> str | None:
@@ -106,12 +161,41 @@ class Layer(Configured):
         """What `final_activation` is applied to; the layer's result where that is None."""
         return self(x)
 
-    def _prepared(self, x: Any) -> Tensor:
-        """`x` as a Tensor of the layer's dtype; the layer is built for it."""
+    def _prepared(self, x: Any) -> Any:
+        """`x` as a Tensor of the layer's dtype, or a list of them; the layer is built for it."""
+        if not self.many_inputs:
+            x = self._input(x)
+        elif isinstance(x, (list, tuple)) and x:
+            x = [self._input(each) for each in x]
+        else:
+            raise TypeError(
+                f"{type(self).__name__}: x must be a list of tensors, as in layer([a, b]), got "
+                f"{describe(x)} of type {type(x).__name__}"
+            )
+        if not self._built:
+            shapes = [
+                (None, *each.shape[1:]) if each.ndim else ()
+                for each in (x if self.many_inputs else [x])
+            ]
+            input_shape = shapes if self.many_inputs else shapes[0]
+            self.build(input_shape)
+            if not self._built:  # by a build() of a subclass that does not call this one
+                Layer.build(self, input_shape)
+        return x
+
+    def _input(self, x: Any) -> Tensor:
+        """One input as a Tensor of the layer's dtype."""
         if not isinstance(x, Tensor):
-            x = wrap(to_array(x, self.dtype, type(self).__name__), cpu)
-        elif x.dtype != self.dtype:
-            x = x.astype(self.dtype)
+            if isinstance(x, (list, tuple)) and any(isinstance(each, Tensor) for each in x):
+                raise TypeError(
+                    f"{type(self).__name__}: x must be one tensor, got {len(x)} in a "
+                    f"{type(x).__name__}; join them by cr.stack, Concatenate() or Add(); of what a "
+                    "layer returns with its state, the first is the output"
+                )
+            dtype = None if self.keeps_integers else self.dtype
+            x = wrap(to_array(x, dtype, type(self).__name__), cpu)
+        if x.dtype != self.dtype and not (self.keeps_integers and x.dtype.kind in "iu"):
+            x = cast(x, self.dtype, integers=True)
         if x.ndim < self.min_ndim:
             remedy = "x[None, :] makes it one sample, x[:, None] samples of one feature"
             raise ShapeError(
@@ -119,173 +203,35 @@ class Layer(Configured):
                 f"being the batch, got x with {describe(x)}; "
                 + (remedy if x.ndim else "x.reshape(1, 1) makes it one sample of one feature")
             )
-        if not self._built:
-            input_shape = (None, *x.shape[1:]) if x.ndim else ()
-            self.build(input_shape)
-            if not self._built:  # by a build() of a subclass that does not call this one
-                Layer.build(self, input_shape)
         return x
 
     def as_checked(self, *inputs: Any) -> tuple[Any, tuple[Any, ...], Any]:
         """What `cr.gradcheck` checks: a function, its inputs, and the parameters' names."""
         return self, inputs, self.named_parameters
 
-    # Building -------------------------------------------------------------------------------
+    # Shapes ---------------------------------------------------------------------------------
 
-    @property
-    def built(self) -> bool:
-        """Does it have its weights?"""
-        return self._built
-
-    def build(self, input_shape: Shape) -> None:
-        """Makes the weights, whose shape follows from that of the input.
-
-        Arguments: `input_shape`, with the batch axis first, as None: (None, 100).
-
-        The first input calls it. A subclass that defines it ends with `super().build(input_shape)`.
-        """
-        self._built = True
-        if self._freezes_at_build:
-            self.trainable = False
-
-    def add_weight(
-        self,
-        name: str,
-        shape: tuple[int, ...],
-        initializer: Any = "glorot_uniform",
-        trainable: bool = True,
-    ) -> Tensor:
-        """Makes a weight of the layer's dtype, and keeps it in the attribute `name`.
-
-        Arguments: `initializer`, a name, an `Initializer` or a callable (shape, dtype) -> array;
-        `trainable`: False for state, such as statistics, which is saved but is no parameter.
-
-        Raises ValueError if the layer has an attribute of that name, ShapeError if the
-        initialiser returns another shape.
-        """
-        where = f"{type(self).__name__}.add_weight"
-        if vars(self).get(name) is not None or hasattr(type(self), name):
-            raise ValueError(
-                f"{where}: the layer already has an attribute {name!r}; choose another name. If "
-                "that is this weight, build() ran twice, or stopped halfway: make a new layer, "
-                "and end its build with super().build(input_shape)"
-            )
-        weight = Tensor(get_initializer(initializer)(tuple(shape), self.dtype), self.dtype)
-        if weight.shape != tuple(shape):
-            raise ShapeError(
-                f"{where}: the initializer of {name!r} returned shape {weight.shape}, not {shape}"
-            )
-        weight.requires_grad = trainable and self._trainable
-        setattr(self, name, weight)
-        self._is_parameter[name] = trainable
-        return weight
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
+    def compute_output_shape(self, input_shape: Any) -> Shape:
         """The shape of the result for an input of a shape; the batch, None, stays None.
 
         Unless a subclass knows it, the layer is tried out on zeros, which builds it.
 
         Raises ShapeError if another length than the batch's is None.
         """
-        if None in input_shape[1:]:
-            raise ShapeError(
-                f"{type(self).__name__}.compute_output_shape: only the batch may be None, got "
-                f"{input_shape}"
-            )
-        lengths = tuple(1 if each is None else each for each in input_shape)
-        with no_grad():
-            found = self(zeros(lengths, self.dtype)).shape
-        return (None, *found[1:]) if found and input_shape[:1] == (None,) else found
-
-    # Weights --------------------------------------------------------------------------------
-
-    def sublayers(self) -> list[tuple[str, Layer]]:
-        """The layers that it holds itself, by the names of their attributes."""
-        return [(name, each) for name, each in _found(self) if isinstance(each, Layer)]
-
-    def named_weights(self) -> list[tuple[str, Tensor]]:
-        """Parameters and state, each once, with dotted names: what a file of weights holds.
-
-        Raises RuntimeError while a layer that will have weights is not built.
-        """
-        return [(name, weight) for name, weight, _ in self._weights()]
-
-    def named_parameters(self) -> list[tuple[str, Tensor]]:
-        """What training may change, frozen or not, each once, with names as "hidden.kernel".
-
-        Raises RuntimeError while a layer that will have weights is not built.
-        """
-        return [(name, weight) for name, weight, is_parameter in self._weights() if is_parameter]
-
-    def parameters(self) -> list[Tensor]:
-        """What training may change, frozen or not, each once.
-
-        Raises RuntimeError while a layer that will have weights is not built.
-        """
-        return [weight for _, weight in self.named_parameters()]
-
-    def count_params(self) -> int:
-        """How many numbers the parameters are together (state not counted).
-
-        Raises RuntimeError while a layer that will have weights is not built.
-        """
-        return sum(weight.size for weight in self.parameters())
-
-    @property
-    def trainable(self) -> bool:
-        """Do its parameters require gradients?
-
-        Setting it goes for the parameters of sub-layers too, and for those yet to be built.
-        """
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        for _, layer in self._tree():
-            layer._trainable, layer._freezes_at_build = bool(value), False
-            for _, weight, is_parameter in layer._own_weights():
-                if is_parameter:
-                    weight.requires_grad = bool(value)
-
-    def zero_grad(self) -> None:
-        """Forgets the gradients that its parameters have kept."""
-        for _, layer in self._tree():
-            for _, weight, _ in layer._own_weights():
-                weight.grad = None
-
-    def _tree(self) -> Iterator[tuple[str, Layer]]:
-        """The layer and all below it, each once, with a prefix for the names of its weights."""
-        seen: set[int] = set()
-        waiting: list[tuple[str, Layer]] = [("", self)]
-        while waiting:
-            prefix, layer = waiting.pop()
-            if id(layer) not in seen:
-                seen.add(id(layer))
-                yield prefix, layer
-                below = [(f"{prefix}{name}.", each) for name, each in layer.sublayers()]
-                waiting += reversed(below)
-
-    def _weights(self) -> Iterator[tuple[str, Tensor, bool]]:
-        seen = set()
-        for prefix, layer in self._tree():
-            if not layer._built and type(layer).build is not Layer.build:
-                raise RuntimeError(
-                    f"{type(layer).__name__} {prefix[:-1] or layer.name!r} has no weights yet: the "
-                    "first input makes them; call the model on some data, or "
-                    "build(input_shape), with an input_shape such as (None, 100), before"
+        shapes = input_shape if self.many_inputs else [input_shape]
+        dtype = np.dtype(np.int64) if self.keeps_integers else self.dtype
+        trial = []
+        for shape in shapes:
+            if None in shape[1:]:
+                raise ShapeError(
+                    f"{type(self).__name__}.compute_output_shape: only the batch may be None, got "
+                    f"{input_shape}"
                 )
-            for name, weight, is_parameter in layer._own_weights():
-                if id(weight) not in seen:
-                    seen.add(id(weight))
-                    yield prefix + name, weight, is_parameter
-
-    def _own_weights(self) -> Iterator[tuple[str, Tensor, bool]]:
-        for name, each in _found(self):
-            if isinstance(each, Tensor):
-                if each.requires_grad and each.is_leaf:
-                    self._is_parameter.setdefault(name, True)  # and stays one when frozen
-                if name in self._is_parameter:
-                    yield name, each, self._is_parameter[name]
+            trial.append(zeros(tuple(1 if each is None else each for each in shape), dtype))
+        with no_grad():
+            result = self(trial if self.many_inputs else trial[0], training=False)
+        found = (result if isinstance(result, Tensor) else result[0]).shape
+        return (None, *found[1:]) if found and shapes[0][:1] == (None,) else found
 
     if not TYPE_CHECKING:
 
@@ -297,6 +243,11 @@ class Layer(Configured):
                     f"{where}.__init__ must call super().__init__() before anything else"
                 )
             text = f"{where} has no attribute {name!r}"
+            if name in ("train", "eval"):
+                raise AttributeError(
+                    f"{text}; fit trains and predict predicts; layer(x, training=True) is a call "
+                    "as in training, layer(x) one as in prediction"
+                )
             if not self._built:
                 text += (
                     "; it has no weights yet: the first input, or build(input_shape), makes them"
@@ -335,23 +286,6 @@ def within(layer: Layer) -> Iterator[None]:
         yield
     finally:
         state.layers = before
-
-
-def _found(holder: Any, name: str = "") -> Iterator[tuple[str, Tensor | Layer]]:
-    """The Tensors and layers among a layer's attributes, and in lists, tuples and dicts there."""
-    if isinstance(holder, (Tensor, Layer)) and name:
-        yield name, holder
-        return
-    items: Any = ()
-    if isinstance(holder, Layer):
-        items = vars(holder).items()
-    elif isinstance(holder, dict):
-        items = holder.items()
-    elif isinstance(holder, (list, tuple)):
-        items = enumerate(holder)
-    for key, each in items:
-        if isinstance(each, (Tensor, Layer, dict, list, tuple)):
-            yield from _found(each, f"{name}.{key}" if name else str(key))
 
 
 AnyLayer = TypeVar("AnyLayer", bound=type[Layer])

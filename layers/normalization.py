@@ -42,6 +42,8 @@ class Normalization(Layer):
     mean: Tensor
     variance: Tensor
 
+    supports_masking = True
+
     def __init__(
         self,
         axis: int | tuple[int, ...] | None = -1,

@@ -57,6 +57,7 @@ class Adam(Optimizer):
     """
 
     _remembers = ("m", "v")
+    operations = 12
 
     def __init__(
         self,

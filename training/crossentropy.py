@@ -116,6 +116,10 @@ class BinaryCrossentropy(_CrossEntropy):
         super().check(y_true, shape, where=where, y_name=y_name)
         self._check_unit_interval(y_true, where, y_name)
 
+    def example(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Targets for predictions of a shape: all 0."""
+        return np.zeros(shape, np.float32)
+
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The mean over the outputs of each sample."""
         if self.from_logits:
@@ -252,6 +256,10 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
                 f'integers; if these are labels, convert them: {y_name}.astype("int64")'
             )
         check_targets(y_true, shape[-1], y_name=y_name, where=where or self.name)
+
+    def example(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Labels for predictions of a shape: all 0."""
+        return np.zeros(shape[:-1], np.int64)
 
     def targets(self, y_true: np.ndarray, y_pred: Tensor) -> Tensor:
         """Labels as a Tensor of int64 beside the predictions."""

@@ -167,7 +167,11 @@ def check_targets(y: np.ndarray, n_classes: int, *, y_name: str = "y", where: st
     )
 
 
-def _check_generator(generator: object, where: str) -> None:
+def check_generator(generator: object, where: str) -> None:
+    """Raise TypeError for anything but a NumPy generator.
+
+    >>> check_generator(np.random.default_rng(0), "fit")
+    """
     if not isinstance(generator, np.random.Generator):
         raise TypeError(
             f"{where}: generator must be a numpy.random.Generator, got "
@@ -219,7 +223,7 @@ def split_validation(
             f"{where}: validation_split must lie between 0 and 1, both excluded, got {fraction}; "
             "0.2 sets a fifth of the samples aside"
         )
-    _check_generator(generator, where)
+    check_generator(generator, where)
     _check_lengths(x, y, "x", "y", where)
     held_out = round(len(x) * float(fraction))
     if not 0 < held_out < len(x):
@@ -292,7 +296,7 @@ class Batches:
     ) -> None:
         self.batch_size = check_batch_size(batch_size, where=where)
         if generator is not None:
-            _check_generator(generator, where)
+            check_generator(generator, where)
         if y is not None:
             _check_lengths(x, y, "x", "y", where)
         if len(x) == 0:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 
+from chainrule.engine.devices import state
 from chainrule.engine.tape import enable_grad, no_grad
 
 from .callbacks import CallbackList
-from .data import Batches
+from .data import Batches, describe
 from .objective import Objective, Predictor
 from .progress import ProgressLine
 
@@ -21,16 +24,26 @@ class Trainable(Predictor, Protocol):
     stop_training: bool
 
 
+@contextmanager
+def mode(training: bool) -> Iterator[None]:
+    """Computes as in training, or as in prediction, for the length of a `with` block."""
+    before, state.training = state.training, training
+    try:
+        yield
+    finally:
+        state.training = before
+
+
 def train_step(model: Trainable, objective: Objective, x: np.ndarray, y: np.ndarray) -> None:
     """Forward pass, loss, backward pass, and one step of the optimiser."""
-    with enable_grad():
+    with enable_grad(), mode(training=True):
         outputs = objective.outputs(model, x)
         learn(model, objective, y, outputs)
 
 
 def learn(model: Trainable, objective: Objective, y: np.ndarray, outputs: Any) -> None:
     """What follows the forward pass in a training step."""
-    loss = objective.evaluate(y, outputs)
+    loss = objective.evaluate(y, outputs, model.losses)
     objective.update_metrics(y, outputs)  # may refuse the batch: nothing is changed by then
     model.optimizer.zero_grad()
     loss.backward()
@@ -39,10 +52,36 @@ def learn(model: Trainable, objective: Objective, y: np.ndarray, outputs: Any) -
 
 def evaluate_step(model: Predictor, objective: Objective, x: np.ndarray, y: np.ndarray) -> None:
     """Forward pass and loss, without recording."""
-    with no_grad():
+    with no_grad(), mode(training=False):
         outputs = objective.outputs(model, x)
-        objective.evaluate(y, outputs)
+        objective.evaluate(y, outputs, model.losses)
     objective.update_metrics(y, outputs)
+
+
+def augmented(augment: Callable[[np.ndarray], Any], x: np.ndarray) -> np.ndarray:
+    """What the user's function makes of a batch, if it is a batch of the same shape and dtype.
+
+    Raises TypeError or ValueError, which name the function, for anything else.
+    """
+    # A batch in the order of the data is a view of them, which the function may write to.
+    result = augment(x if x.base is None else x.copy())
+    if isinstance(result, np.ndarray) and (result.shape, result.dtype) == (x.shape, x.dtype):
+        return result
+    name = getattr(augment, "__name__", type(augment).__name__)
+    if result is None:
+        raise TypeError(
+            f"fit: augment={name} returned None; it must return the batch, also one that it has "
+            "changed in place"
+        )
+    if not isinstance(result, np.ndarray):
+        raise TypeError(f"fit: augment={name} must return an array, got {type(result).__name__}")
+    remedy = "every sample needs its target"
+    if result.shape == x.shape:
+        remedy = f'convert it back, batch.astype("{x.dtype}")'
+    raise ValueError(
+        f"fit: augment={name} was given a batch of {describe(x)}, and returned {describe(result)}; "
+        f"shape and dtype must stay: {remedy}"
+    )
 
 
 def train_epoch(
@@ -51,6 +90,7 @@ def train_epoch(
     batches: Batches,
     hooks: CallbackList,
     line: ProgressLine,
+    augment: Callable[[np.ndarray], Any] | None = None,
 ) -> dict[str, float]:
     """Go through the batches once; ends early if a callback has set `stop_training`.
 
@@ -63,6 +103,8 @@ def train_epoch(
         if hooks.train_batch_hooks:
             hooks.on_train_batch_begin(index)
         assert y is not None
+        if augment is not None:
+            x = augmented(augment, x)
         train_step(model, objective, x, y)
         line.update(index + 1, objective.logs)
         if hooks.train_batch_hooks:
@@ -105,7 +147,7 @@ def predict(
     for index, (x, _) in enumerate(batches):
         if hooks.predict_batch_hooks:
             hooks.on_predict_batch_begin(index)
-        with no_grad():
+        with no_grad(), mode(training=False):
             parts.append(model(x).numpy())
         line.update(index + 1)
         if hooks.predict_batch_hooks:

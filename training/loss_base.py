@@ -119,6 +119,10 @@ class Loss:
         dtype = y_pred.dtype if y_true.dtype.kind == "f" else None
         return Tensor(y_true, dtype, device=y_pred.device)
 
+    def example(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Targets that fit predictions of a shape: what a model's cost is measured with."""
+        return np.full(shape, 1 / max(1, *shape[-1:]), np.float32)
+
     def reduce(self, values: Tensor) -> Tensor:
         """The values reduced as `reduction` says."""
         if self.reduction is None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,10 @@ from .data import Batches, check_arrays, split_validation
 from .history import History
 from .objective import Objective
 from .progress import ProgressLine, check_verbose
+from .summary import Row, output_shapes, summary_text
+
+if TYPE_CHECKING:
+    from .cost import ModelCost
 
 Callbacks = Iterable[Callback] | Callback | None
 
@@ -40,7 +44,8 @@ class Model(Layer):
     softmax or a sigmoid, it may define `final_activation` and `logits(x)` too, so that activation
     and cross-entropy are computed as one (see `Layer` and `compile`).
 
-    Arguments: those of `Layer`. Inputs are cast to `dtype`, which should be that of the layers.
+    Arguments: those of `Layer`. Inputs are cast to `dtype`, which should be that of the layers;
+    integers stay integers where a layer within, such as an `Embedding`, takes them.
 
     >>> import chainrule as cr
     >>> from chainrule.layers import Dense
@@ -96,6 +101,11 @@ class Model(Layer):
         self._loss, self._metrics, self._objective = loss, metrics, objective
 
     @property
+    def keeps_integers(self) -> bool:  # type: ignore[override]
+        """Does a layer within take integers as they are?"""
+        return any(each.keeps_integers for _, each in self._tree() if each is not self)
+
+    @property
     def compiled(self) -> bool:
         """Has `compile` been called?"""
         return self._objective is not None
@@ -113,6 +123,7 @@ class Model(Layer):
         validation_data: tuple[Any, Any] | None = None,
         shuffle: bool = True,
         initial_epoch: int = 0,
+        augment: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> History:
         """Train on samples and their targets, in batches, epoch by epoch.
 
@@ -134,6 +145,10 @@ class Model(Layer):
             validation_data: `(x, y)`; takes the place of `validation_split`.
             shuffle: go through the samples in a new random order in each epoch?
             initial_epoch: number of epochs already done, when a run is taken up again.
+            augment: a function that changes the samples of a batch before each step, such as
+                `lambda batch: cr.images.random_shift(batch, 2)`. It is given each batch to train
+                with, drawn and in order, as an array, and returns one of the same shape and
+                dtype; samples to validate with are never shown to it.
 
         Returns:
             the `History`, whose `history["loss"]` and so on are lists with a value per epoch.
@@ -157,6 +172,8 @@ class Model(Layer):
         epochs, initial_epoch = check_epochs(epochs, initial_epoch)
         verbose = check_verbose(verbose)
         shuffle = check_flag(shuffle, "shuffle", where="fit")
+        if augment is not None and not callable(augment):
+            raise TypeError(f"fit: augment must be a function of a batch of x, got {augment!r}")
         x, y = check_samples(x, y, where="fit")
         chosen, history = CallbackList(callbacks).callbacks, History()
         held_out = None
@@ -183,7 +200,7 @@ class Model(Layer):
                 for epoch in range(initial_epoch, epochs):
                     line.start(epoch=epoch + 1, epochs=epochs)
                     hooks.on_epoch_begin(epoch)
-                    logs = loop.train_epoch(self, objective, batches, hooks, line)
+                    logs = loop.train_epoch(self, objective, batches, hooks, line, augment)
                     if held_out is not None:
                         found = loop.evaluate(self, objective, held_out, hooks)
                         logs |= {f"val_{name}": value for name, value in found.items()}
@@ -285,7 +302,7 @@ class Model(Layer):
             RuntimeError, ValueError, TypeError: as for `fit`.
         """
         x, y, objective = self._batch(x, y, "train_on_batch")
-        with enable_grad():
+        with enable_grad(), loop.mode(training=True):
             outputs = objective.outputs(self, x)
             objective.check(y, outputs, len(y), where="train_on_batch")
             self._attach("train_on_batch")
@@ -299,11 +316,11 @@ class Model(Layer):
             RuntimeError, ValueError, TypeError: as for `fit`.
         """
         x, y, objective = self._batch(x, y, "test_on_batch")
-        with no_grad():
+        with no_grad(), loop.mode(training=False):
             outputs = objective.outputs(self, x)
         objective.check(y, outputs, len(y), where="test_on_batch")
         with no_grad():
-            objective.evaluate(y, outputs)
+            objective.evaluate(y, outputs, self.losses)
         objective.update_metrics(y, outputs)
         return _returned(objective.logs(), return_dict)
 
@@ -314,7 +331,7 @@ class Model(Layer):
             ValueError, TypeError: as for `fit`.
         """
         x, _ = check_arrays(x, where="predict_on_batch")
-        with no_grad():
+        with no_grad(), loop.mode(training=False):
             return self(x).numpy().copy()
 
     def as_checked(self, *inputs: Any) -> tuple[Any, tuple[Any, ...], Any]:
@@ -334,9 +351,92 @@ class Model(Layer):
 
         def loss(x: Any) -> Any:
             outputs = objective.outputs(self, x)
-            return objective.loss_of(y, outputs)
+            return objective.loss_of(y, outputs, self.losses)
 
         return loss, (x,), self.named_parameters
+
+    # What is told of it -------------------------------------------------------------------------
+
+    def summary(
+        self, print_fn: Callable[[str], object] = print, batch_size: int | None = None
+    ) -> None:
+        """Show a table of the layers, their output shapes and how many weights they have.
+
+        The totals, with their memory, are of the weights alone: what an optimiser keeps is not
+        counted. Until the model is built, question marks stand for what is not known.
+
+        Arguments:
+            print_fn: called with the whole text.
+            batch_size: show also what a training step on so many samples costs; see `cost`.
+
+        >>> from chainrule.layers import Dense
+        >>> from chainrule.training import Sequential
+        >>> model = Sequential([Dense(3, activation="relu"), Dense(2)], name="small")
+        >>> model.build((None, 4))
+        >>> model.summary()
+        Model: "small"
+        _________________________________________________________________
+         Layer (type)                  Output Shape             Param #
+        =================================================================
+         dense (Dense)                 (None, 3)                15
+         dense_1 (Dense)               (None, 2)                8
+        =================================================================
+        Total params: 23 (92.00 B)
+        Trainable params: 23 (92.00 B)
+        Non-trainable params: 0 (0.00 B)
+        _________________________________________________________________
+        """
+        weights = [weight for _, weight in self.named_weights()] if self.built else []
+        trainable = [weight for weight in weights if weight.requires_grad]
+        fixed = [weight for weight in weights if not weight.requires_grad]
+        text = summary_text(self.name, self._rows(), trainable, fixed)
+        print_fn(text if batch_size is None else f"{text}\n{self.cost(batch_size)}")
+
+    def cost(self, batch_size: int = 32, input_shape: Any = None) -> ModelCost:
+        """What a training step on a batch costs: operations, memory and time, layer by layer.
+
+        Operations in products of matrices are counted exactly, from the shapes. Memory and time
+        are found by running a copy of the model on two batches of at most a quarter of the size:
+        each is a constant and a multiple of the batch (DERIVATIONS 2.6). The model itself, its
+        optimiser and the random numbers to come stay as they are. Without `compile` there is
+        neither loss nor optimiser.
+
+        Arguments:
+            batch_size: samples in the batch.
+            input_shape: of one batch, as (None, 100); by default the one it was built for.
+
+        Returns:
+            a `ModelCost`, whose `str` is a table: `layers`, `operations`, `memory`, `seconds`, ...
+
+        Raises:
+            ShapeError: the model is not built, or a length is not known.
+
+        >>> from chainrule.layers import Dense
+        >>> from chainrule.training import Sequential
+        >>> model = Sequential([Dense(500, activation="relu"), Dense(10)])
+        >>> model.build((None, 100))
+        >>> cost = model.cost(batch_size=32)
+        >>> cost.forward == 2 * 32 * (100 * 500 + 500 * 10)
+        True
+        >>> cost.layers[0].backward == 2 * 32 * 100 * 500  # its input needs no gradient
+        True
+        """
+        from .cost import cost_of
+
+        return cost_of(self, batch_size, input_shape)
+
+    def _rows(self) -> list[Row]:
+        """A row for each layer held, with the shape that it returns in a call of the model."""
+        shapes = output_shapes(self) if self.built else {}
+        return [
+            Row(
+                name,
+                type(layer).__name__,
+                shapes.get(id(layer)),
+                sum(weight.size for _, weight in layer.named_weights()) if self.built else None,
+            )
+            for name, layer in self.sublayers()
+        ]
 
     # Weights ------------------------------------------------------------------------------------
 
@@ -409,7 +509,7 @@ class Model(Layer):
     ) -> None:
         """Build the model if need be, and prove on one sample, and all targets, that data fit."""
         objective = self._current_objective().copy()
-        with no_grad():
+        with no_grad(), loop.mode(training=False):
             try:
                 outputs = objective.outputs(self, x[:1])
             except ShapeError as error:

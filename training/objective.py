@@ -9,12 +9,13 @@ activation. It is decided here, once, by kind, for training and evaluation alike
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from chainrule.engine.errors import DtypeError, ShapeError, describe
+from chainrule.engine.masks import mask_of
 from chainrule.engine.operations.activations import sigmoid
 from chainrule.engine.operations.reductions import softmax
 from chainrule.engine.tensor import Tensor
@@ -50,6 +51,10 @@ class Predictor(Protocol):
 
     def logits(self, x: Any) -> Tensor:
         """What comes before the model's final activation."""
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """Penalties, which are added to the loss."""
 
 
 class Objective:
@@ -122,29 +127,50 @@ class Objective:
         """What the loss reads: the model's predictions; its logits where they are fused."""
         return model.logits(x) if self.fused else model(x)
 
-    def evaluate(self, y: np.ndarray, outputs: Tensor) -> Tensor:
-        """The loss of a batch, which is entered in the average over samples.
+    def evaluate(self, y: np.ndarray, outputs: Tensor, penalties: Sequence[Tensor] = ()) -> Tensor:
+        """The loss of a batch, penalties included, which is entered in the average over samples.
 
-        The average is per sample, also where the loss is a sum over the batch.
+        The average is per sample, also where the loss is a sum over the batch; of padded
+        sequences it is per real step.
         """
         values, loss = self._loss(y, outputs)
         mean = loss.item() if self.computed.reduction == "mean" else loss.item() / values.size
-        self.average.update(mean, len(y))
-        return loss
+        total = _sum(loss, penalties)
+        if penalties:
+            mean += total.item() - loss.item()
+        self.average.update(mean, len(y) if mask_of(outputs) is None else values.size)
+        return total
 
-    def loss_of(self, y: np.ndarray, outputs: Tensor) -> Tensor:
-        """The loss of a batch, which is entered nowhere."""
-        return self._loss(y, outputs)[1]
+    def loss_of(self, y: np.ndarray, outputs: Tensor, penalties: Sequence[Tensor] = ()) -> Tensor:
+        """The loss of a batch, penalties included, which is entered nowhere."""
+        return _sum(self._loss(y, outputs)[1], penalties)
 
     def _loss(self, y: np.ndarray, outputs: Tensor) -> tuple[Tensor, Tensor]:
         values = self.computed.call(self.computed.targets(y, outputs), outputs)
+        mask = self._mask(outputs, values.shape)
+        if mask is not None:
+            values = values[np.nonzero(mask)]  # what padding has for a target counts nowhere
         return values, self.computed.reduce(values)
+
+    def _mask(self, outputs: Tensor, shape: tuple[int, ...]) -> Any:
+        """The mask of the outputs, for values of a shape, one for each step."""
+        mask = mask_of(outputs)
+        if mask is not None and shape[: mask.ndim] != mask.shape:
+            raise ShapeError(
+                f"{self.loss.name}: the outputs, with {describe(outputs)}, carry a mask of shape "
+                f"{mask.shape}, but the loss gives values of shape {shape}; padded sequences need "
+                "one value for each step, or a layer that makes one vector of a sequence"
+            )
+        return mask
 
     def update_metrics(self, y: np.ndarray, outputs: Tensor) -> None:
         """Enter a batch in the metrics; probabilities are computed only if one reads them."""
         if not self.metrics:
             return
         raw = outputs.numpy()
+        mask = mask_of(outputs)
+        if mask is not None:
+            y, raw = y[mask], raw[mask]
         predictions = raw if not self.fused or all(self._read_logits) else None
         for metric, reads_logits in zip(self.metrics, self._read_logits, strict=True):
             if reads_logits or not self.fused:
@@ -152,7 +178,7 @@ class Objective:
                 continue
             if predictions is None:
                 assert self.final_activation is not None
-                predictions = ACTIVATIONS[self.final_activation](outputs.detach()).numpy()
+                predictions = ACTIVATIONS[self.final_activation](Tensor(raw)).numpy()
             metric.update(y, predictions)
 
     def logs(self) -> dict[str, float]:
@@ -186,6 +212,12 @@ class Objective:
                 "keep the first axis, (batch, ...)"
             )
         self.computed.check(y, (len(y), *outputs.shape[1:]), where=where, y_name=y_name)
+
+
+def _sum(loss: Tensor, penalties: Sequence[Tensor]) -> Tensor:
+    for each in penalties:
+        loss = loss + each
+    return loss
 
 
 def _as_list(metrics: Any) -> list[Any]:

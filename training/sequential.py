@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from chainrule.engine.errors import describe
@@ -12,7 +12,7 @@ from chainrule.layers import Layer, from_config
 from chainrule.layers.layer import Shape, registered, within
 
 from .model import Model
-from .summary import Row, summary_text
+from .summary import Row
 
 
 @registered
@@ -156,6 +156,11 @@ class Sequential(Model):
         return x
 
     @property
+    def keeps_integers(self) -> bool:  # type: ignore[override]
+        """Does the first layer?"""
+        return bool(self._layers) and self._layers[0].keeps_integers
+
+    @property
     def final_activation(self) -> str | None:
         """That of the last layer."""
         return self._layers[-1].final_activation if self._layers else None
@@ -177,31 +182,7 @@ class Sequential(Model):
 
     # What is told of it -------------------------------------------------------------------------
 
-    def summary(self, print_fn: Callable[[str], object] = print) -> None:
-        """Show a table of the layers, their output shapes and how many weights they have.
-
-        The totals, with their memory, are of the weights alone: what an optimiser keeps is not
-        counted. Until the model is built, question marks stand for what is not known.
-
-        Arguments:
-            print_fn: called with the whole text.
-
-        >>> from chainrule.layers import Dense
-        >>> model = Sequential([Dense(3, activation="relu"), Dense(2)], name="small")
-        >>> model.build((None, 4))
-        >>> model.summary()
-        Model: "small"
-        _________________________________________________________________
-         Layer (type)                  Output Shape             Param #
-        =================================================================
-         dense (Dense)                 (None, 3)                15
-         dense_1 (Dense)               (None, 2)                8
-        =================================================================
-        Total params: 23 (92.00 B)
-        Trainable params: 23 (92.00 B)
-        Non-trainable params: 0 (0.00 B)
-        _________________________________________________________________
-        """
+    def _rows(self) -> list[Row]:
         names = {id(layer): name for name, layer in self.sublayers()}
         shape: Shape | None = self._input_shape if self.built else None
         rows = []
@@ -211,10 +192,7 @@ class Sequential(Model):
                 shape = layer.compute_output_shape(shape)
                 count = sum(math.prod(weight.shape) for _, weight in layer.named_weights())
             rows.append(Row(names[id(layer)], type(layer).__name__, shape, count))
-        weights = [weight for _, weight in self.named_weights()] if self.built else []
-        trainable = [weight for weight in weights if weight.requires_grad]
-        fixed = [weight for weight in weights if not weight.requires_grad]
-        print_fn(summary_text(self.name, rows, trainable, fixed))
+        return rows
 
     def get_config(self) -> dict[str, Any]:
         """Name and layers as plain data, from which `from_config` makes the model, not built.

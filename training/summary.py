@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from chainrule.engine.creation import ones
+from chainrule.engine.devices import Mode, state
+from chainrule.engine.record import compute
+from chainrule.engine.tape import no_grad
 from chainrule.engine.tensor import Tensor
+from chainrule.layers.layer import Shape
 
 from .progress import display_width
 
@@ -47,6 +53,49 @@ class Row:
     kind: str
     shape: Sequence[int | None] | None
     count: int | None
+
+
+class _Shapes:
+    """An observer (see `devices.Mode`) that notes the shape of what each layer returns."""
+
+    def __init__(self, mode: Mode | None) -> None:
+        self.mode, self.shapes = mode, {}  # type: tuple[Mode | None, dict[int, Shape]]
+
+    def compute(self, *call: Any) -> Any:
+        """The result of `record.compute`."""
+        before, state.mode = state.mode, self.mode
+        try:
+            return compute(*call)
+        finally:
+            state.mode = before
+
+    def returned(self, layer: Any, result: Any) -> None:
+        """Notes the shape of the result, or of the first of several."""
+        first = result if isinstance(result, Tensor) else result[0]
+        self.shapes.setdefault(id(layer), (None, *first.shape[1:]))
+
+    def changed(self, storage: Any) -> None:
+        """Nothing is noted."""
+
+    def checks(self) -> None:
+        """Nothing is noted."""
+
+
+def output_shapes(model: Any) -> dict[int, Shape]:
+    """What each layer within a built model returns for a sample, by its id; {} if unknown."""
+    shape = model.built_for
+    if not isinstance(shape, tuple) or not shape or None in shape[1:]:
+        return {}
+    dtype = "int64" if model.keeps_integers else model.dtype
+    before = state.mode
+    observer = _Shapes(before)
+    state.mode = Mode(None if before is None else before.kernel_set, observer)
+    try:
+        with no_grad():
+            model(ones((1, *shape[1:]), dtype), training=False)
+    finally:
+        state.mode = before
+    return observer.shapes
 
 
 def summary_text(

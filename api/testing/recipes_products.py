@@ -1,4 +1,4 @@
-"""How lines of random programs are drawn: products, matrices, losses of rows, and recurrent cells."""
+"""How lines of random programs are drawn: products, matrices, losses, recurrent cells."""
 
 from __future__ import annotations
 

@@ -69,6 +69,7 @@ matmul = operation(
         "__matmul__",
         "__rmatmul__",
     ),
+    products=lambda y, a, b: 2 * math.prod(y) * a[-1],
     cases=[
         case((2, 3), (3, 2)),
         case((3,), (3,)),
@@ -235,6 +236,15 @@ def _diagonal_mask(labels: str, shape: tuple[int, ...]) -> Any:
     return mask
 
 
+def _einsum_products(y: Any, *operands: Any, subscripts: str) -> int:
+    """Of one operand there is no product; of two, one multiplication and addition a term."""
+    plan = contraction(subscripts, operands)
+    lengths: dict[str, int] = {}
+    for labels, shape in zip(plan.inputs, plan.shapes, strict=True):
+        lengths.update({a: max(n, lengths.get(a, 1)) for a, n in zip(labels, shape, strict=True)})
+    return 2 * (len(operands) - 1) * math.prod(lengths.values())
+
+
 einsum = operation(
     "einsum",
     summary="The Einstein sum: of products of operands, over the letters that the result lacks.",
@@ -260,6 +270,7 @@ einsum = operation(
         k, g, needed, operands, subscripts
     ),
     view=True,
+    products=_einsum_products,
     example="""
     >>> import chainrule as cr
     >>> x = cr.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)

@@ -42,7 +42,7 @@ def test_the_packaged_arrays_are_the_ones_on_record(name):
 
 
 def test_the_packaged_files_are_small_and_have_a_card():
-    assert sum(path.stat().st_size for path in PACKAGED.glob("*.npz")) <= 1_500_000
+    assert sum(path.stat().st_size for path in PACKAGED.iterdir()) <= 1_500_000
     card = (PACKAGED / "README.md").read_text(encoding="utf-8")
     for word in (*SHA256, "CC BY 4.0", "CC BY-SA 3.0", "Alpaydin", "LeCun"):
         assert word in card

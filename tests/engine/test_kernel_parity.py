@@ -80,6 +80,20 @@ def spacing(array: Array) -> Array:
     return np.spacing(array).astype(np.float64)
 
 
+# Dropout ------------------------------------------------------------------------------------
+
+
+def draw_dropout(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
+    x = numbers(draw, dtype, draw(lengths))
+    rate = draw(st.sampled_from([0.0, 0.1, 0.5, 1 - 2**-20]))
+    return [x, rate, draw(st.integers(0, 2**64 - 1)), 4 * draw(st.integers(0, 2**60))]
+
+
+def dropout_allows(arguments: list[Any], position: int | None, after: Array) -> Array:
+    """The words are integers, and the product is one rounding: the bits are the same."""
+    return np.zeros(1)
+
+
 # The optimiser steps ------------------------------------------------------------------------
 
 
@@ -218,6 +232,7 @@ RECURRENT = {
 
 CASES = {
     **RECURRENT,
+    "dropout": Case(draw_dropout, dropout_allows),
     "erf": Case(draw_numbers, special_allows),
     "erfc": Case(draw_numbers, special_allows),
     "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),

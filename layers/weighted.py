@@ -1,0 +1,222 @@
+"""What holds weights: parameters, state and what is below, with names; freezing; penalties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from chainrule.engine.errors import ShapeError
+from chainrule.engine.tensor import Tensor
+
+from .config import Configured
+from .initializers import get_initializer
+from .regularizers import get_regularizer
+
+#: The length of each axis; None for the batch, which may have any.
+Shape = tuple[int | None, ...]
+
+
+class Weighted(Configured):
+    """What `Layer` is without being called: a holder of weights and of other holders.
+
+    They are found in its attributes, and in lists, tuples and dicts there; one that occurs more
+    than once counts once, under its first name.
+
+    Arguments: `trainable`: do its parameters require gradients?
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+
+    def __init__(self, trainable: bool) -> None:
+        self._trainable = bool(trainable)
+        self._freezes_at_build = not trainable  # sub-layers come after this constructor
+        self._built = False
+        self._built_for: Any = None
+        self._is_parameter: dict[str, bool] = {}  # by the name of the weight; False for state
+        self._penalties: dict[str, Callable[[Tensor], Tensor]] = {}  # likewise
+
+    # Building -------------------------------------------------------------------------------
+
+    @property
+    def built(self) -> bool:
+        """Does it have its weights?"""
+        return self._built
+
+    @property
+    def built_for(self) -> Any:
+        """The input shape for which it was built, the batch first, as None; None before."""
+        return self._built_for
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights, whose shape follows from that of the input.
+
+        Arguments: `input_shape`, with the batch axis first, as None: (None, 100); a list of such
+        shapes for a layer of many inputs.
+
+        The first input calls it. A subclass that defines it ends with `super().build(input_shape)`.
+        """
+        self._built, self._built_for = True, input_shape
+        if self._freezes_at_build:
+            self.trainable = False
+
+    def add_weight(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initializer: Any = "glorot_uniform",
+        trainable: bool = True,
+        regularizer: Any = None,
+    ) -> Tensor:
+        """Makes a weight of the layer's dtype, and keeps it in the attribute `name`.
+
+        Arguments: `initializer`, a name, an `Initializer` or a callable (shape, dtype) -> array;
+        `trainable`: False for state, such as statistics, which is saved but is no parameter;
+        `regularizer`, a name, a `Regularizer`, a callable weight -> penalty, or None.
+
+        Raises ValueError if the layer has an attribute of that name, ShapeError if the
+        initialiser returns another shape.
+        """
+        where = f"{type(self).__name__}.add_weight"
+        if vars(self).get(name) is not None or hasattr(type(self), name):
+            raise ValueError(
+                f"{where}: the layer already has an attribute {name!r}; choose another name. If "
+                "that is this weight, build() ran twice, or stopped halfway: make a new layer, "
+                "and end its build with super().build(input_shape)"
+            )
+        weight = Tensor(get_initializer(initializer)(tuple(shape), self.dtype), self.dtype)
+        if weight.shape != tuple(shape):
+            raise ShapeError(
+                f"{where}: the initializer of {name!r} returned shape {weight.shape}, not {shape}"
+            )
+        weight.requires_grad = trainable and self._trainable
+        setattr(self, name, weight)
+        self._is_parameter[name] = trainable
+        penalty = get_regularizer(regularizer)
+        if penalty is not None:
+            self._penalties[name] = penalty
+        return weight
+
+    # Weights --------------------------------------------------------------------------------
+
+    def sublayers(self) -> list[tuple[str, Any]]:
+        """The layers that it holds itself, by the names of their attributes."""
+        return [(name, each) for name, each in _found(self) if isinstance(each, Weighted)]
+
+    def named_weights(self) -> list[tuple[str, Tensor]]:
+        """Parameters and state, each once, with dotted names: what a file of weights holds.
+
+        Raises RuntimeError while a layer that will have weights is not built.
+        """
+        return [(name, weight) for name, weight, _ in self._weights()]
+
+    def named_parameters(self) -> list[tuple[str, Tensor]]:
+        """What training may change, frozen or not, each once, with names as "hidden.kernel".
+
+        Raises RuntimeError while a layer that will have weights is not built.
+        """
+        return [(name, weight) for name, weight, is_parameter in self._weights() if is_parameter]
+
+    def parameters(self) -> list[Tensor]:
+        """What training may change, frozen or not, each once.
+
+        Raises RuntimeError while a layer that will have weights is not built.
+        """
+        return [weight for _, weight in self.named_parameters()]
+
+    def count_params(self) -> int:
+        """How many numbers the parameters are together (state not counted).
+
+        Raises RuntimeError while a layer that will have weights is not built.
+        """
+        return sum(weight.size for weight in self.parameters())
+
+    @property
+    def trainable(self) -> bool:
+        """Do its parameters require gradients?
+
+        Setting it goes for the parameters of sub-layers too, and for those yet to be built.
+        """
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for _, layer in self._tree():
+            layer._trainable, layer._freezes_at_build = bool(value), False
+            for _, weight, is_parameter in layer._own_weights():
+                if is_parameter:
+                    weight.requires_grad = bool(value)
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """The penalties of the regularisers on its weights and those below, frozen ones excepted.
+
+        Each is a Tensor of shape (), computed anew. Training adds them to the loss.
+        """
+        penalties, seen = [], set()
+        for _, layer in self._tree():
+            for name, penalty in layer._penalties.items():
+                weight = getattr(layer, name)
+                if weight.requires_grad and id(weight) not in seen:
+                    seen.add(id(weight))
+                    penalties.append(penalty(weight))
+        return penalties
+
+    def zero_grad(self) -> None:
+        """Forgets the gradients that its parameters have kept."""
+        for _, layer in self._tree():
+            for _, weight, _ in layer._own_weights():
+                weight.grad = None
+
+    def _tree(self) -> Iterator[tuple[str, Any]]:
+        """The layer and all below it, each once, with a prefix for the names of its weights."""
+        seen: set[int] = set()
+        waiting: list[tuple[str, Any]] = [("", self)]
+        while waiting:
+            prefix, layer = waiting.pop()
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                yield prefix, layer
+                below = [(f"{prefix}{name}.", each) for name, each in layer.sublayers()]
+                waiting += reversed(below)
+
+    def _weights(self) -> Iterator[tuple[str, Tensor, bool]]:
+        seen = set()
+        for prefix, layer in self._tree():
+            if not layer._built and type(layer).build is not Weighted.build:
+                raise RuntimeError(
+                    f"{type(layer).__name__} {prefix[:-1] or layer.name!r} has no weights yet: the "
+                    "first input makes them; call the model on some data, or "
+                    "build(input_shape), with an input_shape such as (None, 100), before"
+                )
+            for name, weight, is_parameter in layer._own_weights():
+                if id(weight) not in seen:
+                    seen.add(id(weight))
+                    yield prefix + name, weight, is_parameter
+
+    def _own_weights(self) -> Iterator[tuple[str, Tensor, bool]]:
+        for name, each in _found(self):
+            if isinstance(each, Tensor):
+                if each.requires_grad and each.is_leaf:
+                    self._is_parameter.setdefault(name, True)  # and stays one when frozen
+                if name in self._is_parameter:
+                    yield name, each, self._is_parameter[name]
+
+
+def _found(holder: Any, name: str = "") -> Iterator[tuple[str, Tensor | Weighted]]:
+    """The Tensors and layers among a layer's attributes, and in lists, tuples and dicts there."""
+    if isinstance(holder, (Tensor, Weighted)) and name:
+        yield name, holder
+        return
+    items: Any = ()
+    if isinstance(holder, Weighted):
+        items = vars(holder).items()
+    elif isinstance(holder, dict):
+        items = holder.items()
+    elif isinstance(holder, (list, tuple)):
+        items = enumerate(holder)
+    for key, each in items:
+        if isinstance(each, (Tensor, Weighted, dict, list, tuple)):
+            yield from _found(each, f"{name}.{key}" if name else str(key))

@@ -1,0 +1,328 @@
+"""The cost model (DERIVATIONS 2.6): operations, memory and time of a training step, by layer.
+
+    operations   2 for each connection forward, and backward 2 for each gradient: of the weight, and
+                 of the input where that needs one; they are read off the shapes of the products
+    memory       parameters + gradients + the optimiser's state + what a step needs besides: the
+                 values kept for the gradient, and the gradients on their way
+    time         what a call costs however small the batch, + operations / rate
+
+All but the first line of memory is a constant and a multiple of the batch. Both come from two
+small batches that are run on this machine, on a copy of the model: so the rates are those of this
+model's operations here. Of a batch as large as the one asked for, nothing is run.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from chainrule.engine.errors import ShapeError
+from chainrule.engine.random import moment, replaying
+from chainrule.engine.tape import enable_grad
+from chainrule.engine.tensor import Tensor
+from chainrule.engine.tracing import Cost, Trace, tracing
+
+from . import loop
+from .data import check_batch_size
+from .summary import format_bytes
+
+#: Steps timed of each of the two batches, after as many as one needs to warm up.
+REPEATS = 7
+
+
+@dataclass
+class LayerCost:
+    """What one layer costs in one training step.
+
+    Attributes: `name`; `parameters`, how many; `forward` and `backward`, operations in products of
+    matrices; `elements`, numbers that its other operations compute, both ways; `kept`, bytes kept
+    for the gradient; `seconds`, within its operations.
+    """
+
+    name: str
+    parameters: int
+    forward: int
+    backward: int
+    elements: int
+    kept: int
+    seconds: float
+
+
+@dataclass
+class ModelCost:
+    """What one training step on a batch costs: `str` of it is a table.
+
+    Attributes: `batch_size`; `layers`, a `LayerCost` each, of which the last, "(the rest)", is
+    what is computed outside of them: the loss, and what Python needs; `parameters`, how many;
+    `update`, operations of the optimiser; `state`, bytes of parameters, gradients and optimiser;
+    `working`, bytes that a step needs besides, at its peak; `seconds`.
+    """
+
+    batch_size: int
+    layers: list[LayerCost]
+    parameters: int
+    update: int
+    state: int
+    working: int
+    seconds: float
+
+    @property
+    def forward(self) -> int:
+        """Operations in products of matrices, forward."""
+        return sum(each.forward for each in self.layers)
+
+    @property
+    def backward(self) -> int:
+        """Operations in products of matrices, backward."""
+        return sum(each.backward for each in self.layers)
+
+    @property
+    def operations(self) -> int:
+        """All operations: products, the other operations' results, and the update."""
+        elements = sum(each.elements for each in self.layers)
+        return self.forward + self.backward + elements + self.update
+
+    @property
+    def kept(self) -> int:
+        """Bytes kept for the gradient."""
+        return sum(each.kept for each in self.layers)
+
+    @property
+    def memory(self) -> int:
+        """Bytes at the peak of a step: state and working memory."""
+        return self.state + self.working
+
+    def energy(self, watts: float) -> float:
+        """Joules of a step, for a machine that takes so many watts: power times time."""
+        return self.seconds * watts
+
+    def __str__(self) -> str:
+        head = ("layer", "params", "forward", "backward", "kept", "time")
+        rows = [
+            (
+                each.name,
+                f"{each.parameters:,}",
+                format_count(each.forward),
+                format_count(each.backward),
+                format_bytes(each.kept),
+                f"{1e3 * each.seconds:.3f} ms",
+            )
+            for each in self.layers
+        ]
+        total = (
+            "total",
+            f"{self.parameters:,}",
+            format_count(self.forward),
+            format_count(self.backward),
+            format_bytes(self.kept),
+            f"{1e3 * self.seconds:.3f} ms",
+        )
+        lines = [head, *rows, total]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+        text = ["  ".join(_aligned(line, widths)).rstrip() for line in lines]
+        rule = "-" * max(map(len, text))
+        notes = [
+            f"a training step on a batch of {self.batch_size}: {format_count(self.operations)} "
+            f"operations, {1e3 * self.seconds:.3f} ms",
+            f"memory at its peak: {format_bytes(self.memory)} = {format_bytes(self.state)} of "
+            f"parameters, gradients and optimiser + {format_bytes(self.working)}",
+        ]
+        return "\n".join([text[0], rule, *text[1:-1], rule, text[-1], *notes])
+
+
+def _aligned(line: tuple[str, ...], widths: list[int]) -> list[str]:
+    first, *rest = zip(line, widths, strict=True)
+    return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+
+
+def format_count(count: float) -> str:
+    """Text of a large number, in thousands, millions and so on.
+
+    >>> [format_count(n) for n in (0, 999, 612_000, 2_000_000_000)]
+    ['0', '999', '612 k', '2 G']
+    """
+    number = float(count)
+    for unit in ("", " k", " M", " G"):
+        if number < 1000:
+            return f"{number:.4g}{unit}"
+        number /= 1000
+    return f"{number:.4g} T"
+
+
+@dataclass
+class _Measured:
+    """What a batch of one size took: by layer, working memory and seconds of a step."""
+
+    costs: dict[str, Cost]
+    working: int
+    seconds: float
+
+
+def cost_of(model: Any, batch_size: int, input_shape: Any = None) -> ModelCost:
+    """The cost of a training step: see `Model.cost`."""
+    batch = check_batch_size(batch_size, where="cost")
+    twin = copy.deepcopy(model)
+    twin.history = None
+    shape = _input_shape(twin, input_shape)
+    with replaying(moment()):
+        inputs = _example(twin, shape)
+        small = max(1, batch // 8)
+        sizes = small, 2 * small
+        measured = [_measure(twin, inputs, size) for size in sizes]
+    return _extrapolated(twin, batch, sizes, measured)
+
+
+def _input_shape(model: Any, given: Any) -> tuple[int, ...]:
+    """The shape of one sample."""
+    shape = model.built_for if given is None else given
+    if shape is None:
+        raise ShapeError(
+            f"cost: {model.name} is not built, and so has no input shape; give one: "
+            "cost(32, input_shape=(None, 100))"
+        )
+    if any(each is None for each in shape[1:]):
+        raise ShapeError(
+            f"cost: input_shape must have a length for every axis but the batch, got {shape}"
+        )
+    return tuple(shape[1:])
+
+
+def _example(model: Any, shape: tuple[int, ...]) -> Callable[[int], np.ndarray]:
+    """A function that makes a batch of some size: ids of 1 for a model that takes integers."""
+    rng = np.random.default_rng(0)
+    if model.keeps_integers:
+        return lambda size: np.ones((size, *shape), np.int64)
+    return lambda size: rng.standard_normal((size, *shape)).astype(model.dtype)
+
+
+def _measure(model: Any, inputs: Callable[[int], np.ndarray], size: int) -> _Measured:
+    x = inputs(size)
+    with loop.mode(training=True), enable_grad():
+        step = _step(model, x)
+        for _ in range(2):
+            step()
+        times = []
+        for _ in range(REPEATS):
+            begin = perf_counter()
+            step()
+            times.append(perf_counter() - begin)
+        with tracing() as trace:
+            step(trace)
+        working = _peak(step)
+    names = [name for name, _ in model.sublayers()]
+    return _Measured(_by_layer(trace, model.name, names), working, statistics.median(times))
+
+
+def _step(model: Any, x: np.ndarray) -> Callable[..., None]:
+    """A training step on a batch; without a loss, back from a random gradient of the outputs."""
+    objective = model._objective and model._current_objective().copy()
+    with loop.mode(training=False):
+        outputs = model(x) if objective is None else objective.outputs(model, x)
+    y = None if objective is None else objective.loss.example(outputs.shape)
+    if objective is not None:
+        model._attach("cost")
+    upstream = np.random.default_rng(0).standard_normal(outputs.shape).astype(outputs.dtype)
+    parameters = {id(each.numpy().base) for each in model.parameters()}
+
+    def step(trace: Trace | None = None) -> None:
+        outputs = model(x) if objective is None else objective.outputs(model, x)
+        result: Tensor = outputs
+        if objective is not None:
+            result = objective.evaluate(y, outputs, model.losses)
+            objective.update_metrics(y, outputs)
+        if trace is not None:
+            given = {id(_base(each)) for each in (x, *(p._data for p in model.parameters()))}
+            trace.keep(result, given | parameters)
+        if objective is None:
+            model.zero_grad()
+            result.backward(upstream)
+        else:
+            model.optimizer.zero_grad()
+            result.backward()
+            model.optimizer.step()
+
+    return step
+
+
+def _base(array: Any) -> Any:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def _peak(step: Callable[[], None]) -> int:
+    """Bytes that a step needs at its peak beyond what there was before it."""
+    running = tracemalloc.is_tracing()
+    if not running:
+        tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        step()
+        return max(0, tracemalloc.get_traced_memory()[1] - before)
+    finally:
+        if not running:
+            tracemalloc.stop()
+
+
+def _by_layer(trace: Trace, model: str, names: list[str]) -> dict[str, Cost]:
+    """The costs by the name of the model's layer; "" is for what lies outside of all."""
+    found: dict[str, Cost] = {name: Cost() for name in (*names, "")}
+    for path, cost in trace.costs.items():
+        inside = path[1:] if path[:1] == (model,) else path
+        name = inside[0] if inside and inside[0] in found else ""
+        total = found[name]
+        for field in vars(cost):
+            setattr(total, field, getattr(total, field) + getattr(cost, field))
+    return found
+
+
+def _extrapolated(
+    model: Any, batch: int, sizes: tuple[int, int], measured: list[_Measured]
+) -> ModelCost:
+    a, b = measured
+
+    def at(first: float, second: float) -> float:
+        """A straight line through two points, not below 0."""
+        return max(0.0, first + (second - first) * (batch - sizes[0]) / (sizes[1] - sizes[0]))
+
+    def count(field: str, name: str) -> int:
+        return round(at(getattr(a.costs[name], field), getattr(b.costs[name], field)))
+
+    sublayers = dict(model.sublayers())
+    rows = []
+    for name in [*sublayers, ""]:
+        layer = sublayers.get(name)
+        elements = count("elements", name) + count("pulled_elements", name)
+        taken = [each.costs[name].seconds + each.costs[name].pulled_seconds for each in measured]
+        rows.append(
+            LayerCost(
+                name or "(the rest)",
+                layer.count_params() if layer is not None else 0,
+                count("products", name),
+                count("pulled_products", name),
+                elements,
+                count("kept", name),
+                at(*taken),
+            )
+        )
+    seconds = at(a.seconds, b.seconds)
+    rows[-1].seconds = max(0.0, seconds - sum(each.seconds for each in rows[:-1]))
+    parameters = model.parameters()
+    size = sum(each.size for each in parameters)
+    trained = [each for each in parameters if each.requires_grad]
+    weights = sum(each.size * each.dtype.itemsize for _, each in model.named_weights())
+    per_parameter = 1 + (0 if model.optimizer is None else model.optimizer.memories)
+    state = weights + per_parameter * sum(each.size * each.dtype.itemsize for each in trained)
+    update = 0
+    if model.optimizer is not None:
+        update = model.optimizer.operations * sum(each.size for each in trained)
+    working = round(at(a.working, b.working))
+    return ModelCost(batch, rows, size, update, state, working, seconds)
