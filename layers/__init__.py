@@ -9,9 +9,12 @@ from .activations import (
     Tanh,
     get_activation,
 )
+from .bidirectional import Bidirectional
 from .dense import Dense
 from .dropout import Dropout
+from .embedding import Embedding, Masking
 from .flatten import Flatten
+from .gated import GRU, LSTM
 from .initializers import (
     INITIALIZERS,
     Constant,
@@ -23,6 +26,7 @@ from .initializers import (
     LecunNormal,
     LecunUniform,
     Ones,
+    Orthogonal,
     RandomNormal,
     RandomUniform,
     TruncatedNormal,
@@ -31,20 +35,25 @@ from .initializers import (
 )
 from .layer import LAYERS, Layer, from_config
 from .normalization import Normalization
+from .recurrent import SimpleRNN
 from .regularizers import L1, L1L2, L2, REGULARIZERS, Regularizer, get_regularizer
 
 __all__ = [
     "ACTIVATIONS",
+    "GRU",
     "INITIALIZERS",
     "L1",
     "L1L2",
     "L2",
     "LAYERS",
+    "LSTM",
     "REGULARIZERS",
     "Activation",
+    "Bidirectional",
     "Constant",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlorotNormal",
     "GlorotUniform",
@@ -54,13 +63,16 @@ __all__ = [
     "Layer",
     "LecunNormal",
     "LecunUniform",
+    "Masking",
     "Normalization",
     "Ones",
+    "Orthogonal",
     "RandomNormal",
     "RandomUniform",
     "ReLU",
     "Regularizer",
     "Sigmoid",
+    "SimpleRNN",
     "Softmax",
     "Tanh",
     "TruncatedNormal",

@@ -13,14 +13,19 @@ from hypothesis.extra import numpy as hnp
 
 import chainrule as cr
 from chainrule.engine.errors import DtypeError, ShapeError
-from chainrule.layers import LAYERS, Dense, Layer, Normalization, from_config
+from chainrule.layers import LAYERS, LSTM, Dense, Layer, Normalization, from_config
 
 OURS = "chainrule.layers."
 #: What the constructor of a layer needs, where it needs something.
 ARGUMENTS = {
     "Activation": ("tanh",),
+    "Bidirectional": (LSTM(3, dtype="float64"),),
     "Dense": (3,),
     "Dropout": (0.5,),
+    "Embedding": (5, 3),
+    "GRU": (3,),
+    "LSTM": (3,),
+    "SimpleRNN": (3,),
 }
 signed = np.random.default_rng(0).standard_normal
 
