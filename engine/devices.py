@@ -211,6 +211,7 @@ def active_kernels(device: Device) -> Kernels:
 
 _NUMBA = "chainrule.engine.kernels.numba_"
 _STRIDED = "chainrule.engine.kernels.strided_"
+_BUFFERED = "chainrule.engine.kernels.buffered_"  # NumPy alone, in memory that is made once
 
 cpu = register_device(
     Device(
@@ -233,6 +234,12 @@ cpu = register_device(
                 "softmax_backward": _NUMBA + "attention",
                 "masked_softmax": _NUMBA + "attention",
                 "masked_softmax_backward": _NUMBA + "attention",
+                "lstm_sequence": _BUFFERED + "recurrent",
+                "lstm_sequence_backward": _BUFFERED + "recurrent",
+                "gru_sequence": _BUFFERED + "recurrent",
+                "gru_sequence_backward": _BUFFERED + "recurrent",
+                "simple_rnn_sequence": _BUFFERED + "recurrent",
+                "simple_rnn_sequence_backward": _BUFFERED + "recurrent",
             },
         },
         default="numba",

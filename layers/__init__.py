@@ -11,10 +11,13 @@ from .activations import (
 )
 from .attention import MultiHeadAttention
 from .batch_normalization import BatchNormalization
+from .bidirectional import Bidirectional
 from .convolution import Conv1D, Conv2D
 from .dense import Dense
 from .dropout import Dropout
+from .embedding import Embedding, Masking
 from .flatten import Flatten
+from .gated import GRU, LSTM
 from .initializers import (
     INITIALIZERS,
     Constant,
@@ -26,6 +29,7 @@ from .initializers import (
     LecunNormal,
     LecunUniform,
     Ones,
+    Orthogonal,
     RandomNormal,
     RandomUniform,
     TruncatedNormal,
@@ -47,6 +51,7 @@ from .pooling import (
     MaxPooling2D,
 )
 from .positions import LearnedPositions, SinusoidalPositions
+from .recurrent import SimpleRNN
 from .regularizers import L1, L1L2, L2, REGULARIZERS, Regularizer, get_regularizer
 from .reshaping import Reshape, ZeroPadding2D
 from .transformer import TransformerDecoderBlock, TransformerEncoderBlock
@@ -57,11 +62,13 @@ MaxPool1D, MaxPool2D = MaxPooling1D, MaxPooling2D
 
 __all__ = [
     "ACTIVATIONS",
+    "GRU",
     "INITIALIZERS",
     "L1",
     "L1L2",
     "L2",
     "LAYERS",
+    "LSTM",
     "REGULARIZERS",
     "Activation",
     "Add",
@@ -70,12 +77,14 @@ __all__ = [
     "AvgPool1D",
     "AvgPool2D",
     "BatchNormalization",
+    "Bidirectional",
     "Concatenate",
     "Constant",
     "Conv1D",
     "Conv2D",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
@@ -91,6 +100,7 @@ __all__ = [
     "LearnedPositions",
     "LecunNormal",
     "LecunUniform",
+    "Masking",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPooling1D",
@@ -98,12 +108,14 @@ __all__ = [
     "MultiHeadAttention",
     "Normalization",
     "Ones",
+    "Orthogonal",
     "RandomNormal",
     "RandomUniform",
     "ReLU",
     "Regularizer",
     "Reshape",
     "Sigmoid",
+    "SimpleRNN",
     "SinusoidalPositions",
     "Softmax",
     "Tanh",

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
+from chainrule.engine.errors import ShapeError
 from chainrule.engine.random import draw_truncated_normal, generator
 
 from .config import Configured
@@ -219,14 +220,52 @@ class LecunNormal(_VarianceScaling):
     scale, mode, uniform = 1.0, "fan_in", False
 
 
+class Orthogonal(Initializer):
+    """A random matrix whose columns, or whose rows if they are fewer, are orthonormal, times gain.
+
+    It keeps lengths, so that what goes through it again and again neither grows nor vanishes: the
+    usual start of a recurrent kernel. All such matrices are equally likely (Mezzadri 2007). The
+    last axis of the shape is that of the columns, the others together are that of the rows.
+
+    Arguments: `gain`, the length of the columns; `seed`, as in `Initializer`.
+
+    Raises ShapeError for a shape of fewer than two axes. Source: Saxe et al. 2014.
+
+    >>> q = Orthogonal()((2, 3), "float64")
+    >>> bool(abs(q @ q.T - np.eye(2)).max() < 1e-12)
+    True
+    """
+
+    name = "orthogonal"
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self.gain = gain
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+        """An array of that shape and dtype."""
+        if len(shape) < 2:
+            raise ShapeError(
+                f"Orthogonal: shape must have at least two axes, got {tuple(shape)}; for a vector "
+                "use another initializer"
+            )
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        drawn = self.generator.standard_normal((max(rows, columns), min(rows, columns)))
+        q, r = np.linalg.qr(drawn)
+        q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)  # or q would not be uniformly distributed
+        return np.asarray(self.gain * (q if rows >= columns else q.T), dtype).reshape(shape)
+
+
 #: Every initialiser by its name.
 INITIALIZERS: dict[str, type[Initializer]] = {
     cls.name: cls
     for cls in (
-        *(Zeros, Ones, Constant, RandomNormal, RandomUniform, TruncatedNormal),
+        *(Zeros, Ones, Constant, RandomNormal, RandomUniform, TruncatedNormal, Orthogonal),
         *(GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal),
     )
 }
+#: Short names, as in Keras.
+SHORT = {"uniform": "random_uniform", "normal": "random_normal"}
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -253,8 +292,8 @@ def get_initializer(identifier: Any) -> Callable[[tuple[int, ...], Any], Any]:
     >>> get_initializer("he_normal")
     HeNormal()
     """
-    if isinstance(identifier, str) and identifier in INITIALIZERS:
-        return INITIALIZERS[identifier]()
+    if isinstance(identifier, str) and SHORT.get(identifier, identifier) in INITIALIZERS:
+        return INITIALIZERS[SHORT.get(identifier, identifier)]()
     if isinstance(identifier, dict) and set(identifier) == {"class_name", "config"}:
         classes = {cls.__name__: cls for cls in INITIALIZERS.values()}
         if identifier["class_name"] in classes:

@@ -1,4 +1,4 @@
-"""How lines of random programs are drawn: products, matrices, and what is done to rows."""
+"""How lines of random programs are drawn: products, matrices, what is done to rows, sequences."""
 
 from __future__ import annotations
 
@@ -193,6 +193,22 @@ def attended(drawing: Drawing) -> str | None:
     return f"cr.scaled_dot_product_attention({name}, {keys}, {name}{how})"
 
 
-PRODUCTS: list[Recipe] = [matmul, dotted, einsum]
+# Sequences ----------------------------------------------------------------------------------
+
+
+def recurrence(drawing: Drawing) -> str | None:
+    """Recurrent cells of one unit, over the numbers of a value."""
+    name = drawing.pick(lambda x: 0 < x.size <= 4)
+    if name is None:
+        return None
+    cell, gates = drawing.one_of([("lstm", 4), ("gru", 3), ("simple_rnn", 1)])
+    states = [drawing.array((1, 1)) for _ in range(2 if cell == "lstm" else 1)]
+    weights = [drawing.array((1, gates)), drawing.array((1, gates))]
+    weights.append(drawing.array((2, 3) if cell == "gru" else (gates,)))
+    x = f"{name}.reshape(1, -1, 1)"
+    return f"cr.{cell}({', '.join([x, *states, *weights])})"
+
+
+PRODUCTS: list[Recipe] = [matmul, dotted, einsum, recurrence]
 MATRICES: list[Recipe] = [matrices, solve]
 ROWS: list[Recipe] = [row_losses, normalized, attended]

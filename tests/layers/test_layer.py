@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 import chainrule as cr
 from chainrule.engine.errors import DtypeError, ShapeError
-from chainrule.layers import LAYERS, Dense, Layer, Normalization, from_config
+from chainrule.layers import LAYERS, LSTM, Dense, Layer, Normalization, from_config
 
 OURS = "chainrule.layers."
 #: What the constructor of a layer needs, where it needs something.
@@ -28,6 +28,11 @@ ARGUMENTS = {
     "Reshape": ((2, -1),),
     "TransformerDecoderBlock": (2, 8),
     "TransformerEncoderBlock": (2, 8),
+    "Bidirectional": (LSTM(3, dtype="float64"),),
+    "Embedding": (5, 3),
+    "GRU": (3,),
+    "LSTM": (3,),
+    "SimpleRNN": (3,),
 }
 signed = np.random.default_rng(0).standard_normal
 
