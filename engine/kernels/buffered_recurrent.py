@@ -142,7 +142,7 @@ def lstm_sequence_backward(
 ) -> list[Any]:
     """See the reference."""
     gates, hidden, cells = by_time(gates), by_time(hidden), by_time(cells)
-    steps, batch, units = len(gates), *cells.shape[1:]
+    (steps, batch, _), units = gates.shape, cells.shape[-1]
     i, f, candidate, o = parts(gates, 4)
     before, squashed, padding = cells[:-1], np.tanh(cells[1:]), Padding.of(mask)
     # The slopes of the gates, times what multiplies a gate; a step multiplies by the gradients.
