@@ -342,7 +342,10 @@ def configurations(draw):
             return_state=draw(flag),
             go_backwards=draw(flag),
         )
-        merge = draw(st.sampled_from(["concat", "sum", "mul", "ave", None, "no"]))
+        merge = draw(st.sampled_from(["concat", "sum", "mul", "ave", None, "no", "other"]))
+        if merge == "other":
+            config = inner.get_config() | {"go_backwards": not inner.go_backwards, "units": 4}
+            return layers.Bidirectional(inner, "concat", type(inner).from_config(config)), row
         return inner if merge == "no" else layers.Bidirectional(inner, merge), row
     if kind == "attention":
         make = draw(
@@ -381,3 +384,30 @@ def test_the_shape_that_is_computed_is_the_shape_that_comes(drawn_pair):
     first = y[0] if isinstance(y, list) else y
     assert layer.compute_output_shape((None, *shape[1:])) == (None, *first.shape[1:])
     assert layer.compute_output_shape(shape) == first.shape
+
+
+# Arguments ----------------------------------------------------------------------------------
+
+
+@each_layer
+def test_each_regulariser_goes_to_the_weights_that_its_name_says(name):
+    layer, x = made(name)
+    for argument in layer.get_config():
+        what, is_one, _ = argument.partition("_regularizer")
+        if not is_one:
+            continue
+        config = layer.get_config() | {
+            key: None for key in layer.get_config() if key.endswith("_regularizer")
+        }
+        again = type(layer).from_config(config | {argument: layers.L2(1.0)})
+        again(x)
+        for i, weight in enumerate(again.parameters()):
+            weight.assign(drawn(*weight.shape, seed=i))
+        ending = {"recurrent": "recurrent_kernel"}.get(what, what)
+        punished = [
+            (weight.numpy() ** 2).sum()
+            for key, weight in again.named_parameters()
+            if key.endswith(ending) and not (what == "kernel" and key.startswith("recurrent"))
+        ]
+        found = [each.item() for each in again.losses]
+        np.testing.assert_allclose(sorted(found), sorted(punished), rtol=1e-12)
