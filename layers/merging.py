@@ -30,7 +30,7 @@ def _both(masks: Any, where: str) -> Any:
 def _alike(masks: Sequence[Any], where: str, place: int | None = None) -> None:
     """Raises ShapeError for masks of different shapes, but for their length along an axis."""
     shapes = [mask.shape for mask in masks]
-    apart = {tuple(n for i, n in enumerate(shape) if i != place) for shape in shapes}
+    apart = {tuple(-1 if i == place else n for i, n in enumerate(shape)) for shape in shapes}
     if len(apart) > 1:
         raise ShapeError(f"{where}: the masks of the inputs do not fit: shapes {_told(shapes)}")
 
