@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,9 @@ from chainrule.engine.tensor import Tensor, to_array, wrap
 
 from .calling import accepted, cast, checked_mask, checked_result
 from .weighted import Shape, Weighted
+
+#: Held by the thread in which a first input builds a layer.
+_building = threading.RLock()
 
 #: The layers that a configuration may name, by their class's name.
 LAYERS: dict[str, type[Layer]] = {}
@@ -183,11 +187,16 @@ class Layer(Weighted):
                 (None, *each.shape[1:]) if each.ndim else ()
                 for each in (x if self.many_inputs else [x])
             ]
-            input_shape = shapes if self.many_inputs else shapes[0]
-            self.build(input_shape)
-            if not self._built:  # by a build() of a subclass that does not call this one
-                Layer.build(self, input_shape)
+            self._build_once(shapes if self.many_inputs else shapes[0])
         return x
+
+    def _build_once(self, *input_shapes: Any) -> None:
+        """Builds the layer for inputs of these shapes, unless another thread just did."""
+        with _building:
+            if not self._built:
+                self.build(*input_shapes)
+            if not self._built:  # by a build() of a subclass that does not call this one
+                Layer.build(self, input_shapes[0])
 
     def _input(self, x: Any) -> Tensor:
         """One input as a Tensor of the layer's dtype."""
