@@ -108,7 +108,7 @@ def replaying(then: Moment) -> Iterator[None]:
     Afterwards the source is where it was; other threads do not notice.
     """
     before = _replay.source
-    bits = np.random.PCG64()
+    bits: np.random.BitGenerator = np.random.PCG64()
     bits.state = then.generator
     _replay.source = _Source(np.random.Generator(bits), then.key, then.reserved)
     try:
