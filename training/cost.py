@@ -7,8 +7,8 @@
     time         what a call costs however small the batch, + operations / rate
 
 All but the first line of memory is a constant and a multiple of the batch. Both come from two
-small batches that are run on this machine, on a copy of the model: so the rates are those of this
-model's operations here. Of a batch as large as the one asked for, nothing is run.
+smaller batches that are run on this machine, on a copy of the model: so the rates are those of
+this model's operations here. Of a batch as large as the one asked for, nothing is run.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from . import loop
 from .data import check_batch_size
 from .summary import format_bytes
 
-#: Steps timed of each of the two batches, after as many as one needs to warm up.
-REPEATS = 7
+#: Steps of each of the two batches before any is timed, and steps that are.
+WARM_UP, REPEATS = 2, 9
 
 
 @dataclass
@@ -173,9 +173,8 @@ def cost_of(model: Any, batch_size: int, input_shape: Any = None) -> ModelCost:
     shape = _input_shape(twin, input_shape)
     with replaying(moment()):
         inputs = _example(twin, shape)
-        small = max(1, batch // 8)
-        sizes = small, 2 * small
-        measured = [_measure(twin, inputs, size) for size in sizes]
+        sizes = max(1, batch // 8), max(2, batch // 2)
+        measured = _measure(twin, inputs, sizes)
     return _extrapolated(twin, batch, sizes, measured)
 
 
@@ -202,22 +201,27 @@ def _example(model: Any, shape: tuple[int, ...]) -> Callable[[int], np.ndarray]:
     return lambda size: rng.standard_normal((size, *shape)).astype(model.dtype)
 
 
-def _measure(model: Any, inputs: Callable[[int], np.ndarray], size: int) -> _Measured:
-    x = inputs(size)
-    with loop.mode(training=True), enable_grad():
-        step = _step(model, x)
-        for _ in range(2):
-            step()
-        times = []
-        for _ in range(REPEATS):
-            begin = perf_counter()
-            step()
-            times.append(perf_counter() - begin)
-        with tracing() as trace:
-            step(trace)
-        working = _peak(step)
+def _measure(
+    model: Any, inputs: Callable[[int], np.ndarray], sizes: tuple[int, int]
+) -> list[_Measured]:
+    """What batches of each size take; in turn, so that both meet the machine at its moods."""
     names = [name for name, _ in model.sublayers()]
-    return _Measured(_by_layer(trace, model.name, names), working, statistics.median(times))
+    measured = []
+    with loop.mode(training=True), enable_grad():
+        steps = [_step(model, inputs(size)) for size in sizes]
+        times: list[list[float]] = [[], []]
+        for repeat in range(WARM_UP + REPEATS):
+            for step, taken in zip(steps, times, strict=True):
+                begin = perf_counter()
+                step()
+                if repeat >= WARM_UP:
+                    taken.append(perf_counter() - begin)
+        for step, taken in zip(steps, times, strict=True):
+            with tracing() as trace:
+                step(trace)
+            costs = _by_layer(trace, model.name, names)
+            measured.append(_Measured(costs, _peak(step), statistics.median(taken)))
+    return measured
 
 
 def _step(model: Any, x: np.ndarray) -> Callable[..., None]:
@@ -290,8 +294,9 @@ def _extrapolated(
     a, b = measured
 
     def at(first: float, second: float) -> float:
-        """A straight line through two points, not below 0."""
-        return max(0.0, first + (second - first) * (batch - sizes[0]) / (sizes[1] - sizes[0]))
+        """A straight line through two points, which does not fall (as noise might have it)."""
+        slope = max(0.0, (second - first) / (sizes[1] - sizes[0]))
+        return max(0.0, second + slope * (batch - sizes[1]))
 
     def count(field: str, name: str) -> int:
         return round(at(getattr(a.costs[name], field), getattr(b.costs[name], field)))
