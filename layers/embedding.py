@@ -87,6 +87,14 @@ class Embedding(Layer):
                     f"{tuple(at.tolist())} of x with {describe(x)}; ids come from a vocabulary or "
                     "a tokenizer"
                 )
+            if raw.dtype.kind == "f" and raw.size:
+                exact = 2 ** (np.finfo(raw.dtype).nmant + 1)
+                if raw.max() >= exact:
+                    raise DtypeError(
+                        f"Embedding: ids from {exact} on are rounded in {raw.dtype}, got "
+                        f"{raw.max():.0f} in x with {describe(x)}; give integers, and to a model "
+                        "whose first layer keeps them"
+                    )
             x = with_mask(wrap(raw.astype(np.int64), cpu), mask_of(x))
         return super()._input(x)
 
@@ -157,7 +165,7 @@ class Masking(Layer):
 
     def compute_mask(self, x: Any, mask: Any) -> Any:
         """True where a feature is something else."""
-        return (x.numpy() != self.mask_value).any(axis=-1)
+        return (x.numpy() != self.dtype.type(self.mask_value)).any(axis=-1)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's."""

@@ -108,6 +108,8 @@ class Layer(Weighted):
             kwargs = {name: cast(each, self.dtype) for name, each in kwargs.items()}
         if mask is not None:
             mask = checked_mask(mask, x, type(self).__name__)
+            # Layers below, and those that return x itself, are to find it there.
+            x = _masked(x, mask)
         elif self.many_inputs:
             masks = [mask_of(each) for each in x]
             mask = masks if any(each is not None for each in masks) else None
@@ -272,6 +274,13 @@ class Layer(Weighted):
     def _defaults(self) -> dict[str, Any]:
         implied = {"name": self._default_name(), "dtype": default_layer_dtype().name}
         return super()._defaults() | implied
+
+
+def _masked(x: Any, mask: Any) -> Any:
+    """The inputs of a layer with the masks that a caller gave, in place of their own."""
+    if not isinstance(x, list):
+        return with_mask(x, mask)
+    return [with_mask(each, one) for each, one in zip(x, mask, strict=True)]
 
 
 @contextmanager

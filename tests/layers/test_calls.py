@@ -7,8 +7,8 @@ import pytest
 
 import chainrule as cr
 from chainrule.engine.errors import DtypeError, ShapeError
-from chainrule.engine.masks import mask_of
-from chainrule.layers import Dense, Dropout, Flatten, Layer, ReLU
+from chainrule.engine.masks import mask_of, with_mask
+from chainrule.layers import LSTM, Add, Dense, Dropout, Flatten, Layer, ReLU
 from chainrule.models import Model, Sequential
 
 MASK = np.array([[True, True, False], [True, False, False]])
@@ -132,6 +132,21 @@ def test_an_explicit_mask_wins_and_leaves_the_input_as_it_was():
         tells(x, mask=MASK.astype(int))
     with pytest.raises(ShapeError, match=r"mask has shape \(3, 2\)"):
         tells(x, mask=MASK.T)
+
+
+def test_an_explicit_mask_reaches_the_layers_below_and_replaces_one_that_is_carried():
+    x = np.random.default_rng(0).normal(size=(2, 3, 2))
+    recurrent = LSTM(2)
+    model = Sequential([Dropout(0.5), recurrent])
+    found = model(x, mask=MASK).numpy()
+    np.testing.assert_array_equal(found, recurrent(x, mask=MASK).numpy())
+    assert not np.allclose(found, model(x).numpy())
+    carrying = with_mask(cr.tensor(x), np.ones((2, 3), bool))
+    np.testing.assert_array_equal(model(carrying, mask=MASK).numpy(), found)
+    np.testing.assert_array_equal(mask_of(Dropout(0.5)(carrying, mask=MASK)), MASK)
+    assert mask_of(carrying).all()
+    added = Add()([carrying, carrying], mask=[None, MASK])
+    np.testing.assert_array_equal(mask_of(added), MASK)
 
 
 def test_several_inputs_each_cast_and_each_with_its_mask():

@@ -201,6 +201,22 @@ def test_padded_sequences_equal_those_without_padding(name):
     np.testing.assert_array_equal(mask_of(y), mask)
 
 
+@pytest.mark.parametrize("options", [{}, {"activation": "relu"}, {"go_backwards": True}])
+@pytest.mark.parametrize("name", NAMES)
+def test_padding_never_matters_even_if_it_is_nan(name, options):
+    layer, x = made(name, return_sequences=True, **options), numbers(2, 4, 2)
+    mask, upstream = np.array([[True, True, False, False], [False] * 4]), numbers(2, 4, 3, seed=3)
+    found = []
+    for fill in (0.5, np.nan):
+        layer.zero_grad()
+        tensor = cr.tensor(np.where(mask[..., None], x, fill), requires_grad=True)
+        y = layer(tensor, mask=mask)
+        y.backward(upstream)
+        found.append([y, tensor.grad, *(each.grad for each in layer.parameters())])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_before_the_first_real_step_the_result_is_zero_whatever_the_state(name):
     layer = made(name, return_sequences=True, return_state=True)
