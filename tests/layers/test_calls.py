@@ -8,7 +8,16 @@ import pytest
 import chainrule as cr
 from chainrule.engine.errors import DtypeError, ShapeError
 from chainrule.engine.masks import mask_of, with_mask
-from chainrule.layers import LSTM, Add, Dense, Dropout, Flatten, Layer, ReLU
+from chainrule.layers import (
+    LSTM,
+    Add,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MultiHeadAttention,
+    ReLU,
+)
 from chainrule.models import Model, Sequential
 
 MASK = np.array([[True, True, False], [True, False, False]])
@@ -170,6 +179,17 @@ def test_further_arguments_are_cast_and_results_may_be_several():
     y, memory = layer(np.ones((1, 2)), np.ones((1, 2)), scale=2.0, ids=np.arange(2))
     assert layer.kinds == (np.float32, "i") and y.dtype == memory.dtype == np.float32
     np.testing.assert_array_equal(y.numpy(), [[3.0, 3.0]])
+
+
+def test_of_several_results_the_first_carries_the_mask():
+    layer = LSTM(2, return_sequences=True, return_state=True)
+    y, *states = layer(np.ones((2, 3, 1)), mask=MASK)
+    np.testing.assert_array_equal(mask_of(y), MASK)
+    assert all(mask_of(each) is None for each in states)
+    scored = MultiHeadAttention(1)
+    y, weights = scored(np.ones((2, 3, 1)), mask=MASK, return_attention_scores=True)
+    np.testing.assert_array_equal(mask_of(y), MASK)
+    assert mask_of(weights) is None
 
 
 def test_a_mixed_bag_of_results_is_refused():

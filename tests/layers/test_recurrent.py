@@ -217,6 +217,15 @@ def test_padding_never_matters_even_if_it_is_nan(name, options):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+def test_another_activation_of_the_gates_alone_is_used(name):
+    x = numbers(2, 4, 2)
+    usual, always_open = made(name), made(name, recurrent_activation=lambda z: z * 0 + 1)
+    assert not np.allclose(usual(x).numpy(), always_open(x).numpy())
+    if name == "GRU":  # z is 1: the state stays what it was
+        assert not always_open(x).numpy().any()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_before_the_first_real_step_the_result_is_zero_whatever_the_state(name):
     layer = made(name, return_sequences=True, return_state=True)

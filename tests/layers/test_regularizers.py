@@ -110,3 +110,10 @@ def test_a_function_of_one_s_own_will_do():
     layer(rng.standard_normal((1, 3)))
     (penalty,) = layer.losses
     assert penalty.item() == pytest.approx((layer.kernel.numpy() ** 4).sum(), rel=1e-6)
+
+
+def test_a_weight_of_two_layers_is_punished_once():
+    model = Sequential([Dense(3, kernel_regularizer="l2"), Dense(3, kernel_regularizer="l2")])
+    model.build((None, 3))
+    model.layers[1].kernel = model.layers[0].kernel
+    assert len(model.losses) == 1
