@@ -38,10 +38,10 @@ class Listener:
 def listening(hear: Callable[[Any, Any], None]) -> Iterator[None]:
     """For the length of a `with` block, `hear(layer, result)` is called for each layer's call.
 
-    >>> from chainrule.layers import Dense
+    >>> from chainrule.layers import Flatten
     >>> with listening(lambda layer, result: print(layer.name, result.shape)):
-    ...     y = Dense(3)([[1.0, 2.0]])
-    dense (1, 3)
+    ...     y = Flatten()([[1.0, 2.0]])
+    flatten (1, 2)
     """
     before = state.mode
     state.mode = Mode(None if before is None else before.kernel_set, Listener(hear, before))
