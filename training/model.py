@@ -14,6 +14,7 @@ from chainrule.engine import random
 from chainrule.engine.errors import ShapeError
 from chainrule.engine.tape import enable_grad, no_grad
 from chainrule.layers import Layer
+from chainrule.layers.layer import shape_of
 
 from . import loop
 from . import weights as weights_files
@@ -25,8 +26,10 @@ from .arguments import (
     check_validation_data,
 )
 from .callbacks import Callback, CallbackList
+from .calls import require_one_argument, require_own_layers
 from .data import Batches, check_arrays, split_validation
 from .history import History
+from .inputs import mapped, mapped_shapes, rows, several, structure
 from .objective import Objective
 from .progress import ProgressLine, check_verbose
 from .summary import Row, output_shapes, summary_text
@@ -43,6 +46,13 @@ class Model(Layer):
     A subclass makes its layers in `__init__` and connects them in `call(x)`. If it ends in a
     softmax or a sigmoid, it may define `final_activation` and `logits(x)` too, so that activation
     and cross-entropy are computed as one (see `Layer` and `compile`).
+
+    Several inputs are a tuple or a dict of arrays, in `fit((a, b), y)` as in `model((a, b))`, and
+    `call` is given such a tuple or dict of Tensors. A list is one array, whose samples it holds.
+
+    Layers are made in `__init__`, not in `call`, where each call would make new ones, which no
+    training would ever reach; `fit` refuses that. A model may hold layers of another one, or that
+    model itself, and train them on.
 
     Arguments: those of `Layer`. Inputs are cast to `dtype`, which should be that of the layers;
     integers stay integers where a layer within, such as an `Embedding`, takes them.
@@ -105,6 +115,24 @@ class Model(Layer):
         """Does a layer within take integers as they are?"""
         return any(each.keeps_integers for _, each in self._tree() if each is not self)
 
+    def _prepared(self, x: Any) -> Any:
+        """`x` as a Tensor of the model's dtype, or as a tuple or a dict of them; builds it."""
+        if self.many_inputs:
+            return super()._prepared(x)
+        if self._built and self.built_for is not None:
+            known = structure(mapped_shapes(np.empty_like, self.built_for))
+            if structure(x) != known:
+                raise ShapeError(
+                    f"{type(self).__name__}: x must be {known} (the model was built on it), got "
+                    f"{structure(x)}"
+                )
+        if not several(x):
+            return super()._prepared(x)
+        x = mapped(self._input, x)
+        if not self._built:
+            self._build_for(mapped(shape_of, x))
+        return x
+
     @property
     def compiled(self) -> bool:
         """Has `compile` been called?"""
@@ -133,7 +161,7 @@ class Model(Layer):
         stay as the last step left them, and the interrupt goes on to the caller.
 
         Arguments:
-            x: samples, shape (samples, ...).
+            x: samples, shape (samples, ...); a tuple or a dict of arrays for several inputs.
             y: targets, shape (samples, ...), as the loss wants them.
             batch_size: samples per step.
             epochs: number of the last epoch; `initial_epoch` of them are already done.
@@ -175,6 +203,8 @@ class Model(Layer):
         if augment is not None and not callable(augment):
             raise TypeError(f"fit: augment must be a function of a batch of x, got {augment!r}")
         x, y = check_samples(x, y, where="fit")
+        if augment is not None and several(x):
+            raise TypeError(f"fit: augment changes one array, but x is {structure(x)}")
         chosen, history = CallbackList(callbacks).callbacks, History()
         held_out = None
         if validation_data is not None:
@@ -186,6 +216,7 @@ class Model(Layer):
             held_out = Batches(x_val, y_val, batch_size)
         batches = Batches(x, y, batch_size, random.generator() if shuffle else None)
         self._prepare(x, y, where="fit")
+        require_own_layers(self, rows(x, slice(0, 1)), "fit")
         if held_out is not None:
             x_name, y_name = VALIDATION_NAMES
             self._prepare(held_out.x, held_out.y, where="fit", x_name=x_name, y_name=y_name)
@@ -226,7 +257,7 @@ class Model(Layer):
         """Loss and metrics on samples and their targets, as averages over the samples.
 
         Arguments:
-            x: samples, shape (samples, ...).
+            x: samples, shape (samples, ...); a tuple or a dict of arrays for several inputs.
             y: targets, shape (samples, ...).
             batch_size: samples computed together.
             verbose: 0 silent, 1 or "auto" a progress bar, 2 one line.
@@ -267,7 +298,7 @@ class Model(Layer):
         """The model's outputs for samples, computed in batches without recording gradients.
 
         Arguments:
-            x: samples, shape (samples, ...).
+            x: samples, shape (samples, ...); a tuple or a dict of arrays for several inputs.
             batch_size: samples computed together.
             verbose: 0 silent, 1 or "auto" a progress bar, 2 one line.
             callbacks: `Callback`s, whose hooks for predictions are called.
@@ -284,6 +315,8 @@ class Model(Layer):
         line.total = len(batches)
         params = {"steps": len(batches), "verbose": line.verbose}
         hooks = CallbackList(callbacks, model=self, params=params, where="predict")
+        require_one_argument(self, "predict")
+        self.check_inputs(x, "predict")
         try:
             line.start()
             outputs = loop.predict(self, batches, hooks, line)
@@ -332,7 +365,7 @@ class Model(Layer):
         """
         x, _ = check_arrays(x, where="predict_on_batch")
         with no_grad(), loop.mode(training=False):
-            return self(x).numpy().copy()
+            return loop.one_output(self(x), "predict_on_batch").numpy().copy()
 
     def as_checked(self, *inputs: Any) -> tuple[Any, tuple[Any, ...], Any]:
         """What `cr.gradcheck` checks: the loss, given samples and targets; else the outputs.
@@ -403,7 +436,8 @@ class Model(Layer):
 
         Arguments:
             batch_size: samples in the batch.
-            input_shape: of one batch, as (None, 100); by default the one it was built for.
+            input_shape: of one batch, as (None, 100), or a tuple or dict of such; by default the
+                one it was built for.
 
         Returns:
             a `ModelCost`, whose `str` is a table: `layers`, `operations`, `memory`, `seconds`, ...
@@ -504,21 +538,21 @@ class Model(Layer):
             self._objective = Objective(self._loss, self._metrics, self.final_activation)
         return self._objective
 
-    def _prepare(
-        self, x: np.ndarray, y: Any, *, where: str, x_name: str = "x", y_name: str = "y"
-    ) -> None:
+    def _prepare(self, x: Any, y: Any, *, where: str, x_name: str = "x", y_name: str = "y") -> None:
         """Build the model if need be, and prove on one sample, and all targets, that data fit."""
+        require_one_argument(self, where)
+        self.check_inputs(x, where, x_name)
         objective = self._current_objective().copy()
         with no_grad(), loop.mode(training=False):
             try:
-                outputs = objective.outputs(self, x[:1])
+                outputs = objective.outputs(self, rows(x, slice(0, 1)))
             except ShapeError as error:
                 raise ShapeError(f"{where}: {x_name} does not fit the model: {error}") from error
             objective.check(y, outputs, 1, where=where, y_name=y_name)
             objective.evaluate(y[:1], outputs)
         objective.update_metrics(y[:1], outputs)
 
-    def _batch(self, x: Any, y: Any, where: str) -> tuple[np.ndarray, np.ndarray, Objective]:
+    def _batch(self, x: Any, y: Any, where: str) -> tuple[Any, np.ndarray, Objective]:
         self._require_compiled(where)
         x, y = check_samples(x, y, where=where)
         return x, y, self._current_objective().copy()

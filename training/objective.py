@@ -201,10 +201,14 @@ class Objective:
         Raises:
             ShapeError, DtypeError, ValueError: as for a call of the loss.
         """
-        if not isinstance(outputs, Tensor) or outputs.dtype.kind != "f":
+        if not isinstance(outputs, Tensor):
+            raise TypeError(
+                f"{where}: the model must return one Tensor, for the loss, got {len(outputs)} in a "
+                f"{type(outputs).__name__}; join them, or return one"
+            )
+        if outputs.dtype.kind != "f":
             raise DtypeError(
-                f"{where}: the model must return a floating Tensor, got {describe(outputs)} "
-                f"({type(outputs).__name__})"
+                f"{where}: the model must return a floating Tensor, got {describe(outputs)}"
             )
         if outputs.shape[:1] != (samples,):
             raise ShapeError(
