@@ -197,7 +197,7 @@ class MultiHeadAttention(Layer):
         )
         weights = attention_weights(tensor_functions, q, k, seen, bool(use_causal_mask))
         heads = (drop(weights, self.dropout) @ v).permute_dims((0, 2, 1, 3))
-        y = self._map("output", heads.reshape(*heads.shape[:2], self.output_kernel.shape[0]))
+        y = self._map("output", heads.reshape(*heads.shape[:2], self.num_heads * v.shape[-1]))
         return [y, weights] if return_attention_scores else y
 
     def _projected(

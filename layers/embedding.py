@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.engine.arguments import number
 from chainrule.engine.devices import cpu
 from chainrule.engine.errors import DtypeError, ShapeError, describe
 from chainrule.engine.masks import mask_of, with_mask
@@ -146,7 +147,9 @@ class Masking(Layer):
 
     The input x is (batch, time, features); the result is x, with 0 at the padded steps.
 
-    Arguments: `mask_value`, the value; the others are `Layer`'s.
+    Arguments: `mask_value`, the value, which may be NaN; the others are `Layer`'s.
+
+    Raises DtypeError for a value that is no number.
 
     >>> from chainrule.engine.masks import mask_of
     >>> y = Masking()([[[1.0, 0.0], [0.0, 0.0]]])
@@ -164,7 +167,7 @@ class Masking(Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name, dtype, trainable)
-        self.mask_value = mask_value
+        self.mask_value = number("Masking", "mask_value", mask_value)
 
     def call(self, x: Tensor) -> Tensor:
         """x, with 0 at the padded steps."""
@@ -172,7 +175,8 @@ class Masking(Layer):
 
     def compute_mask(self, x: Any, mask: Any) -> Any:
         """True where a feature is something else."""
-        return (x.numpy() != self.dtype.type(self.mask_value)).any(axis=-1)
+        raw, value = x.numpy(), self.dtype.type(self.mask_value)
+        return (~np.isnan(raw) if np.isnan(value) else raw != value).any(axis=-1)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's."""

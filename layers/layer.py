@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from chainrule.engine.creation import zeros
+from chainrule.engine.creation import ones, zeros
 from chainrule.engine.devices import cpu, state
 from chainrule.engine.dtypes import as_dtype, default_layer_dtype
 from chainrule.engine.errors import DtypeError, ShapeError, describe
@@ -235,7 +235,8 @@ class Layer(Weighted):
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """The shape of the result for an input of a shape; the batch, None, stays None.
 
-        Unless a subclass knows it, the layer is tried out on zeros, which builds it.
+        Unless a subclass knows it, the layer is tried out on zeros (ids of 1, since 0 may be the
+        padding), which builds it.
 
         Raises ShapeError if another length than the batch's is None.
         """
@@ -248,7 +249,8 @@ class Layer(Weighted):
                     f"{type(self).__name__}.compute_output_shape: only the batch may be None, got "
                     f"{input_shape}"
                 )
-            trial.append(zeros(tuple(1 if each is None else each for each in shape), dtype))
+            lengths = tuple(1 if each is None else each for each in shape)
+            trial.append((ones if self.keeps_integers else zeros)(lengths, dtype))
         with no_grad():
             result = self(trial if self.many_inputs else trial[0], training=False)
         found = (result if isinstance(result, Tensor) else result[0]).shape

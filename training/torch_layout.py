@@ -18,6 +18,7 @@ a Model of your own      nn.Module            the names of the attributes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ from chainrule.layers import (
     Conv2D,
     Dense,
     Embedding,
+    Flatten,
     Layer,
     LayerNormalization,
     LearnedPositions,
@@ -41,6 +43,8 @@ from chainrule.layers import (
     TransformerDecoderBlock,
     TransformerEncoderBlock,
 )
+from chainrule.layers.recurrent import Recurrent
+from chainrule.layers.spatial import Spatial
 
 from .sequential import Sequential
 from .weights import assign_weights
@@ -69,16 +73,25 @@ class Part(NamedTuple):
             ours=tuple(f"{ours}{each}" for each in self.ours),
         )
 
+    def turned(self, order: Array) -> Part:
+        """The same, of features that have another order there: theirs are ours[order]."""
+        back = np.argsort(order)
+        return self._replace(
+            write=lambda *own: self.write(*(each[order] for each in own)),
+            read=lambda *given: tuple(each[back] for each in self.read(*given)),
+        )
+
 
 def to_torch_weights(layer: Layer) -> dict[str, Array]:
     """The weights of a layer or model by PyTorch's names, in its layout, as NumPy arrays.
 
     `module.load_state_dict({name: torch.tensor(array) for ...})` takes them, if `module` is the
-    counterpart: see the table above. An LSTM of PyTorch with `num_layers=2` is two layers here;
-    the names of the second end in `_l0` too.
+    counterpart: see the table above. Of a Sequential, features that come out of a Flatten of images
+    are put in the order that they have there, channels first. An LSTM of PyTorch with
+    `num_layers=2` is two layers here; the names of the second end in `_l0` too.
 
     Raises RuntimeError if the layer is not built, ShapeError if it has weights without a
-    counterpart.
+    counterpart, or goes backwards through time.
 
     >>> import chainrule as cr
     >>> layer = cr.layers.Dense(2)
@@ -118,7 +131,7 @@ def from_torch_weights(layer: Layer, weights: Mapping[str, Any]) -> None:
     where = "from_torch_weights"
     expected = to_torch_weights(layer)
     given = {
-        name: np.asarray(value)
+        name: np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
         for name, value in weights.items()
         if name.rpartition(".")[2] != IGNORED
     }
@@ -188,9 +201,51 @@ def _attributes(layer: Layer) -> Iterator[Part]:
 
 
 def _sequential(layer: Sequential) -> Iterator[Part]:
+    yield from _in_order(layer, False, None)[0]
+
+
+def _in_order(
+    layer: Sequential, is_spatial: bool, order: Array | None
+) -> tuple[list[Part], bool, Array | None]:
+    """The parts; does the result have spatial axes? and the order in which it was flattened.
+
+    The last two, of what goes in, are given. PyTorch has the channels first, so that the features
+    of a flattened image stand in another order there, up to the next Dense.
+    """
     names = {id(each): name for name, each in layer.sublayers()}
+    parts: list[Part] = []
     for i, each in enumerate(layer.layers):
-        yield from _below(each, f"{i}.", f"{names[id(each)]}.")
+        below = [] if isinstance(each, Sequential) else [*_parts(each)]
+        normalizes = isinstance(each, (BatchNormalization, LayerNormalization))
+        if isinstance(each, Sequential):
+            below, is_spatial, order = _in_order(each, is_spatial, order)
+        elif isinstance(each, Flatten) and is_spatial:
+            order, is_spatial = _channels_first(each), False
+        elif order is not None and below:
+            is_dense = isinstance(each, Dense)
+            if not is_dense and not normalizes:
+                raise ShapeError(
+                    f"PyTorch's layout: the features of {each.name} are those of a Flatten, whose "
+                    "order is another in PyTorch (channels first); put a Dense between them"
+                )
+            below = [
+                part if is_dense and part.ours != ("kernel",) else part.turned(order)
+                for part in below
+            ]
+            order = None if is_dense else order
+        elif any(isinstance(inner, Spatial) for _, inner in each._tree()):
+            is_spatial = True
+        elif below and not normalizes:
+            is_spatial = False
+        parts += [part.within(f"{i}.", f"{names[id(each)]}.") for part in below]
+    return parts, is_spatial, order
+
+
+def _channels_first(flatten: Flatten) -> Array:
+    """Where, among the features of a flattened image, PyTorch's are: (c, h, w) for (h, w, c)."""
+    shape = flatten.built_for[1:]
+    features: Array = np.arange(math.prod(shape)).reshape(shape)
+    return np.moveaxis(features, -1, 0).ravel()
 
 
 def _dense(layer: Dense) -> Iterator[Part]:
@@ -213,6 +268,15 @@ def _conv(layer: Conv1D | Conv2D) -> Iterator[Part]:
 
 def _embedding(layer: Embedding | LearnedPositions) -> Iterator[Part]:
     yield _same("weight", "embeddings")
+
+
+def _same_way(layer: Recurrent) -> None:
+    """Raises ShapeError for a layer that goes another way through time than its counterpart."""
+    if layer.go_backwards:
+        raise ShapeError(
+            f"PyTorch's layout: {layer.name} with go_backwards=True has no "
+            "counterpart in PyTorch; Bidirectional of a layer that goes forwards has one"
+        )
 
 
 def _rnn(layer: SimpleRNN | LSTM) -> Iterator[Part]:
@@ -240,9 +304,19 @@ def _gru(layer: GRU) -> Iterator[Part]:
         )
 
 
+def _recurrent(layer: Recurrent) -> Iterator[Part]:
+    _same_way(layer)
+    yield from (_gru if isinstance(layer, GRU) else _rnn)(layer)  # type: ignore[arg-type]
+
+
 def _bidirectional(layer: Bidirectional) -> Iterator[Part]:
-    yield from _below(layer.forward_layer, "", "forward_layer.")
-    yield from _below(layer.backward_layer, "", "backward_layer.", "_reverse")
+    _same_way(layer.forward_layer)
+    for each, name, suffix in (
+        (layer.forward_layer, "forward_layer.", ""),
+        (layer.backward_layer, "backward_layer.", "_reverse"),
+    ):
+        for part in (_gru if isinstance(each, GRU) else _rnn)(each):  # type: ignore[arg-type]
+            yield part.within("", name, suffix)
 
 
 def _norm(layer: LayerNormalization | BatchNormalization) -> Iterator[Part]:
@@ -295,8 +369,7 @@ _RULES: list[tuple[Any, Callable[[Any], Iterator[Part]]]] = [
     (Dense, _dense),
     ((Conv1D, Conv2D), _conv),
     ((Embedding, LearnedPositions), _embedding),
-    ((SimpleRNN, LSTM), _rnn),
-    (GRU, _gru),
+    (Recurrent, _recurrent),
     (Bidirectional, _bidirectional),
     ((LayerNormalization, BatchNormalization), _norm),
     (MultiHeadAttention, _attention),

@@ -143,6 +143,13 @@ def test_an_explicit_mask_wins_and_leaves_the_input_as_it_was():
         tells(x, mask=MASK.T)
 
 
+def test_a_mask_that_was_given_is_not_shared_with_whoever_gave_it():
+    mask = MASK.copy()
+    y = Dropout(0.5)(cr.ones((2, 3, 1)), mask=mask)
+    mask[:] = False
+    np.testing.assert_array_equal(mask_of(y), MASK)
+
+
 def test_an_explicit_mask_reaches_the_layers_below_and_replaces_one_that_is_carried():
     x = np.random.default_rng(0).normal(size=(2, 3, 2))
     recurrent = LSTM(2)

@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 import chainrule as cr
 from chainrule.engine.errors import DtypeError
 from chainrule.engine.masks import mask_of
-from chainrule.layers import Embedding, Masking, Reshape, from_config
-from chainrule.models import Sequential
+from chainrule.layers import LSTM, Dense, Embedding, Masking, Reshape, from_config
+from chainrule.models import Model, Sequential
 
 
 @settings(max_examples=25, deadline=None)
@@ -129,3 +129,27 @@ def test_floats_that_have_lost_digits_are_no_ids():
 def test_masking_compares_in_the_layer_s_dtype():
     x = np.array([[[0.1, 0.1], [0.1, 0.2]]], "float32")
     assert mask_of(Masking(np.float64(0.1))(x)).tolist() == [[False, True]]
+
+
+def test_masking_finds_nan_and_refuses_what_is_no_number():
+    x = np.array([[[np.nan, np.nan], [np.nan, 2.0]]])
+    layer = from_config(json.loads(json.dumps(Masking(float("nan")).to_config())))
+    y = layer(x)
+    assert mask_of(y).tolist() == [[False, True]]
+    assert y.numpy()[0, 0].tolist() == [0.0, 0.0]
+    with pytest.raises(DtypeError, match="mask_value must be a number"):
+        Masking("none")
+
+
+def test_a_model_of_ids_finds_its_shape_whatever_is_the_padding():
+    class Encoder(Model):
+        def __init__(self):
+            super().__init__()
+            self.vectors, self.reader = Embedding(9, 4, mask_zero=True), LSTM(3)
+
+        def call(self, x):
+            return self.reader(self.vectors(x))
+
+    model = Sequential([Encoder(), Dense(2)])
+    model.build((None, 5))
+    assert model.compute_output_shape((None, 5)) == (None, 2)
