@@ -38,6 +38,8 @@ from .summary import format_bytes
 
 #: Steps timed of each of the two batches, after as many as one needs to warm up.
 REPEATS = 7
+#: Steps of which the times of each layer are taken: the least, as others may want the machine.
+TRACES = 3
 
 
 @dataclass
@@ -188,7 +190,7 @@ def _input_shape(model: Any, given: Any) -> Any:
     if shape is None:
         raise ShapeError(
             f"cost: {model.name} is not built, and so has no input shape; give one: "
-            "cost(32, input_shape=(None, 100))"
+            "cost(32, input_shape=(None, 100)), or build it before: build((None, 100))"
         )
     if not known(shape):
         raise ShapeError(
@@ -241,11 +243,19 @@ def _measure(model: Any, inputs: Callable[[int], Any], size: int) -> _Measured:
             begin = perf_counter()
             step()
             times.append(perf_counter() - begin)
-        with tracing() as trace:
-            step(trace)
+        names = [name for name, _ in model.sublayers()]
+        costs = [_by_layer(_traced(step), model.name, names) for _ in range(TRACES)]
         working = _peak(step)
-    names = [name for name, _ in model.sublayers()]
-    return _Measured(_by_layer(trace, model.name, names), working, statistics.median(times))
+    for name, cost in costs[0].items():  # all but the times are alike
+        cost.seconds = min(each[name].seconds for each in costs)
+        cost.pulled_seconds = min(each[name].pulled_seconds for each in costs)
+    return _Measured(costs[0], working, statistics.median(times))
+
+
+def _traced(step: Callable[..., None]) -> Trace:
+    with tracing() as trace:
+        step(trace)
+    return trace
 
 
 def _step(model: Any, x: Any) -> Callable[..., None]:
