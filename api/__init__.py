@@ -88,6 +88,9 @@ _elsewhere = names_elsewhere(
         "keras": "layers, models, losses, ... are modules of chainrule itself",
         "nn": "layers are in chainrule.layers, models in chainrule.models",
         "optimizers": "it is called chainrule.optim",
+        "regularizers": "L1, L2 and L1L2 are in chainrule.layers",
+        "initializers": "HeNormal, GlorotUniform, ... are in chainrule.layers",
+        "activations": "they are functions, as chainrule.relu; Dense(10, activation='relu')",
         "preprocessing": "there are chainrule.text and chainrule.images",
     },
 )

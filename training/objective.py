@@ -215,7 +215,15 @@ class Objective:
                 f"{where}: the model returned {describe(outputs)} for {samples} samples; it must "
                 "keep the first axis, (batch, ...)"
             )
-        self.computed.check(y, (len(y), *outputs.shape[1:]), where=where, y_name=y_name)
+        try:
+            self.computed.check(y, (len(y), *outputs.shape[1:]), where=where, y_name=y_name)
+        except ValueError as error:
+            if mask_of(outputs) is None or isinstance(error, ShapeError):
+                raise
+            raise ValueError(
+                f"{error}; what stands beside padding counts nowhere, but it must be a target: "
+                f"fill {y_name} up with 0 there"
+            ) from error
 
 
 def _sum(loss: Tensor, penalties: Sequence[Tensor]) -> Tensor:

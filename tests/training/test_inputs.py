@@ -10,9 +10,11 @@ from chainrule.layers import (
     LSTM,
     BatchNormalization,
     Concatenate,
+    Conv2D,
     Dense,
     Dropout,
     Embedding,
+    Flatten,
     GlobalAveragePooling1D,
 )
 from chainrule.models import Model, Sequential
@@ -237,6 +239,26 @@ def test_sequences_of_different_lengths_are_sent_to_pad_sequences():
         model.fit([[1, 2], [3]], [0, 1])
     with pytest.raises(TypeError, match=r"x is a generator; .*arrays"):
         model.fit(batch for batch in [(A, Y)])
+
+
+def test_shapes_that_beginners_meet_are_explained():
+    images, digits = rng.random((4, 8, 8)), [0, 1, 2, 3]
+    convolution = compiled(Sequential([Conv2D(2, 3), Flatten(), Dense(4, "softmax")]))
+    with pytest.raises(cr.ShapeError, match=r"x\[\.\.\., None\] adds it .*Reshape\(\(8, 8, 1\)\)"):
+        convolution.fit(images, digits)
+    twice = compiled(Sequential([Embedding(9, 4), LSTM(3), LSTM(3), Dense(4, "softmax")]))
+    with pytest.raises(cr.ShapeError, match="return_sequences=True keeps the steps"):
+        twice.fit([[1, 2], [3, 4]], [0, 1])
+
+
+def test_targets_beside_padding_count_nowhere_but_must_be_some():
+    x, labels = np.array([[1, 2, 0], [3, 0, 0]]), np.array([[1, 1, -1], [0, -1, -1]])
+    layers = [Embedding(9, 4, mask_zero=True), LSTM(3, return_sequences=True), Dense(2, "softmax")]
+    model = compiled(Sequential(layers))
+    with pytest.raises(ValueError, match=r"y\[0, 2\] = -1 .*fill y up with 0 there"):
+        model.fit(x, labels)
+    results = [model.evaluate(x, np.where(x, labels, fill), verbose=0) for fill in (0, 1)]
+    assert results[0] == results[1]
 
 
 # Cost -------------------------------------------------------------------------------------------
