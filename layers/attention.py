@@ -110,7 +110,7 @@ class MultiHeadAttention(Layer):
             query = self._input(x)
             given = (query, query if value is None else value)
             shapes = [(None, *each.shape[1:]) for each in (*given, key) if each is not None]
-            self.build(*shapes)
+            self._build_once(*shapes)
         return super().__call__(x, value, key, **kwargs)
 
     def _sequence(self, name: str, given: Any) -> Tensor | None:

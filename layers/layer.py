@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,9 @@ from chainrule.engine.tensor import Tensor, to_array, wrap
 from .calling import accepted, cast, checked_mask, checked_result
 from .habits import ATTRIBUTES
 from .weighted import Shape, Weighted
+
+#: Held by the thread in which a first input builds a layer.
+_building = threading.RLock()
 
 #: The layers that a configuration may name, by their class's name.
 LAYERS: dict[str, type[Layer]] = {}
@@ -181,13 +185,16 @@ class Layer(Weighted):
                 f"{describe(x)} of type {type(x).__name__}"
             )
         if not self._built:
-            self._build_for([shape_of(each) for each in x] if self.many_inputs else shape_of(x))
+            self._build_once([shape_of(each) for each in x] if self.many_inputs else shape_of(x))
         return x
 
-    def _build_for(self, input_shape: Any) -> None:
-        self.build(input_shape)
-        if not self._built:  # by a build() of a subclass that does not call this one
-            Layer.build(self, input_shape)
+    def _build_once(self, *input_shapes: Any) -> None:
+        """Builds the layer for inputs of these shapes, unless another thread just did."""
+        with _building:
+            if not self._built:
+                self.build(*input_shapes)
+            if not self._built:  # by a build() of a subclass that does not call this one
+                Layer.build(self, input_shapes[0])
 
     def _input(self, x: Any) -> Tensor:
         """One input as a Tensor of the layer's dtype."""

@@ -124,7 +124,7 @@ class Model(Described):
             return super()._prepared(x)
         x = mapped(self._input, x)
         if not self._built:
-            self._build_for(mapped(shape_of, x))
+            self._build_once(mapped(shape_of, x))
         return x
 
     @property

@@ -18,7 +18,6 @@ a Model of your own      nn.Module            the names of the attributes
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -34,7 +33,6 @@ from chainrule.layers import (
     Conv2D,
     Dense,
     Embedding,
-    Flatten,
     Layer,
     LayerNormalization,
     LearnedPositions,
@@ -44,9 +42,9 @@ from chainrule.layers import (
     TransformerEncoderBlock,
 )
 from chainrule.layers.recurrent import Recurrent
-from chainrule.layers.spatial import Spatial
 
 from .sequential import Sequential
+from .torch_order import in_order
 from .weights import assign_weights
 
 Array = np.ndarray[Any, Any]
@@ -201,51 +199,7 @@ def _attributes(layer: Layer) -> Iterator[Part]:
 
 
 def _sequential(layer: Sequential) -> Iterator[Part]:
-    yield from _in_order(layer, False, None)[0]
-
-
-def _in_order(
-    layer: Sequential, is_spatial: bool, order: Array | None
-) -> tuple[list[Part], bool, Array | None]:
-    """The parts; does the result have spatial axes? and the order in which it was flattened.
-
-    The last two, of what goes in, are given. PyTorch has the channels first, so that the features
-    of a flattened image stand in another order there, up to the next Dense.
-    """
-    names = {id(each): name for name, each in layer.sublayers()}
-    parts: list[Part] = []
-    for i, each in enumerate(layer.layers):
-        below = [] if isinstance(each, Sequential) else [*_parts(each)]
-        normalizes = isinstance(each, (BatchNormalization, LayerNormalization))
-        if isinstance(each, Sequential):
-            below, is_spatial, order = _in_order(each, is_spatial, order)
-        elif isinstance(each, Flatten) and is_spatial:
-            order, is_spatial = _channels_first(each), False
-        elif order is not None and below:
-            is_dense = isinstance(each, Dense)
-            if not is_dense and not normalizes:
-                raise ShapeError(
-                    f"PyTorch's layout: the features of {each.name} are those of a Flatten, whose "
-                    "order is another in PyTorch (channels first); put a Dense between them"
-                )
-            below = [
-                part if is_dense and part.ours != ("kernel",) else part.turned(order)
-                for part in below
-            ]
-            order = None if is_dense else order
-        elif any(isinstance(inner, Spatial) for _, inner in each._tree()):
-            is_spatial = True
-        elif below and not normalizes:
-            is_spatial = False
-        parts += [part.within(f"{i}.", f"{names[id(each)]}.") for part in below]
-    return parts, is_spatial, order
-
-
-def _channels_first(flatten: Flatten) -> Array:
-    """Where, among the features of a flattened image, PyTorch's are: (c, h, w) for (h, w, c)."""
-    shape = flatten.built_for[1:]
-    features: Array = np.arange(math.prod(shape)).reshape(shape)
-    return np.moveaxis(features, -1, 0).ravel()
+    yield from in_order(layer, _parts)[0]
 
 
 def _dense(layer: Dense) -> Iterator[Part]:

@@ -275,6 +275,26 @@ def test_calls_do_not_disturb_each_other(name):
 
 
 @each_layer
+def test_threads_that_call_it_first_build_it_once(name):
+    make, shape = MADE[name]
+    layer, x, found = make(dtype="float64"), drawn(*shape), []
+    ready = threading.Barrier(3)
+
+    def work():
+        ready.wait()
+        found.append(layer(x).numpy())
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    for each in found:
+        np.testing.assert_array_equal(each, layer(x).numpy())
+    assert len(found) == 3
+
+
+@each_layer
 def test_a_checkpoint_computes_the_same(name):
     layer, x = made(name)
     twin = copy.deepcopy(layer)
