@@ -159,6 +159,12 @@ def test_a_layer_made_in_call_is_refused_before_a_step():
             model.fit(A, Y, verbose=0)
 
 
+def test_a_layer_that_is_not_called_is_refused_before_a_step():
+    model = model_of(lambda self, x: self.a(x), a=Dense(4, "softmax"), b=[Dense(3)])
+    with pytest.raises(ValueError, match=r"fit: the Dense 'b\.0' .*does not call it"):
+        model.fit(A, Y, verbose=0)
+
+
 def test_layers_that_training_need_not_reach_may_be_anywhere():
     elsewhere = Dense(3, trainable=False)
 
@@ -167,8 +173,14 @@ def test_layers_that_training_need_not_reach_may_be_anywhere():
             self.out = Dense(4, "softmax")
         return self.out(Dropout(0.5)(elsewhere(x)))
 
-    history = model_of(call, out=None).fit(A, Y, epochs=2, verbose=0)
+    model = model_of(call, out=None)
+    history = model.fit(A, Y, epochs=2, verbose=0)
     assert history.history["loss"][1] != history.history["loss"][0]
+    around = model_of(
+        lambda self, x: Sequential([self.inner, self.out])(x), inner=model, out=Dense(4)
+    )
+    around.compile("sgd", "mse")
+    around.fit(A, np.eye(4)[Y], verbose=0)  # a layer made in call, but all of its weights are held
 
 
 def test_the_trial_leaves_statistics_as_they_are():
