@@ -215,6 +215,20 @@ def test_calls_that_return_something_else_are_explained():
         model_of(both, out=Dense(4)).fit((A, A), Y)
 
 
+def test_an_encoder_of_two_models_is_trained_by_both_and_frozen_in_both():
+    encoder = Sequential([Dense(4, "tanh")])
+    first, second = (compiled(Sequential([encoder, Dense(4, "softmax")])) for _ in range(2))
+    for frozen in (False, True, False):
+        encoder.trainable = not frozen
+        for trained, other in ((first, second), (second, first), (first, second)):
+            other.fit(A, Y, verbose=0)
+            before, heads = encoder.get_weights()[0], other.get_weights()[2]
+            trained.fit(A, Y, verbose=0)
+            assert np.array_equal(encoder.get_weights()[0], before) is frozen
+            np.testing.assert_array_equal(other.get_weights()[0], trained.get_weights()[0])
+            np.testing.assert_array_equal(other.get_weights()[2], heads)
+
+
 # Samples ----------------------------------------------------------------------------------------
 
 
