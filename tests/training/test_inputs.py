@@ -275,6 +275,11 @@ def test_shapes_that_beginners_meet_are_explained():
     twice = compiled(Sequential([Embedding(9, 4), LSTM(3), LSTM(3), Dense(4, "softmax")]))
     with pytest.raises(cr.ShapeError, match="return_sequences=True keeps the steps"):
         twice.fit([[1, 2], [3, 4]], [0, 1])
+    one_hot = compiled(Sequential([Dense(4, "softmax")]), "categorical_crossentropy")
+    with pytest.raises(
+        cr.ShapeError, match=r"targets of 2 classes do not fit 4 units; .*\(labels, 4\)"
+    ):
+        one_hot.fit([[1.0], [2.0]], cr.utils.to_categorical([0, 1]))
 
 
 def test_targets_beside_padding_count_nowhere_but_must_be_some():
