@@ -76,6 +76,8 @@ ATTRIBUTES = {
     "cr.utils.from_torch_weights takes what PyTorch calls so",
     "save": "save_weights(path) writes the weights; the layers come from the program, or from "
     "get_config() as plain data",
+    "get_weights": "named_weights() lists them, and each.numpy() has the values",
+    "set_weights": "named_weights() lists them, and each.assign(array) changes the values",
     "to": "tensors live on the CPU; dtype= of the layers is float32 or float64",
     "cuda": "tensors live on the CPU",
     "weights": "named_weights() lists them with their names, get_weights() copies them",

@@ -9,7 +9,7 @@ import math
 import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -133,6 +133,11 @@ class Optimizer(ABC):
     def parameters(self) -> tuple[Tensor, ...]:
         """The Tensors that it steps, each once."""
         return self._parameters
+
+    def _renamed(self, value: Any = None) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__}: lr is called learning_rate")
+
+    lr = property(_renamed, _renamed)  # or setting it would change nothing, without a word
 
     @property
     def learning_rate(self) -> float:

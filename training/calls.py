@@ -32,8 +32,16 @@ def require_one_argument(model: Layer, where: str) -> None:
 def require_own_layers(model: Layer, x: Any, where: str) -> None:
     """Raise ValueError if a layer is called, on a sample, that the training would not reach.
 
-    That is one which `call` makes anew each time, or which is in no attribute of the model.
+    That is one which `call` makes anew each time, or which is in no attribute of the model. Raise
+    it also for a layer that the model, which has been called already, holds and does not call.
     """
+    for prefix, layer in model._tree():
+        if not layer.built and type(layer).build is not Layer.build:
+            raise ValueError(
+                f"{where}: the {type(layer).__name__} {prefix[:-1]!r} is a layer of "
+                f"{type(model).__name__}, but call(x) does not call it, so that it has no weights; "
+                "call it, or take it away"
+            )
     before = model.parameters()  # held, so that no new Tensor can have the id of one of them
     called: dict[int, Layer] = {}
 
@@ -42,11 +50,8 @@ def require_own_layers(model: Layer, x: Any, where: str) -> None:
 
     with listening(hear), no_grad(), loop.mode(training=False):
         model(x)
-    held = {id(layer) for _, layer in model._tree()}
     reached = {id(each) for each in model.parameters()} & {id(each) for each in before}
     for layer in called.values():
-        if id(layer) in held and all(id(each) in reached for each in layer.parameters()):
-            continue
         if any(each.requires_grad and id(each) not in reached for each in layer.parameters()):
             raise ValueError(
                 f"{where}: the {type(layer).__name__} {layer.name!r} is called in "

@@ -27,7 +27,7 @@ from .calls import require_one_argument, require_own_layers
 from .data import Batches, check_arrays, split_validation
 from .described import Described
 from .history import History
-from .inputs import mapped, mapped_shapes, rows, several, structure
+from .inputs import mapped, mapped_shapes, rows, several, several_shapes, structure
 from .objective import Objective
 from .progress import ProgressLine, check_verbose
 
@@ -111,7 +111,7 @@ class Model(Described):
 
     def _prepared(self, x: Any) -> Any:
         """`x` as a Tensor of the model's dtype, or as a tuple or a dict of them; builds it."""
-        if self.many_inputs:
+        if self.many_inputs or not (several(x) or several_shapes(self.built_for)):
             return super()._prepared(x)
         if self._built and self.built_for is not None:
             known = structure(mapped_shapes(np.empty_like, self.built_for))
@@ -120,8 +120,6 @@ class Model(Described):
                     f"{type(self).__name__}: x must be {known} (the model was built on it), got "
                     f"{structure(x)}"
                 )
-        if not several(x):
-            return super()._prepared(x)
         x = mapped(self._input, x)
         if not self._built:
             self._build_once(mapped(shape_of, x))

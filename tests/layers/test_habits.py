@@ -35,6 +35,14 @@ def test_an_argument_from_elsewhere_is_answered(kind, positional, keyword, remed
         kind(*positional, **keyword)
 
 
+def test_the_learning_rate_is_not_set_under_another_name():
+    optimizer = cr.optim.Adam()
+    with pytest.raises(AttributeError, match="Adam: lr is called learning_rate"):
+        optimizer.lr = 0.1
+    with pytest.raises(AttributeError, match="Adam: lr is called learning_rate"):
+        optimizer.lr  # noqa: B018
+
+
 def test_constructors_keep_their_signatures_and_their_own_errors():
     assert "kernel_regularizer" in inspect.signature(Conv2D).parameters
     assert list(inspect.signature(Embedding).parameters)[:2] == ["input_dim", "output_dim"]
@@ -77,7 +85,7 @@ def test_no_remedy_is_for_something_that_is_there():
     assert not set(habits.LAYERS_ELSEWHERE) & set(vars(layers))
     known = {name for kind in kinds for name in inspect.signature(kind).parameters}
     assert set(habits.ARGUMENTS) & known <= {"input_dim"}  # which Embedding has
-    assert not [name for name in habits.ATTRIBUTES if hasattr(Model, name)]
+    assert not [name for name in habits.ATTRIBUTES if hasattr(Layer, name)]
 
 
 def test_methods_and_attributes_from_elsewhere_are_answered():

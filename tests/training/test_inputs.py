@@ -159,6 +159,12 @@ def test_a_layer_made_in_call_is_refused_before_a_step():
             model.fit(A, Y, verbose=0)
 
 
+def test_a_layer_that_is_not_called_is_refused_before_a_step():
+    model = model_of(lambda self, x: self.a(x), a=Dense(4, "softmax"), b=[Dense(3)])
+    with pytest.raises(ValueError, match=r"fit: the Dense 'b\.0' .*does not call it"):
+        model.fit(A, Y, verbose=0)
+
+
 def test_layers_that_training_need_not_reach_may_be_anywhere():
     elsewhere = Dense(3, trainable=False)
 
@@ -167,8 +173,14 @@ def test_layers_that_training_need_not_reach_may_be_anywhere():
             self.out = Dense(4, "softmax")
         return self.out(Dropout(0.5)(elsewhere(x)))
 
-    history = model_of(call, out=None).fit(A, Y, epochs=2, verbose=0)
+    model = model_of(call, out=None)
+    history = model.fit(A, Y, epochs=2, verbose=0)
     assert history.history["loss"][1] != history.history["loss"][0]
+    around = model_of(
+        lambda self, x: Sequential([self.inner, self.out])(x), inner=model, out=Dense(4)
+    )
+    around.compile("sgd", "mse")
+    around.fit(A, np.eye(4)[Y], verbose=0)  # a layer made in call, but all of its weights are held
 
 
 def test_the_trial_leaves_statistics_as_they_are():
@@ -201,6 +213,20 @@ def test_calls_that_return_something_else_are_explained():
 
     with pytest.raises(TypeError, match=r"call needs a, b, but fit gives it x .*a, b = x"):
         model_of(both, out=Dense(4)).fit((A, A), Y)
+
+
+def test_an_encoder_of_two_models_is_trained_by_both_and_frozen_in_both():
+    encoder = Sequential([Dense(4, "tanh")])
+    first, second = (compiled(Sequential([encoder, Dense(4, "softmax")])) for _ in range(2))
+    for frozen in (False, True, False):
+        encoder.trainable = not frozen
+        for trained, other in ((first, second), (second, first), (first, second)):
+            other.fit(A, Y, verbose=0)
+            before, heads = encoder.get_weights()[0], other.get_weights()[2]
+            trained.fit(A, Y, verbose=0)
+            assert np.array_equal(encoder.get_weights()[0], before) is frozen
+            np.testing.assert_array_equal(other.get_weights()[0], trained.get_weights()[0])
+            np.testing.assert_array_equal(other.get_weights()[2], heads)
 
 
 # Samples ----------------------------------------------------------------------------------------
@@ -249,6 +275,11 @@ def test_shapes_that_beginners_meet_are_explained():
     twice = compiled(Sequential([Embedding(9, 4), LSTM(3), LSTM(3), Dense(4, "softmax")]))
     with pytest.raises(cr.ShapeError, match="return_sequences=True keeps the steps"):
         twice.fit([[1, 2], [3, 4]], [0, 1])
+    one_hot = compiled(Sequential([Dense(4, "softmax")]), "categorical_crossentropy")
+    with pytest.raises(
+        cr.ShapeError, match=r"targets of 2 classes do not fit 4 units; .*\(labels, 4\)"
+    ):
+        one_hot.fit([[1.0], [2.0]], cr.utils.to_categorical([0, 1]))
 
 
 def test_targets_beside_padding_count_nowhere_but_must_be_some():
