@@ -38,6 +38,7 @@ from chainrule.engine.errors import (
     MatrixError,
     ShapeError,
 )
+from chainrule.engine.habits import names_elsewhere
 from chainrule.engine.random import seed
 from chainrule.engine.record import RECORDS
 from chainrule.engine.tape import enable_grad, is_recording, no_grad
@@ -78,6 +79,22 @@ _LATER = {
     "gradcheck": "chainrule.engine.checking.gradcheck",
 }
 
+_elsewhere = names_elsewhere(
+    "chainrule",
+    {
+        "Input": "the first input builds a model, or model.build((None, 28, 28, 1))",
+        "Model": "from chainrule.models import Model",
+        "Sequential": "from chainrule.models import Sequential",
+        "keras": "layers, models, losses, ... are modules of chainrule itself",
+        "nn": "layers are in chainrule.layers, models in chainrule.models",
+        "optimizers": "it is called chainrule.optim",
+        "regularizers": "L1, L2 and L1L2 are in chainrule.layers",
+        "initializers": "HeNormal, GlorotUniform, ... are in chainrule.layers",
+        "activations": "they are functions, as chainrule.relu; Dense(10, activation='relu')",
+        "preprocessing": "there are chainrule.text and chainrule.images",
+    },
+)
+
 #: Of every operation of the table, its function.
 OPERATIONS = {name: record.function for name, record in RECORDS.items() if record.builtin}
 globals().update(OPERATIONS)
@@ -92,7 +109,7 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("chainrule")
-    raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+    return _elsewhere(name)
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,21 @@
 """Callbacks: what is called at the start and the end of training, epochs and batches."""
 
+from chainrule.engine.habits import names_elsewhere
 from chainrule.training.callbacks import Callback, LambdaCallback
 from chainrule.training.history import History
 
 __all__ = ["Callback", "History", "LambdaCallback"]
+
+#: What Keras has under these names, and what it is here.
+_KERAS = {
+    "EarlyStopping": "in on_epoch_end(epoch, logs) of a Callback, set self.model.stop_training",
+    "ModelCheckpoint": "in on_epoch_end(epoch, logs) of a Callback, call self.model.save_weights",
+    "LearningRateScheduler": "in on_epoch_begin(epoch) of a Callback, set "
+    "self.model.optimizer.learning_rate",
+    "ReduceLROnPlateau": "in on_epoch_end(epoch, logs) of a Callback, set "
+    "self.model.optimizer.learning_rate",
+    "CSVLogger": "fit returns a History, whose history is a dict of lists",
+    "TensorBoard": "fit returns a History, whose history is a dict of lists",
+}
+
+__getattr__ = names_elsewhere("chainrule.callbacks", _KERAS)

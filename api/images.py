@@ -3,6 +3,7 @@
 model.fit(x, y, augment=lambda batch: cr.images.random_shift(batch, 2))
 """
 
+from chainrule.engine.habits import names_elsewhere
 from chainrule.training.augmentation import (
     random_flip,
     random_noise,
@@ -11,3 +12,10 @@ from chainrule.training.augmentation import (
 )
 
 __all__ = ["random_flip", "random_noise", "random_rotation", "random_shift"]
+
+#: What Keras has under these names, and what it is here.
+_KERAS = {
+    "ImageDataGenerator": "call fit(x, y, augment=lambda batch: cr.images.random_shift(batch, 2))",
+}
+
+__getattr__ = names_elsewhere("chainrule.images", _KERAS)

@@ -4,8 +4,7 @@ tokenizer = cr.text.CharTokenizer().fit(data.train)
 x, y = cr.text.windows(tokenizer.encode(data.train), length=20)
 """
 
-from typing import Any
-
+from chainrule.engine.habits import names_elsewhere
 from chainrule.training.cleaning import clean
 from chainrule.training.sequences import pad_sequences, windows
 from chainrule.training.tokenizers import CharTokenizer, WordTokenizer
@@ -15,14 +14,11 @@ __all__ = ["CharTokenizer", "Vocabulary", "WordTokenizer", "clean", "pad_sequenc
 
 #: What Keras has under these names, and what it is here.
 _KERAS = {
-    "Tokenizer": "WordTokenizer(max_size=num_words + 1, cleaning={}), or CharTokenizer(); the "
+    "Tokenizer": "use WordTokenizer(max_size=num_words + 1, cleaning={}), or CharTokenizer(); the "
     "token of unknown words always has id 1",
-    "TextVectorization": "WordTokenizer(max_size=max_tokens, cleaning={}) and pad_sequences",
-    "text_to_word_sequence": "WordTokenizer(cleaning={}).split(text)",
-    "to_categorical": "chainrule.utils.to_categorical",
+    "TextVectorization": "use WordTokenizer(max_size=max_tokens, cleaning={}) and pad_sequences",
+    "text_to_word_sequence": "use WordTokenizer(cleaning={}).split(text)",
+    "to_categorical": "use chainrule.utils.to_categorical",
 }
 
-
-def __getattr__(name: str) -> Any:
-    remedy = f"; use {_KERAS[name]}" if name in _KERAS else ""
-    raise AttributeError(f"module 'chainrule.text' has no attribute {name!r}{remedy}")
+__getattr__ = names_elsewhere("chainrule.text", _KERAS)

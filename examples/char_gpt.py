@@ -1,7 +1,7 @@
 """A small GPT: a causal decoder learns to continue text, character by character, and writes some.
 
     python examples/char_gpt.py                  a few minutes on two cores
-    python examples/char_gpt.py --steps 150 --expect 0.25
+    python examples/char_gpt.py --steps 30 --characters 20 --expect 0.25
 
 Each position sees the characters up to itself, and says which one comes next. The text is the help
 of Python; its last tenth is never trained on. Expect a validation accuracy of 0.55 after 3,000
@@ -58,6 +58,7 @@ def main() -> None:
     """Trains, validates, writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=3000, help="of 32 windows of 64 characters")
+    parser.add_argument("--characters", type=int, default=300, help="to write afterwards")
     parser.add_argument("--expect", type=float, default=0.55, help="validation accuracy")
     options = parser.parse_args()
 
@@ -69,11 +70,12 @@ def main() -> None:
     x_val, y_val = cr.text.windows(tokenizer.encode(text.validation), LENGTH, stride=LENGTH)
 
     model = gpt(tokenizer.vocab_size)
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(x_train, y_train, batch_size=32, validation_data=(x_val, y_val))
+    model.build((None, LENGTH))
     model.summary()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x_train, y_train, batch_size=32)
 
-    print(write(model, tokenizer, "The assignment statement ", 300))
+    print(write(model, tokenizer, "The assignment statement ", options.characters))
     _, reached = model.evaluate(x_val, y_val)
     print(f"validation accuracy {reached:.4f}, expected at least {options.expect}")
     if reached < options.expect:

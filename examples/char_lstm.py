@@ -1,7 +1,7 @@
 """The next character, at every step: the derivation's own program (DERIVATIONS 5.2) on real text.
 
     python examples/char_lstm.py                 ten epochs, some ten minutes on two cores
-    python examples/char_lstm.py --epochs 1 --windows 6400 --expect 0.30
+    python examples/char_lstm.py --epochs 1 --windows 3200 --expect 0.20
 
 Two LSTMs read 20 characters of the help of Python, and say after each which one comes next. The
 text is cut before windows are made: the last tenth of it is never trained on. Expect a validation

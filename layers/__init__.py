@@ -1,5 +1,7 @@
 """Layers: the parts that models are put together from, by Keras's names."""
 
+from chainrule.engine.habits import names_elsewhere
+
 from .activations import (
     ACTIVATIONS,
     Activation,
@@ -18,6 +20,7 @@ from .dropout import Dropout
 from .embedding import Embedding, Masking
 from .flatten import Flatten
 from .gated import GRU, LSTM
+from .habits import LAYERS_ELSEWHERE
 from .initializers import (
     INITIALIZERS,
     Constant,
@@ -129,3 +132,5 @@ __all__ = [
     "get_initializer",
     "get_regularizer",
 ]
+
+__getattr__ = names_elsewhere("chainrule.layers", LAYERS_ELSEWHERE)

@@ -70,6 +70,7 @@ class MultiHeadAttention(Layer):
 
     min_ndim = 3
     supports_masking = True
+    output_kernel: Tensor
 
     def __init__(
         self,

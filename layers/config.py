@@ -8,13 +8,20 @@ from typing import Any
 import numpy as np
 
 from chainrule.engine.errors import describe
+from chainrule.engine.habits import explains_arguments
 from chainrule.engine.tensor import Tensor
+
+from .habits import ARGUMENTS
 
 _ABSENT = object()
 
 
 class Configured:
     """Something that keeps each constructor argument in an attribute of the same name."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        explains_arguments(cls, ARGUMENTS)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor arguments as plain data, which JSON can hold.

@@ -107,20 +107,27 @@ class Embedding(Layer):
                 f"Embedding: x must be (batch, time) with at least one step, got x with "
                 f"{describe(x)}"
             )
+        self._check_ids(ids, "Embedding: x")
+        return take(self.embeddings, ids, axis=0)
+
+    def check_inputs(self, x: Any, where: str, name: str = "x") -> None:
+        """Proves that all ids are in the vocabulary, and that no row is nothing but padding."""
+        if isinstance(x, np.ndarray) and x.dtype.kind in "iu":
+            self._check_ids(x, f"{where}: {name}")
+
+    def _check_ids(self, ids: np.ndarray, where: str) -> None:
         if ids.size and not 0 <= ids.min() <= ids.max() < self.input_dim:
             at = np.argwhere((ids < 0) | (ids >= self.input_dim))[0]
             raise ValueError(
-                f"Embedding: id {ids[tuple(at)]} at index {tuple(at.tolist())} of x is not in the "
-                f"vocabulary of input_dim={self.input_dim} ids, 0 to {self.input_dim - 1}; give "
+                f"{where}[{', '.join(map(str, at))}] = {ids[tuple(at)]} is not in the vocabulary "
+                f"of input_dim={self.input_dim} ids, 0 to {self.input_dim - 1}; give the Embedding "
                 "input_dim= the size of the vocabulary, or replace unknown ids"
             )
-        if self.mask_zero and ids.ndim == 2 and not ids.any(axis=1).all():
-            row = int(np.flatnonzero(~ids.any(axis=1))[0])
+        if self.mask_zero and ids.ndim == 2 and not (real := ids.any(axis=1)).all():
             raise ValueError(
-                f"Embedding: row {row} of x, with {describe(x)}, is nothing but padding (id 0); "
-                "remove such rows"
+                f"{where}[{int(np.argmin(real))}], of {describe(ids)}, is nothing but padding "
+                "(id 0); remove such rows, and their targets"
             )
-        return take(self.embeddings, ids, axis=0)
 
     def compute_mask(self, x: Any, mask: Any) -> Any:
         """True where the id is not 0, if that is the padding."""

@@ -19,6 +19,7 @@ from chainrule.engine.tape import no_grad
 from chainrule.engine.tensor import Tensor, to_array, wrap
 
 from .calling import accepted, cast, checked_mask, checked_result
+from .habits import ATTRIBUTES
 from .weighted import Shape, Weighted
 
 #: Held by the thread in which a first input builds a layer.
@@ -137,7 +138,8 @@ class Layer(Weighted):
 
     def call(self, x: Tensor) -> Any:
         """What the layer computes of a Tensor of its dtype; subclasses define it."""
-        raise NotImplementedError(f"{type(self).__name__}: define call(self, x)")
+        instead = ", which is the name here of forward" if hasattr(type(self), "forward") else ""
+        raise NotImplementedError(f"{type(self).__name__}: define call(self, x){instead}")
 
     def compute_mask(self, x: Any, mask: Any) -> Any:
         """The mask of the result: that of x if the layer `supports_masking`, else None."""
@@ -183,11 +185,7 @@ class Layer(Weighted):
                 f"{describe(x)} of type {type(x).__name__}"
             )
         if not self._built:
-            shapes = [
-                (None, *each.shape[1:]) if each.ndim else ()
-                for each in (x if self.many_inputs else [x])
-            ]
-            self._build_once(shapes if self.many_inputs else shapes[0])
+            self._build_once([shape_of(each) for each in x] if self.many_inputs else shape_of(x))
         return x
 
     def _build_once(self, *input_shapes: Any) -> None:
@@ -207,6 +205,12 @@ class Layer(Weighted):
                     f"{type(x).__name__}; join them by cr.stack, Concatenate() or Add(); of what a "
                     "layer returns with its state, the first is the output"
                 )
+            if isinstance(x, Layer):
+                raise TypeError(
+                    f"{type(self).__name__}: x is the layer {x.name!r}; layers are put one after "
+                    "the other in Sequential([...]), or called on Tensors in the call(self, x) of "
+                    "a Model"
+                )
             dtype = None if self.keeps_integers else self.dtype
             x = wrap(to_array(x, dtype, type(self).__name__), cpu)
         if x.dtype != self.dtype and not (self.keeps_integers and x.dtype.kind in "iu"):
@@ -219,6 +223,15 @@ class Layer(Weighted):
                 + (remedy if x.ndim else "x.reshape(1, 1) makes it one sample of one feature")
             )
         return x
+
+    def check_inputs(self, x: Any, where: str, name: str = "x") -> None:
+        """Proves that all samples are ones that it can compute with, before a training begins.
+
+        Of most layers nothing is asked; an `Embedding` refuses ids that are not in its vocabulary.
+
+        Arguments: `x`, an array (samples, ...), or a tuple or dict of them; `where`, the name of
+        the function that was called, and `name`, that of its argument, for messages.
+        """
 
     def as_checked(self, *inputs: Any) -> tuple[Any, tuple[Any, ...], Any]:
         """What `cr.gradcheck` checks: a function, its inputs, and the parameters' names."""
@@ -260,11 +273,8 @@ class Layer(Weighted):
                     f"{where}.__init__ must call super().__init__() before anything else"
                 )
             text = f"{where} has no attribute {name!r}"
-            if name in ("train", "eval"):
-                raise AttributeError(
-                    f"{text}; fit trains and predict predicts; layer(x, training=True) is a call "
-                    "as in training, layer(x) one as in prediction"
-                )
+            if name in ATTRIBUTES:
+                raise AttributeError(f"{text}; {ATTRIBUTES[name]}")
             if not self._built:
                 text += (
                     "; it has no weights yet: the first input, or build(input_shape), makes them"
@@ -292,6 +302,16 @@ def _masked(x: Any, mask: Any) -> Any:
     if not isinstance(x, list):
         return with_mask(x, mask)
     return [with_mask(each, one) for each, one in zip(x, mask, strict=True)]
+
+
+def shape_of(x: Tensor) -> Shape:
+    """The shape for which an input builds a layer: the batch, which comes first, may have any.
+
+    >>> import chainrule as cr
+    >>> shape_of(cr.zeros((32, 100)))
+    (None, 100)
+    """
+    return (None, *x.shape[1:]) if x.ndim else ()
 
 
 @contextmanager

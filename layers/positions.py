@@ -38,7 +38,9 @@ class SinusoidalPositions(Layer):
 
     At step t features 2i and 2i + 1 get sin(a) and cos(a), with a = t / 10000^(2i / width): so the
     step k further on is a rotation, the same everywhere. There are no weights, and x may be of any
-    length, (batch, time, width); the result carries its mask.
+    length, (batch, time, width); the result carries its mask. The waves reach 1, where the values
+    of a new `Embedding` stay below 0.05: multiply these by √width first, as the source does in
+    section 3.4, or training begins with little but positions.
 
     Raises ShapeError, called, for an x of another number of axes.
 

@@ -86,9 +86,15 @@ class Recurrent(Layer):
     def build(self, input_shape: Shape) -> None:
         """Makes the weights for an input of shape (None, time, features)."""
         if len(input_shape) != 3 or not input_shape[-1]:
+            remedy = ""
+            if len(input_shape) == 2:
+                remedy = (
+                    "; return_sequences=True keeps the steps of a recurrent layer before this one, "
+                    "x[..., None] makes sequences of numbers ones of one feature"
+                )
             raise ShapeError(
                 f"{type(self).__name__}: input_shape must be (None, time, features) with at least "
-                f"one feature, got {tuple(input_shape)}"
+                f"one feature, got {tuple(input_shape)}{remedy}"
             )
         columns = self.gates * self.units
         self.add_weight(

@@ -40,9 +40,15 @@ class Spatial(Layer):
         """The channels of an input of that shape, for which a layer is built."""
         channels = input_shape[-1] if len(input_shape) == self.axes + 2 else None
         if not channels:
+            remedy = ""
+            if len(input_shape) == self.axes + 1:
+                remedy = (
+                    "; if the channel axis is missing, x[..., None] adds it to x, or the layer "
+                    f"Reshape({(*input_shape[1:], 1)}) before this one"
+                )
             raise ShapeError(
                 f"{type(self).__name__}: input_shape must be {self._expected}, with None for the "
-                f"batch, and at least one channel, got {tuple(input_shape)}"
+                f"batch, and at least one channel, got {tuple(input_shape)}{remedy}"
             )
         return channels
 

@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from chainrule.engine.habits import names_elsewhere
+
 from .adam import Adam
 from .optimizer import Optimizer
 from .sgd import SGD
 
 __all__ = ["SGD", "Adam", "Optimizer", "get"]
+
+__getattr__ = names_elsewhere(
+    "chainrule.optim",
+    {
+        "AdamW": "Adam(weight_decay=...) has an L2 penalty, which its running means see too",
+        "RMSprop": "there are SGD and Adam",
+        "Adagrad": "there are SGD and Adam",
+        "lr_scheduler": "set optimizer.learning_rate in on_epoch_begin(epoch) of a Callback",
+        "schedules": "set optimizer.learning_rate in on_epoch_begin(epoch) of a Callback",
+    },
+)
 
 _BY_NAME: dict[str, Callable[[], Optimizer]] = {"sgd": SGD, "adam": Adam}
 

@@ -9,16 +9,28 @@ import math
 import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from chainrule.engine.devices import Device, Kernels, active_kernels
 from chainrule.engine.errors import DtypeError, GradientError, ShapeError, describe
+from chainrule.engine.habits import explains_arguments
 from chainrule.engine.tape import mark_changed
 from chainrule.engine.tensor import Tensor, wrap
 
 from .packing import Block, Place, adjacent, aligned_zeros, pack, place_of
+
+#: Arguments of optimisers elsewhere, and what stands for them here.
+ELSEWHERE = {
+    "lr": "it is called learning_rate",
+    "params": "it is called parameters",
+    "betas": "they are called beta_1 and beta_2",
+    "eps": "it is called epsilon",
+    "clipnorm": "gradients are not clipped yet; a lower learning_rate helps",
+    "clipvalue": "gradients are not clipped yet; a lower learning_rate helps",
+    "decay": "set optimizer.learning_rate between epochs, in a callback",
+}
 
 
 class Run(NamedTuple):
@@ -58,6 +70,10 @@ class Optimizer(ABC):
     _remembers: tuple[str, ...] = ()
     #: Operations of a step for each parameter: additions, multiplications, quotients, roots.
     operations = 2
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        explains_arguments(cls, ELSEWHERE)
 
     def __init__(self, parameters: Iterable[Any] | None, learning_rate: float) -> None:
         self._learning_rate = number(
@@ -117,6 +133,11 @@ class Optimizer(ABC):
     def parameters(self) -> tuple[Tensor, ...]:
         """The Tensors that it steps, each once."""
         return self._parameters
+
+    def _renamed(self, value: Any = None) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__}: lr is called learning_rate")
+
+    lr = property(_renamed, _renamed)  # or setting it would change nothing, without a word
 
     @property
     def learning_rate(self) -> float:

@@ -12,7 +12,7 @@ from .data import check_arrays
 VALIDATION_NAMES = ("validation_data[0]", "validation_data[1]")
 
 
-def check_samples(x: Any, y: Any, *, where: str) -> tuple[np.ndarray, np.ndarray]:
+def check_samples(x: Any, y: Any, *, where: str) -> tuple[Any, np.ndarray]:
     """Samples and their targets as arrays, neither of them missing.
 
     Raises:
@@ -21,6 +21,11 @@ def check_samples(x: Any, y: Any, *, where: str) -> tuple[np.ndarray, np.ndarray
     >>> check_samples([[1.0], [2.0]], [0, 1], where="fit")[1]
     array([0, 1])
     """
+    if y is None and hasattr(x, "__next__"):
+        raise TypeError(
+            f"{where}: x is a {type(x).__name__}; batches are cut from arrays here: give x and y "
+            "whole, and augment= to change batches on the way"
+        )
     for name, value in (("x", x), ("y", y)):
         if value is None:
             raise ValueError(f"{where}: {name} is missing; give the samples x and their targets y")
@@ -29,7 +34,7 @@ def check_samples(x: Any, y: Any, *, where: str) -> tuple[np.ndarray, np.ndarray
     return x, targets
 
 
-def check_validation_data(data: Any) -> tuple[np.ndarray, np.ndarray]:
+def check_validation_data(data: Any) -> tuple[Any, np.ndarray]:
     """The argument `validation_data` as a pair of arrays.
 
     Raises:

@@ -7,8 +7,8 @@
     time         what a call costs however small the batch, + operations / rate
 
 All but the first line of memory is a constant and a multiple of the batch. Both come from two
-small batches that are run on this machine, on a copy of the model: so the rates are those of this
-model's operations here. Of a batch as large as the one asked for, nothing is run.
+smaller batches that are run on this machine, on a copy of the model: so the rates are those of
+this model's operations here. Of a batch as large as the one asked for, nothing is run.
 """
 
 from __future__ import annotations
@@ -25,16 +25,21 @@ import numpy as np
 
 from chainrule.engine.errors import ShapeError
 from chainrule.engine.random import moment, replaying
-from chainrule.engine.tape import enable_grad
+from chainrule.engine.tape import enable_grad, no_grad
 from chainrule.engine.tensor import Tensor
 from chainrule.engine.tracing import Cost, Trace, tracing
 
 from . import loop
 from .data import check_batch_size
+from .inputs import known, mapped_shapes, parts
+from .losses import FunctionLoss
+from .objective import Objective
 from .summary import format_bytes
 
-#: Steps timed of each of the two batches, after as many as one needs to warm up.
-REPEATS = 7
+#: Steps of each of the two batches before any is timed, and steps that are.
+WARM_UP, REPEATS = 2, 9
+#: Steps of which the times of each layer are taken: the least, as others may want the machine.
+TRACES = 3
 
 
 @dataclass
@@ -173,59 +178,93 @@ def cost_of(model: Any, batch_size: int, input_shape: Any = None) -> ModelCost:
     shape = _input_shape(twin, input_shape)
     with replaying(moment()):
         inputs = _example(twin, shape)
-        small = max(1, batch // 8)
-        sizes = small, 2 * small
-        measured = [_measure(twin, inputs, size) for size in sizes]
+        sizes = max(1, batch // 8), max(2, batch // 2)
+        measured = _measure(twin, inputs, sizes)
     return _extrapolated(twin, batch, sizes, measured)
 
 
-def _input_shape(model: Any, given: Any) -> tuple[int, ...]:
-    """The shape of one sample."""
+def _input_shape(model: Any, given: Any) -> Any:
+    """The shape of a batch, the batch first; of each input, where there are several."""
     shape = model.built_for if given is None else given
     if shape is None:
         raise ShapeError(
             f"cost: {model.name} is not built, and so has no input shape; give one: "
-            "cost(32, input_shape=(None, 100))"
+            "cost(32, input_shape=(None, 100)), or build it before: build((None, 100))"
         )
-    if any(each is None for each in shape[1:]):
+    if not known(shape):
         raise ShapeError(
-            f"cost: input_shape must have a length for every axis but the batch, got {shape}"
+            "cost: input_shape must be a tuple with the batch first, and a length for every other "
+            f"axis, such as (None, 100), got {shape}"
         )
-    return tuple(shape[1:])
+    return shape
 
 
-def _example(model: Any, shape: tuple[int, ...]) -> Callable[[int], np.ndarray]:
+def _example(model: Any, shape: Any) -> Callable[[int], Any]:
     """A function that makes a batch of some size: ids of 1 for a model that takes integers."""
     rng = np.random.default_rng(0)
-    if model.keeps_integers:
-        return lambda size: np.ones((size, *shape), np.int64)
-    return lambda size: rng.standard_normal((size, *shape)).astype(model.dtype)
+
+    def make(size: int, shape: Any) -> np.ndarray:
+        if model.keeps_integers:
+            return np.ones((size, *shape[1:]), np.int64)
+        return rng.standard_normal((size, *shape[1:])).astype(model.dtype)
+
+    return lambda size: mapped_shapes(lambda each: make(size, each), shape)
 
 
-def _measure(model: Any, inputs: Callable[[int], np.ndarray], size: int) -> _Measured:
-    x = inputs(size)
-    with loop.mode(training=True), enable_grad():
-        step = _step(model, x)
-        for _ in range(2):
-            step()
-        times = []
-        for _ in range(REPEATS):
-            begin = perf_counter()
-            step()
-            times.append(perf_counter() - begin)
-        with tracing() as trace:
-            step(trace)
-        working = _peak(step)
+def _targets(objective: Objective, outputs: Tensor) -> np.ndarray:
+    """Targets that fit outputs: those of the loss, or, for a function, of the kind it takes."""
+    y = objective.loss.example(outputs.shape)
+    if not isinstance(objective.loss, FunctionLoss):
+        return y
+    labels = np.full(outputs.shape[:-1], min(1, outputs.shape[-1] - 1), np.int64)
+    errors = []
+    for each in (y, labels):
+        try:
+            with no_grad():
+                objective.loss_of(each, outputs)
+            return each
+        except (TypeError, ValueError, IndexError) as error:
+            errors.append(error)
+    raise ValueError(
+        f"cost: the loss {objective.loss.name} takes neither targets of shape {y.shape} nor labels "
+        f"of shape {labels.shape}: {errors[0]}"
+    ) from errors[0]
+
+
+def _measure(model: Any, inputs: Callable[[int], Any], sizes: tuple[int, int]) -> list[_Measured]:
+    """What batches of each size take; in turn, so that both meet the machine at its moods."""
     names = [name for name, _ in model.sublayers()]
-    return _Measured(_by_layer(trace, model.name, names), working, statistics.median(times))
+    measured = []
+    with loop.mode(training=True), enable_grad():
+        steps = [_step(model, inputs(size)) for size in sizes]
+        times: list[list[float]] = [[], []]
+        for repeat in range(WARM_UP + REPEATS):
+            for step, taken in zip(steps, times, strict=True):
+                begin = perf_counter()
+                step()
+                if repeat >= WARM_UP:
+                    taken.append(perf_counter() - begin)
+        for step, taken in zip(steps, times, strict=True):
+            costs = [_by_layer(_traced(step), model.name, names) for _ in range(TRACES)]
+            for name, cost in costs[0].items():  # all but the times are alike
+                cost.seconds = min(each[name].seconds for each in costs)
+                cost.pulled_seconds = min(each[name].pulled_seconds for each in costs)
+            measured.append(_Measured(costs[0], _peak(step), statistics.median(taken)))
+    return measured
 
 
-def _step(model: Any, x: np.ndarray) -> Callable[..., None]:
+def _traced(step: Callable[..., None]) -> Trace:
+    with tracing() as trace:
+        step(trace)
+    return trace
+
+
+def _step(model: Any, x: Any) -> Callable[..., None]:
     """A training step on a batch; without a loss, back from a random gradient of the outputs."""
     objective = model._objective and model._current_objective().copy()
     with loop.mode(training=False):
         outputs = model(x) if objective is None else objective.outputs(model, x)
-    y = None if objective is None else objective.loss.example(outputs.shape)
+    y = None if objective is None else _targets(objective, outputs)
     if objective is not None:
         model._attach("cost")
     upstream = np.random.default_rng(0).standard_normal(outputs.shape).astype(outputs.dtype)
@@ -238,7 +277,8 @@ def _step(model: Any, x: np.ndarray) -> Callable[..., None]:
             result = objective.evaluate(y, outputs, model.losses)
             objective.update_metrics(y, outputs)
         if trace is not None:
-            given = {id(_base(each)) for each in (x, *(p._data for p in model.parameters()))}
+            arrays = [each for _, each in parts(x)] + [p._data for p in model.parameters()]
+            given = {id(_base(each)) for each in arrays}
             trace.keep(result, given | parameters)
         if objective is None:
             model.zero_grad()
@@ -290,8 +330,9 @@ def _extrapolated(
     a, b = measured
 
     def at(first: float, second: float) -> float:
-        """A straight line through two points, not below 0."""
-        return max(0.0, first + (second - first) * (batch - sizes[0]) / (sizes[1] - sizes[0]))
+        """A straight line through two points, which does not fall (as noise might have it)."""
+        slope = max(0.0, (second - first) / (sizes[1] - sizes[0]))
+        return max(0.0, second + slope * (batch - sizes[1]))
 
     def count(field: str, name: str) -> int:
         return round(at(getattr(a.costs[name], field), getattr(b.costs[name], field)))

@@ -184,6 +184,12 @@ class CategoricalCrossentropy(_CrossEntropy):
                 f"make them one-hot: cr.one_hot({y_name}, {shape[-1]})"
             )
             raise self.refusal(y_true, shape, where, y_name, remedy)
+        if y_true.shape[:-1] == shape[:-1] and y_true.shape != shape:
+            remedy = (
+                f"targets of {y_true.shape[-1]} classes do not fit {shape[-1]} units; one-hot "
+                f"targets are made by cr.one_hot(labels, {shape[-1]})"
+            )
+            raise self.refusal(y_true, shape, where, y_name, remedy)
         super().check(y_true, shape, where=where, y_name=y_name)
         self._check_unit_interval(y_true, where, y_name)
 

@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.engine.tensor import Tensor
+
+from .inputs import count, mapped, parts, rows
+
 CHUNK = 1 << 20  # elements looked at together: the mask of a whole memory map may not fit
 
 
@@ -22,13 +26,13 @@ def describe(array: np.ndarray) -> str:
 
 def check_arrays(
     x: Any, y: Any = None, *, x_name: str = "x", y_name: str = "y", where: str = "fit"
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> tuple[Any, np.ndarray | None]:
     """Samples and targets as arrays that can be trained on, without a copy where they are.
 
     Booleans, integers, float32 and float64 are accepted; lists are converted.
 
     Arguments:
-        x: samples, shape (samples, ...).
+        x: samples, shape (samples, ...); a tuple or a dict of arrays for a model of several inputs.
         y: targets, shape (samples, ...); None where there are none.
         x_name: name of the argument `x`, for messages.
         y_name: name of the argument `y`, for messages.
@@ -46,7 +50,20 @@ def check_arrays(
     >>> x.shape, y.dtype.kind
     ((2, 2), 'i')
     """
-    x = _check_array(x, x_name, where)
+    _refuse_inputs_in_list(x, y, x_name, where)
+    if isinstance(x, dict) and not x:
+        raise ValueError(
+            f"{where}: {x_name} is an empty dict; it must have an array for each input"
+        )
+    checked = iter([_check_array(each, name, where) for name, each in parts(x, x_name)])
+    x = mapped(lambda _: next(checked), x)
+    (first, _), *others = parts(x, x_name)
+    for name, each in others:
+        if len(each) != count(x):
+            raise ValueError(
+                f"{where}: {name} has {len(each)} rows but {first} has {count(x)}; every sample "
+                "needs all inputs"
+            )
     if y is None:
         return x, None
     y = _check_array(y, y_name, where)
@@ -54,12 +71,28 @@ def check_arrays(
     return x, y
 
 
-def _check_lengths(x: np.ndarray, y: np.ndarray, x_name: str, y_name: str, where: str) -> None:
-    if len(x) != len(y):
+def _check_lengths(x: Any, y: np.ndarray, x_name: str, y_name: str, where: str) -> None:
+    if count(x) != len(y):
         raise ValueError(
-            f"{where}: {y_name} has {len(y)} rows but {x_name} has {len(x)}; "
+            f"{where}: {y_name} has {len(y)} rows but {x_name} has {count(x)}; "
             "every sample needs one target"
         )
+
+
+def _refuse_inputs_in_list(x: Any, y: Any, name: str, where: str) -> None:
+    """Raise ValueError for a list that can only be meant as a list of several inputs."""
+    if not isinstance(x, list) or not all(isinstance(each, (np.ndarray, Tensor)) for each in x):
+        return
+    shapes = [each.shape for each in x]
+    lengths = {shape[:1] for shape in shapes}
+    if len(x) < 2 or len(lengths) != 1 or () in lengths:
+        return
+    if len(set(shapes)) == 1 and (y is None or len(y) == len(x) or len(y) != shapes[0][0]):
+        return  # it holds the samples, or what is wrong is something else
+    raise ValueError(
+        f"{where}: {name} is a list of arrays with the shapes {', '.join(map(str, shapes))}; give "
+        "several inputs as a tuple, (a, b), or as a dict"
+    )
 
 
 def _check_array(value: Any, name: str, where: str) -> np.ndarray:
@@ -72,7 +105,8 @@ def _check_array(value: Any, name: str, where: str) -> np.ndarray:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(
-            f"{where}: {name} cannot be made an array ({error}); every row must have the same shape"
+            f"{where}: {name} cannot be made an array ({error}); every row must have the same "
+            "shape: cr.text.pad_sequences fills up sequences of different lengths"
         ) from error
     _check_dtype(array, name, where)
     if array.ndim == 0:
@@ -108,16 +142,16 @@ def _check_dtype(array: np.ndarray, name: str, where: str) -> None:
 
 
 def _check_finite(array: np.ndarray, name: str, where: str) -> None:
-    rows = max(1, CHUNK * len(array) // array.size)
-    for start in range(0, len(array), rows):
-        if not np.isfinite(array[start : start + rows]).all():
+    chunk = max(1, CHUNK * len(array) // array.size)
+    for start in range(0, len(array), chunk):
+        if not np.isfinite(array[start : start + chunk]).all():
             break
     else:
         return
     bad = 0  # counted in chunks, too; `start` is where the first is found
-    for later in range(start, len(array), rows):
-        bad += int(np.count_nonzero(~np.isfinite(array[later : later + rows])))
-    index = np.argwhere(~np.isfinite(array[start : start + rows]))[0]
+    for later in range(start, len(array), chunk):
+        bad += int(np.count_nonzero(~np.isfinite(array[later : later + chunk])))
+    index = np.argwhere(~np.isfinite(array[start : start + chunk]))[0]
     first = (int(index[0]) + start, *map(int, index[1:]))
     values = "1 value that is" if bad == 1 else f"{bad} values that are"
     raise ValueError(
@@ -180,13 +214,13 @@ def check_generator(generator: object, where: str) -> None:
 
 
 def split_validation(
-    x: np.ndarray,
+    x: Any,
     y: np.ndarray,
     fraction: float,
     generator: np.random.Generator,
     *,
     where: str = "fit",
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Any, np.ndarray, Any, np.ndarray]:
     """Set a random part of the samples aside for validation.
 
     The samples are drawn from a shuffled order, so that data sorted by class is no trap; within
@@ -225,16 +259,16 @@ def split_validation(
         )
     check_generator(generator, where)
     _check_lengths(x, y, "x", "y", where)
-    held_out = round(len(x) * float(fraction))
-    if not 0 < held_out < len(x):
+    held_out = round(len(y) * float(fraction))
+    if not 0 < held_out < len(y):
         part = "validation" if held_out == 0 else "training"
         raise ValueError(
-            f"{where}: validation_split={fraction} of {len(x)} samples leaves none for {part}; "
+            f"{where}: validation_split={fraction} of {len(y)} samples leaves none for {part}; "
             "change the fraction, give more samples, or pass validation_data"
         )
-    order = generator.permutation(len(x))
+    order = generator.permutation(len(y))
     validation, training = np.sort(order[:held_out]), np.sort(order[held_out:])
-    return x[training], y[training], x[validation], y[validation]
+    return rows(x, training), y[training], rows(x, validation), y[validation]
 
 
 def check_batch_size(batch_size: object, *, where: str = "fit") -> int:
@@ -268,7 +302,7 @@ class Batches:
     number of samples. Without a generator the batches are views of the arrays, in their order.
 
     Arguments:
-        x: samples, shape (samples, ...).
+        x: samples, shape (samples, ...), or a tuple or a dict of such arrays.
         y: targets, shape (samples, ...); None where there are none.
         batch_size: samples per batch.
         generator: source of the order, one permutation per pass; None keeps the arrays' order.
@@ -287,7 +321,7 @@ class Batches:
 
     def __init__(
         self,
-        x: np.ndarray,
+        x: Any,
         y: np.ndarray | None,
         batch_size: int,
         generator: np.random.Generator | None = None,
@@ -299,20 +333,20 @@ class Batches:
             check_generator(generator, where)
         if y is not None:
             _check_lengths(x, y, "x", "y", where)
-        if len(x) == 0:
+        if count(x) == 0:
             raise ValueError(f"{where}: x is empty ({describe(x)}); at least one sample is needed")
         self.x = x
         self.y = y
         self.generator = generator
 
     def __len__(self) -> int:
-        return -(-len(self.x) // self.batch_size)
+        return -(-count(self.x) // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    def __iter__(self) -> Iterator[tuple[Any, np.ndarray | None]]:
         x, y = self.x, self.y
-        order = None if self.generator is None else self.generator.permutation(len(x))
-        for start in range(0, len(x), self.batch_size):
-            rows: Any = slice(start, start + self.batch_size)
+        order = None if self.generator is None else self.generator.permutation(count(x))
+        for start in range(0, count(x), self.batch_size):
+            which: Any = slice(start, start + self.batch_size)
             if order is not None:
-                rows = order[rows]
-            yield x[rows], None if y is None else y[rows]
+                which = order[which]
+            yield rows(x, which), None if y is None else y[which]

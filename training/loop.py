@@ -10,6 +10,7 @@ import numpy as np
 
 from chainrule.engine.devices import state
 from chainrule.engine.tape import enable_grad, no_grad
+from chainrule.engine.tensor import Tensor
 
 from .callbacks import CallbackList
 from .data import Batches, describe
@@ -34,7 +35,7 @@ def mode(training: bool) -> Iterator[None]:
         state.training = before
 
 
-def train_step(model: Trainable, objective: Objective, x: np.ndarray, y: np.ndarray) -> None:
+def train_step(model: Trainable, objective: Objective, x: Any, y: np.ndarray) -> None:
     """Forward pass, loss, backward pass, and one step of the optimiser."""
     with enable_grad(), mode(training=True):
         outputs = objective.outputs(model, x)
@@ -50,7 +51,7 @@ def learn(model: Trainable, objective: Objective, y: np.ndarray, outputs: Any) -
     model.optimizer.step()
 
 
-def evaluate_step(model: Predictor, objective: Objective, x: np.ndarray, y: np.ndarray) -> None:
+def evaluate_step(model: Predictor, objective: Objective, x: Any, y: np.ndarray) -> None:
     """Forward pass and loss, without recording."""
     with no_grad(), mode(training=False):
         outputs = objective.outputs(model, x)
@@ -138,6 +139,19 @@ def evaluate(
     return results
 
 
+def one_output(outputs: Any, where: str) -> Tensor:
+    """What a model returned, if it is a Tensor.
+
+    Raises TypeError for several.
+    """
+    if isinstance(outputs, Tensor):
+        return outputs
+    raise TypeError(
+        f"{where}: the model must return one Tensor, got {len(outputs)} in a "
+        f"{type(outputs).__name__}; call the model to have them all: model(x)"
+    )
+
+
 def predict(
     model: Predictor, batches: Batches, hooks: CallbackList, line: ProgressLine
 ) -> np.ndarray:
@@ -148,7 +162,7 @@ def predict(
         if hooks.predict_batch_hooks:
             hooks.on_predict_batch_begin(index)
         with no_grad(), mode(training=False):
-            parts.append(model(x).numpy())
+            parts.append(one_output(model(x), "predict").numpy())
         line.update(index + 1)
         if hooks.predict_batch_hooks:
             hooks.on_predict_batch_end(index, {"outputs": parts[-1]})

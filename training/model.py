@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +12,9 @@ from chainrule import optim
 from chainrule.engine import random
 from chainrule.engine.errors import ShapeError
 from chainrule.engine.tape import enable_grad, no_grad
-from chainrule.layers import Layer
+from chainrule.layers.layer import shape_of
 
 from . import loop
-from . import weights as weights_files
 from .arguments import (
     VALIDATION_NAMES,
     check_epochs,
@@ -25,24 +23,30 @@ from .arguments import (
     check_validation_data,
 )
 from .callbacks import Callback, CallbackList
+from .calls import require_one_argument, require_own_layers
 from .data import Batches, check_arrays, split_validation
+from .described import Described
 from .history import History
+from .inputs import mapped, mapped_shapes, rows, several, several_shapes, structure
 from .objective import Objective
 from .progress import ProgressLine, check_verbose
-from .summary import Row, output_shapes, summary_text
-
-if TYPE_CHECKING:
-    from .cost import ModelCost
 
 Callbacks = Iterable[Callback] | Callback | None
 
 
-class Model(Layer):
+class Model(Described):
     """A layer with a training loop; `Sequential` is the one for a plain stack of layers.
 
     A subclass makes its layers in `__init__` and connects them in `call(x)`. If it ends in a
     softmax or a sigmoid, it may define `final_activation` and `logits(x)` too, so that activation
     and cross-entropy are computed as one (see `Layer` and `compile`).
+
+    Several inputs are a tuple or a dict of arrays, in `fit((a, b), y)` as in `model((a, b))`, and
+    `call` is given such a tuple or dict of Tensors. A list is one array, whose samples it holds.
+
+    Layers are made in `__init__`, not in `call`, where each call would make new ones, which no
+    training would ever reach; `fit` refuses that. A model may hold layers of another one, or that
+    model itself, and train them on.
 
     Arguments: those of `Layer`. Inputs are cast to `dtype`, which should be that of the layers;
     integers stay integers where a layer within, such as an `Embedding`, takes them.
@@ -105,6 +109,22 @@ class Model(Layer):
         """Does a layer within take integers as they are?"""
         return any(each.keeps_integers for _, each in self._tree() if each is not self)
 
+    def _prepared(self, x: Any) -> Any:
+        """`x` as a Tensor of the model's dtype, or as a tuple or a dict of them; builds it."""
+        if self.many_inputs or not (several(x) or several_shapes(self.built_for)):
+            return super()._prepared(x)
+        if self._built and self.built_for is not None:
+            known = structure(mapped_shapes(np.empty_like, self.built_for))
+            if structure(x) != known:
+                raise ShapeError(
+                    f"{type(self).__name__}: x must be {known} (the model was built on it), got "
+                    f"{structure(x)}"
+                )
+        x = mapped(self._input, x)
+        if not self._built:
+            self._build_once(mapped(shape_of, x))
+        return x
+
     @property
     def compiled(self) -> bool:
         """Has `compile` been called?"""
@@ -133,7 +153,7 @@ class Model(Layer):
         stay as the last step left them, and the interrupt goes on to the caller.
 
         Arguments:
-            x: samples, shape (samples, ...).
+            x: samples, shape (samples, ...); a tuple or a dict of arrays for several inputs.
             y: targets, shape (samples, ...), as the loss wants them.
             batch_size: samples per step.
             epochs: number of the last epoch; `initial_epoch` of them are already done.
@@ -175,6 +195,8 @@ class Model(Layer):
         if augment is not None and not callable(augment):
             raise TypeError(f"fit: augment must be a function of a batch of x, got {augment!r}")
         x, y = check_samples(x, y, where="fit")
+        if augment is not None and several(x):
+            raise TypeError(f"fit: augment changes one array, but x is {structure(x)}")
         chosen, history = CallbackList(callbacks).callbacks, History()
         held_out = None
         if validation_data is not None:
@@ -186,6 +208,7 @@ class Model(Layer):
             held_out = Batches(x_val, y_val, batch_size)
         batches = Batches(x, y, batch_size, random.generator() if shuffle else None)
         self._prepare(x, y, where="fit")
+        require_own_layers(self, rows(x, slice(0, 1)), "fit")
         if held_out is not None:
             x_name, y_name = VALIDATION_NAMES
             self._prepare(held_out.x, held_out.y, where="fit", x_name=x_name, y_name=y_name)
@@ -226,7 +249,7 @@ class Model(Layer):
         """Loss and metrics on samples and their targets, as averages over the samples.
 
         Arguments:
-            x: samples, shape (samples, ...).
+            x: samples, shape (samples, ...); a tuple or a dict of arrays for several inputs.
             y: targets, shape (samples, ...).
             batch_size: samples computed together.
             verbose: 0 silent, 1 or "auto" a progress bar, 2 one line.
@@ -267,7 +290,7 @@ class Model(Layer):
         """The model's outputs for samples, computed in batches without recording gradients.
 
         Arguments:
-            x: samples, shape (samples, ...).
+            x: samples, shape (samples, ...); a tuple or a dict of arrays for several inputs.
             batch_size: samples computed together.
             verbose: 0 silent, 1 or "auto" a progress bar, 2 one line.
             callbacks: `Callback`s, whose hooks for predictions are called.
@@ -284,6 +307,8 @@ class Model(Layer):
         line.total = len(batches)
         params = {"steps": len(batches), "verbose": line.verbose}
         hooks = CallbackList(callbacks, model=self, params=params, where="predict")
+        require_one_argument(self, "predict")
+        self.check_inputs(x, "predict")
         try:
             line.start()
             outputs = loop.predict(self, batches, hooks, line)
@@ -332,7 +357,7 @@ class Model(Layer):
         """
         x, _ = check_arrays(x, where="predict_on_batch")
         with no_grad(), loop.mode(training=False):
-            return self(x).numpy().copy()
+            return loop.one_output(self(x), "predict_on_batch").numpy().copy()
 
     def as_checked(self, *inputs: Any) -> tuple[Any, tuple[Any, ...], Any]:
         """What `cr.gradcheck` checks: the loss, given samples and targets; else the outputs.
@@ -355,139 +380,6 @@ class Model(Layer):
 
         return loss, (x,), self.named_parameters
 
-    # What is told of it -------------------------------------------------------------------------
-
-    def summary(
-        self, print_fn: Callable[[str], object] = print, batch_size: int | None = None
-    ) -> None:
-        """Show a table of the layers, their output shapes and how many weights they have.
-
-        The totals, with their memory, are of the weights alone: what an optimiser keeps is not
-        counted. Until the model is built, question marks stand for what is not known.
-
-        Arguments:
-            print_fn: called with the whole text.
-            batch_size: show also what a training step on so many samples costs; see `cost`.
-
-        >>> from chainrule.layers import Dense
-        >>> from chainrule.training import Sequential
-        >>> model = Sequential([Dense(3, activation="relu"), Dense(2)], name="small")
-        >>> model.build((None, 4))
-        >>> model.summary()
-        Model: "small"
-        _________________________________________________________________
-         Layer (type)                  Output Shape             Param #
-        =================================================================
-         dense (Dense)                 (None, 3)                15
-         dense_1 (Dense)               (None, 2)                8
-        =================================================================
-        Total params: 23 (92.00 B)
-        Trainable params: 23 (92.00 B)
-        Non-trainable params: 0 (0.00 B)
-        _________________________________________________________________
-        """
-        weights = [weight for _, weight in self.named_weights()] if self.built else []
-        trainable = [weight for weight in weights if weight.requires_grad]
-        fixed = [weight for weight in weights if not weight.requires_grad]
-        text = summary_text(self.name, self._rows(), trainable, fixed)
-        print_fn(text if batch_size is None else f"{text}\n{self.cost(batch_size)}")
-
-    def cost(self, batch_size: int = 32, input_shape: Any = None) -> ModelCost:
-        """What a training step on a batch costs: operations, memory and time, layer by layer.
-
-        Operations in products of matrices are counted exactly, from the shapes. Memory and time
-        are found by running a copy of the model on two batches of at most a quarter of the size:
-        each is a constant and a multiple of the batch (DERIVATIONS 2.6). The model itself, its
-        optimiser and the random numbers to come stay as they are. Without `compile` there is
-        neither loss nor optimiser.
-
-        Arguments:
-            batch_size: samples in the batch.
-            input_shape: of one batch, as (None, 100); by default the one it was built for.
-
-        Returns:
-            a `ModelCost`, whose `str` is a table: `layers`, `operations`, `memory`, `seconds`, ...
-
-        Raises:
-            ShapeError: the model is not built, or a length is not known.
-
-        >>> from chainrule.layers import Dense
-        >>> from chainrule.training import Sequential
-        >>> model = Sequential([Dense(500, activation="relu"), Dense(10)])
-        >>> model.build((None, 100))
-        >>> cost = model.cost(batch_size=32)
-        >>> cost.forward == 2 * 32 * (100 * 500 + 500 * 10)
-        True
-        >>> cost.layers[0].backward == 2 * 32 * 100 * 500  # its input needs no gradient
-        True
-        """
-        from .cost import cost_of
-
-        return cost_of(self, batch_size, input_shape)
-
-    def _rows(self) -> list[Row]:
-        """A row for each layer held, with the shape that it returns in a call of the model."""
-        shapes = output_shapes(self) if self.built else {}
-        return [
-            Row(
-                name,
-                type(layer).__name__,
-                shapes.get(id(layer)),
-                sum(weight.size for _, weight in layer.named_weights()) if self.built else None,
-            )
-            for name, layer in self.sublayers()
-        ]
-
-    # Weights ------------------------------------------------------------------------------------
-
-    def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Write all weights, by name, to a `safetensors` file; it is complete or not there at all.
-
-        Raises:
-            RuntimeError: the model is not built.
-            OSError: the file cannot be written.
-        """
-        weights_files.save_weights(self._named_weights("save_weights"), path)
-
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Copy the weights of a file into the model's own, which stay the same Tensors.
-
-        All names, shapes and dtypes are compared before anything is changed.
-
-        Raises:
-            RuntimeError: the model is not built.
-            OSError: the file is missing or cannot be read.
-            ValueError: it is damaged, or its weights do not fit the model; the message lists the
-                missing, unknown and wrongly shaped ones.
-        """
-        named = self._named_weights("load_weights")
-        weights_files.assign_weights(named, weights_files.read_weights(path))
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights, in the order of `named_weights`.
-
-        Raises:
-            RuntimeError: the model is not built.
-        """
-        return [weight.numpy().copy() for _, weight in self._named_weights("get_weights")]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Copy arrays into the weights, in the order of `get_weights`.
-
-        Raises:
-            RuntimeError: the model is not built.
-            ValueError: number or shapes differ; nothing is changed then.
-        """
-        named = self._named_weights("set_weights")
-        values = weights_files.positional(named, weights, where="set_weights")
-        weights_files.assign_weights(named, values, where="set_weights")
-
-    def _named_weights(self, where: str) -> weights_files.Named:
-        try:
-            return self.named_weights()
-        except RuntimeError as error:
-            raise RuntimeError(f"{where}: {error}") from error
-
     # What the above share -----------------------------------------------------------------------
 
     def _require_compiled(self, where: str) -> None:
@@ -504,21 +396,21 @@ class Model(Layer):
             self._objective = Objective(self._loss, self._metrics, self.final_activation)
         return self._objective
 
-    def _prepare(
-        self, x: np.ndarray, y: Any, *, where: str, x_name: str = "x", y_name: str = "y"
-    ) -> None:
+    def _prepare(self, x: Any, y: Any, *, where: str, x_name: str = "x", y_name: str = "y") -> None:
         """Build the model if need be, and prove on one sample, and all targets, that data fit."""
+        require_one_argument(self, where)
+        self.check_inputs(x, where, x_name)
         objective = self._current_objective().copy()
         with no_grad(), loop.mode(training=False):
             try:
-                outputs = objective.outputs(self, x[:1])
+                outputs = objective.outputs(self, rows(x, slice(0, 1)))
             except ShapeError as error:
                 raise ShapeError(f"{where}: {x_name} does not fit the model: {error}") from error
             objective.check(y, outputs, 1, where=where, y_name=y_name)
             objective.evaluate(y[:1], outputs)
         objective.update_metrics(y[:1], outputs)
 
-    def _batch(self, x: Any, y: Any, where: str) -> tuple[np.ndarray, np.ndarray, Objective]:
+    def _batch(self, x: Any, y: Any, where: str) -> tuple[Any, np.ndarray, Objective]:
         self._require_compiled(where)
         x, y = check_samples(x, y, where=where)
         return x, y, self._current_objective().copy()

@@ -201,17 +201,29 @@ class Objective:
         Raises:
             ShapeError, DtypeError, ValueError: as for a call of the loss.
         """
-        if not isinstance(outputs, Tensor) or outputs.dtype.kind != "f":
+        if not isinstance(outputs, Tensor):
+            raise TypeError(
+                f"{where}: the model must return one Tensor, for the loss, got {len(outputs)} in a "
+                f"{type(outputs).__name__}; join them, or return one"
+            )
+        if outputs.dtype.kind != "f":
             raise DtypeError(
-                f"{where}: the model must return a floating Tensor, got {describe(outputs)} "
-                f"({type(outputs).__name__})"
+                f"{where}: the model must return a floating Tensor, got {describe(outputs)}"
             )
         if outputs.shape[:1] != (samples,):
             raise ShapeError(
                 f"{where}: the model returned {describe(outputs)} for {samples} samples; it must "
                 "keep the first axis, (batch, ...)"
             )
-        self.computed.check(y, (len(y), *outputs.shape[1:]), where=where, y_name=y_name)
+        try:
+            self.computed.check(y, (len(y), *outputs.shape[1:]), where=where, y_name=y_name)
+        except ValueError as error:
+            if mask_of(outputs) is None or isinstance(error, ShapeError):
+                raise
+            raise ValueError(
+                f"{error}; what stands beside padding counts nowhere, but it must be a target: "
+                f"fill {y_name} up with 0 there"
+            ) from error
 
 
 def _sum(loss: Tensor, penalties: Sequence[Tensor]) -> Tensor:

@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from chainrule.engine.errors import describe
+from chainrule.engine.errors import ShapeError, describe
 from chainrule.engine.tensor import Tensor
 from chainrule.layers import Layer, from_config
 from chainrule.layers.layer import Shape, registered, within
 
+from .inputs import several_shapes
 from .model import Model
 from .summary import Row
 
@@ -155,6 +156,11 @@ class Sequential(Model):
             x = layer(x)
         return x
 
+    def check_inputs(self, x: Any, where: str, name: str = "x") -> None:
+        """What the first layer asks of the samples."""
+        if self._layers:
+            self._layers[0].check_inputs(x, where, name)
+
     @property
     def keeps_integers(self) -> bool:  # type: ignore[override]
         """Does the first layer?"""
@@ -222,6 +228,11 @@ def _has_default_name(layer: Layer) -> bool:
 
 
 def _checked_shape(input_shape: Any) -> Shape:
+    if several_shapes(input_shape):
+        raise ShapeError(
+            f"Sequential: it takes one input, got shapes {input_shape}; for several write a Model "
+            "whose call(self, x) takes them apart: a, b = x"
+        )
     if isinstance(input_shape, (tuple, list)) and len(input_shape) > 0:
         return (None, *input_shape[1:])
     raise ValueError(

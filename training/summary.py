@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from chainrule.engine.creation import ones
-from chainrule.engine.devices import Mode, state
-from chainrule.engine.record import compute
 from chainrule.engine.tape import no_grad
 from chainrule.engine.tensor import Tensor
-from chainrule.layers.layer import Shape
+from chainrule.layers.layer import Shape, shape_of
 
+from .inputs import known, mapped_shapes
+from .listening import listening
 from .progress import display_width
 
 NARROWEST = 65  # columns of the table, as in Keras; it grows where names are long
@@ -55,47 +55,22 @@ class Row:
     count: int | None
 
 
-class _Shapes:
-    """An observer (see `devices.Mode`) that notes the shape of what each layer returns."""
-
-    def __init__(self, mode: Mode | None) -> None:
-        self.mode, self.shapes = mode, {}  # type: tuple[Mode | None, dict[int, Shape]]
-
-    def compute(self, *call: Any) -> Any:
-        """The result of `record.compute`."""
-        before, state.mode = state.mode, self.mode
-        try:
-            return compute(*call)
-        finally:
-            state.mode = before
-
-    def returned(self, layer: Any, result: Any) -> None:
-        """Notes the shape of the result, or of the first of several."""
-        first = result if isinstance(result, Tensor) else result[0]
-        self.shapes.setdefault(id(layer), (None, *first.shape[1:]))
-
-    def changed(self, storage: Any) -> None:
-        """Nothing is noted."""
-
-    def checks(self) -> None:
-        """Nothing is noted."""
-
-
 def output_shapes(model: Any) -> dict[int, Shape]:
     """What each layer within a built model returns for a sample, by its id; {} if unknown."""
-    shape = model.built_for
-    if not isinstance(shape, tuple) or not shape or None in shape[1:]:
+    if not known(model.built_for):
         return {}
     dtype = "int64" if model.keeps_integers else model.dtype
-    before = state.mode
-    observer = _Shapes(before)
-    state.mode = Mode(None if before is None else before.kernel_set, observer)
-    try:
-        with no_grad():
-            model(ones((1, *shape[1:]), dtype), training=False)
-    finally:
-        state.mode = before
-    return observer.shapes
+    shapes: dict[int, Shape] = {}
+
+    def hear(layer: Any, result: Any) -> None:
+        """Notes the shape of the result, or of the first of several."""
+        first = result if isinstance(result, Tensor) else result[0]
+        shapes.setdefault(id(layer), shape_of(first))
+
+    x = mapped_shapes(lambda shape: ones((1, *shape[1:]), dtype), model.built_for)
+    with listening(hear), no_grad():
+        model(x, training=False)
+    return shapes
 
 
 def summary_text(

@@ -57,7 +57,7 @@ def test_whole_numbers_of_any_dtype_are_ids(dtype):
 def test_large_ids_given_as_floats_are_not_rounded():
     """float32 would turn 2²⁴ + 1 into 2²⁴, which would be in the vocabulary."""
     layer = Embedding(2**24 + 1, 1, embeddings_initializer="zeros")
-    with pytest.raises(ValueError, match="id 16777217 at index"):
+    with pytest.raises(ValueError, match=r"x\[0, 0\] = 16777217 is not"):
         layer(np.array([[2.0**24 + 1]]))
 
 
@@ -70,15 +70,15 @@ def test_the_mask_tells_the_padding():
 
 def test_ids_that_do_not_fit():
     layer = Embedding(5, 2, mask_zero=True)
-    with pytest.raises(ValueError, match=r"Embedding: id 5 at index \(1, 0\).*input_dim=5 ids"):
+    with pytest.raises(ValueError, match=r"Embedding: x\[1, 0\] = 5 is not.*input_dim=5 ids"):
         layer([[1, 2], [5, 3]])
-    with pytest.raises(ValueError, match=r"Embedding: id -1 at index \(0, 1\)"):
+    with pytest.raises(ValueError, match=r"Embedding: x\[0, 1\] = -1 is not"):
         layer([[1, -1]])
     with pytest.raises(cr.DtypeError, match=r"must be integers, got 1.5 at index \(0, 1\)"):
         layer([[1.0, 1.5]])
     with pytest.raises(cr.DtypeError, match=r"must be integers, got nan"):
         layer([[float("nan")]])
-    with pytest.raises(ValueError, match=r"Embedding: row 1 of x.* nothing but padding"):
+    with pytest.raises(ValueError, match=r"Embedding: x\[1\].* nothing but padding"):
         layer([[1, 0], [0, 0]])
     with pytest.raises(cr.ShapeError, match=r"Embedding: .*at least one step.*\(2, 0\)"):
         layer(np.zeros((2, 0), int))
