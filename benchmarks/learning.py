@@ -2,7 +2,7 @@
 
     python -m benchmarks learning                       one epoch of each
     python -m benchmarks.learning text --epochs 10      the text program's full length
-    python -m benchmarks.learning digits --epochs 15 --seeds 3
+    python -m benchmarks.learning digits --epochs 30 --seeds 3
 
 Weights start as each library starts them by default.
 """

@@ -7,6 +7,7 @@ the numbers: so they are the same on every device, and can be made again from tw
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -19,9 +20,30 @@ from .devices import get_device
 from .dtypes import as_dtype, default_dtype
 from .tensor import Tensor
 
-_generator = np.random.Generator(np.random.PCG64())
-_key = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
-_reserved = 0
+
+class _Source:
+    """Where random numbers come from: a generator, a key, and the first of its words not taken."""
+
+    def __init__(self, generator: np.random.Generator, key: int, reserved: int = 0) -> None:
+        self.generator, self.key, self.reserved = generator, key, reserved
+
+
+class _Replay(threading.local):
+    """The source of a thread that draws numbers again."""
+
+    source: _Source | None = None
+
+
+_shared = _Source(
+    np.random.Generator(np.random.PCG64()),
+    int(np.random.SeedSequence().generate_state(1, np.uint64)[0]),
+)
+_replay = _Replay()
+_reserving = threading.Lock()
+
+
+def _source() -> _Source:
+    return _replay.source or _shared
 
 
 class Moment(NamedTuple):
@@ -42,14 +64,14 @@ def seed(n: int) -> None:
     >>> cr.seed(7); first == cr.random.normal(3).tolist()
     True
     """
-    global _generator, _key, _reserved
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
         raise TypeError(f"seed: must be an integer, got {n!r}")
     if n < 0:
         raise ValueError(f"seed: must not be negative, got {n}")
-    _generator = np.random.Generator(np.random.PCG64(int(n)))
-    _key = int(np.random.SeedSequence(int(n)).generate_state(1, np.uint64)[0])
-    _reserved = 0
+    source = _source()
+    source.generator = np.random.Generator(np.random.PCG64(int(n)))
+    source.key = int(np.random.SeedSequence(int(n)).generate_state(1, np.uint64)[0])
+    source.reserved = 0
 
 
 def reserve(count: int) -> tuple[int, int]:
@@ -61,37 +83,38 @@ def reserve(count: int) -> tuple[int, int]:
     >>> reserve(1) == (key, first + 8)
     True
     """
-    global _reserved
-    first = _reserved
-    _reserved += -(-count // 4) * 4
-    return _key, first
+    with _reserving:
+        source = _source()
+        first = source.reserved
+        source.reserved += -(-count // 4) * 4
+        return source.key, first
 
 
 def moment() -> Moment:
     """Where the source of random numbers stands now; `replaying` goes back there."""
-    return Moment(_generator.bit_generator.state, _key, _reserved)
+    source = _source()
+    return Moment(source.generator.bit_generator.state, source.key, source.reserved)
 
 
 def generator() -> np.random.Generator:
     """The NumPy generator from which every random number of chainrule is drawn."""
-    return _generator
+    return _source().generator
 
 
 @contextmanager
 def replaying(then: Moment) -> Iterator[None]:
     """Draws, within a `with` block, the numbers that were drawn after `moment()` returned `then`.
 
-    Afterwards the source is where it was.
+    Afterwards the source is where it was; other threads do not notice.
     """
-    global _generator, _key, _reserved
-    source, before = _generator, moment()
-    bits = source.bit_generator
-    bits.state, _key, _reserved = then
+    before = _replay.source
+    bits: np.random.BitGenerator = np.random.PCG64()
+    bits.state = then.generator
+    _replay.source = _Source(np.random.Generator(bits), then.key, then.reserved)
     try:
         yield
     finally:
-        _generator = source  # `seed` within the block made another
-        bits.state, _key, _reserved = before
+        _replay.source = before
 
 
 def _result(array: Any, dtype: Any, where: str, requires_grad: bool, device: Any) -> Tensor:
@@ -124,7 +147,7 @@ def normal(
     >>> cr.random.normal((2, 3)).shape
     (2, 3)
     """
-    drawn = _generator.normal(mean, stddev, shape_of("normal", shape))
+    drawn = generator().normal(mean, stddev, shape_of("normal", shape))
     return _result(drawn, dtype, "normal", requires_grad, device)
 
 
@@ -144,7 +167,7 @@ def uniform(
     True
     """
     kind = default_dtype() if dtype is None else as_dtype(dtype, "uniform")
-    drawn = np.asarray(_generator.uniform(low, high, shape_of("uniform", shape)))
+    drawn = np.asarray(generator().uniform(low, high, shape_of("uniform", shape)))
     if kind.kind == "f" and low < high:  # rounding may reach the end, which is not part of it
         drawn = np.minimum(drawn.astype(kind), np.nextafter(kind.type(high), kind.type(low)))
     return _result(drawn, kind, "uniform", requires_grad, device)
@@ -164,7 +187,7 @@ def truncated_normal(
     >>> float(abs(cr.random.truncated_normal(1000)).max()) <= 2.0
     True
     """
-    drawn = draw_truncated_normal(_generator, shape_of("truncated_normal", shape))
+    drawn = draw_truncated_normal(generator(), shape_of("truncated_normal", shape))
     return _result(mean + stddev * drawn, dtype, "truncated_normal", requires_grad, device)
 
 
@@ -178,7 +201,7 @@ def randint(low: int, high: int, shape: Any = (), dtype: Any = "int64") -> Tenso
     limits = np.iinfo(as_dtype(dtype, "randint"))
     if low < limits.min or high - 1 > limits.max:
         raise ValueError(f"randint: {low} to {high - 1} do not fit {limits.dtype}; use int64")
-    drawn = _generator.integers(low, high, shape_of("randint", shape))
+    drawn = generator().integers(low, high, shape_of("randint", shape))
     return _result(drawn, dtype, "randint", False, "cpu")
 
 
@@ -189,4 +212,4 @@ def permutation(n: int) -> Tensor:
     >>> sorted(cr.random.permutation(4).tolist())
     [0, 1, 2, 3]
     """
-    return _result(_generator.permutation(n), "int64", "permutation", False, "cpu")
+    return _result(generator().permutation(n), "int64", "permutation", False, "cpu")

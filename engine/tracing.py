@@ -46,6 +46,8 @@ def products(
 ) -> dict[str, int]:
     """The operations in products of matrices of one call: of the result "y", of each gradient.
 
+    What all gradients need together, however many there are, may stand under "".
+
     >>> import chainrule as cr
     >>> products(cr.matmul.record, (2, 5), [(2, 3), (3, 5)], {})
     {'y': 60, 'a': 60, 'b': 60}
@@ -162,6 +164,7 @@ class _Timed:
         path, counted = trace.call(node)
         cost = trace.at(path)
         cost.pulled_seconds += taken
+        cost.pulled_products += counted.get("", 0)
         for position in self.positions:
             cost.pulled_products += counted.get(self.record.argument_name(position), 0)
         cost.pulled_elements += sum(math.prod(np.shape(each)) for each in found if each is not None)

@@ -37,8 +37,8 @@ class MultiHeadAttention(Layer):
     queries, width); `value` and `key`, (batch, keys, any width); `attention_mask`, booleans
     (queries, keys), (batch, queries, keys) or (batch, heads, queries, keys), True where a query may
     attend to a key; `use_causal_mask`: may a query not attend to later keys?
-    `return_attention_scores`: return the weights too, (batch, heads, queries, keys)? The result has
-    the query's shape.
+    `return_attention_scores`: return the weights too, (batch, heads, queries, keys), before any is
+    dropped? The result has the query's shape.
 
     Steps that the mask of `value` or `key` hides (in self-attention that of x) are attended to by
     no query, whatever stands there. The result carries the mask of the query.
@@ -70,6 +70,7 @@ class MultiHeadAttention(Layer):
 
     min_ndim = 3
     supports_masking = True
+    output_kernel: Tensor
 
     def __init__(
         self,
@@ -107,8 +108,9 @@ class MultiHeadAttention(Layer):
         value, key = self._sequence("value", value), self._sequence("key", key)
         if not self._built:
             query = self._input(x)
-            shapes = [(None, *each.shape[1:]) for each in (query, value, key) if each is not None]
-            self.build(*shapes)
+            given = (query, query if value is None else value)
+            shapes = [(None, *each.shape[1:]) for each in (*given, key) if each is not None]
+            self._build_once(*shapes)
         return super().__call__(x, value, key, **kwargs)
 
     def _sequence(self, name: str, given: Any) -> Tensor | None:
@@ -179,8 +181,12 @@ class MultiHeadAttention(Layer):
         hidden = [mask] if value is None else [mask_of(value)]
         if key is not None:
             hidden.append(mask_of(key))
-        padding = _together(hidden)
         self._check(x, x if value is None else value, key)
+        padding = _together(hidden)
+        if padding is not None and padding.ndim != 2:
+            raise ShapeError(
+                f"MultiHeadAttention: mask must be (batch, time), got {describe(padding)}"
+            )
         q, k, v = self._projected(x, value, key, padding)
         shape = (x.shape[0], self.num_heads, q.shape[-2], k.shape[-2])
         seen = _together(
@@ -190,9 +196,8 @@ class MultiHeadAttention(Layer):
             ]
         )
         weights = attention_weights(tensor_functions, q, k, seen, bool(use_causal_mask))
-        weights = drop(weights, self.dropout)
-        heads = (weights @ v).permute_dims((0, 2, 1, 3))
-        y = self._map("output", heads.reshape(*heads.shape[:2], -1))
+        heads = (drop(weights, self.dropout) @ v).permute_dims((0, 2, 1, 3))
+        y = self._map("output", heads.reshape(*heads.shape[:2], self.num_heads * v.shape[-1]))
         return [y, weights] if return_attention_scores else y
 
     def _projected(
@@ -229,7 +234,8 @@ class MultiHeadAttention(Layer):
 
     def _heads(self, x: Tensor) -> Tensor:
         """(batch, time, heads * width) -> (batch, heads, time, width)"""
-        return x.reshape(*x.shape[:2], self.num_heads, -1).permute_dims((0, 2, 1, 3))
+        width = x.shape[-1] // self.num_heads
+        return x.reshape(*x.shape[:2], self.num_heads, width).permute_dims((0, 2, 1, 3))
 
     def _check(self, query: Tensor, value: Tensor, key: Tensor | None) -> None:
         """Raises ShapeError for sequences that do not fit the weights, or each other."""

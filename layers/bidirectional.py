@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.engine.errors import ShapeError
+from chainrule.engine.masks import with_mask
 from chainrule.engine.operations.choices import where
 from chainrule.engine.operations.joining import concat
 from chainrule.engine.tensor import Tensor
@@ -64,12 +65,7 @@ class Bidirectional(Layer):
         self.merge_mode = merge_mode
         self._is_copy = backward_layer is None
         if self._is_copy:
-            config = forward.get_config()
-            config |= {
-                "go_backwards": not forward.go_backwards,
-                "name": f"backward_{forward.name}",
-            }
-            backward_layer = type(forward).from_config(config)
+            backward_layer = type(forward).from_config(_mirrored(forward))
         backward = _recurrent(backward_layer, "backward_layer")
         if forward.go_backwards == backward.go_backwards:
             raise ValueError(
@@ -113,6 +109,7 @@ class Bidirectional(Layer):
         real = self.compute_mask(x, mask)
         if real is not None:
             results = [where(real[..., None], each, 0.0) for each in results]
+            results = [with_mask(each, real) for each in results]
         if len(results) == 1 and not states:
             return results[0]
         return [*results, *states, *others]
@@ -143,10 +140,19 @@ class Bidirectional(Layer):
 
     def _arguments(self) -> dict[str, Any]:
         found = super()._arguments()
-        return found | {"backward_layer": None} if self._is_copy else found
+        # One that was changed since, frozen say, is told.
+        if self._is_copy and self.backward_layer.get_config() == _mirrored(self.forward_layer):
+            return found | {"backward_layer": None}
+        return found
 
     def _defaults(self) -> dict[str, Any]:
         return super()._defaults() | {"dtype": self.dtype.name}
+
+
+def _mirrored(layer: Recurrent) -> dict[str, Any]:
+    """The configuration of a layer like this one that goes the other way."""
+    other = {"go_backwards": not layer.go_backwards, "name": f"backward_{layer.name}"}
+    return layer.get_config() | other
 
 
 def _several(result: Any) -> list[Any]:

@@ -58,7 +58,7 @@ def checked_mask(mask: Any, x: Any, where: str) -> Any:
             )
         pairs = zip(mask, x, strict=True)
         return [None if one is None else checked_mask(one, each, where) for one, each in pairs]
-    mask = mask.numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    mask = np.array(mask.numpy() if isinstance(mask, Tensor) else mask)  # a copy, which stays
     if mask.dtype != np.bool_:
         raise DtypeError(
             f"{where}: mask must be of booleans, True for steps that are real, got {describe(mask)}"

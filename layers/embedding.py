@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.engine.arguments import number
 from chainrule.engine.devices import cpu
 from chainrule.engine.errors import DtypeError, ShapeError, describe
 from chainrule.engine.masks import mask_of, with_mask
@@ -87,6 +88,14 @@ class Embedding(Layer):
                     f"{tuple(at.tolist())} of x with {describe(x)}; ids come from a vocabulary or "
                     "a tokenizer"
                 )
+            if raw.dtype.kind == "f" and raw.size:
+                exact = 2 ** (np.finfo(raw.dtype).nmant + 1)
+                if raw.max() >= exact:
+                    raise DtypeError(
+                        f"Embedding: ids from {exact} on are rounded in {raw.dtype}, got "
+                        f"{raw.max():.0f} in x with {describe(x)}; give integers, and to a model "
+                        "whose first layer keeps them"
+                    )
             x = with_mask(wrap(raw.astype(np.int64), cpu), mask_of(x))
         return super()._input(x)
 
@@ -138,7 +147,9 @@ class Masking(Layer):
 
     The input x is (batch, time, features); the result is x, with 0 at the padded steps.
 
-    Arguments: `mask_value`, the value; the others are `Layer`'s.
+    Arguments: `mask_value`, the value, which may be NaN; the others are `Layer`'s.
+
+    Raises DtypeError for a value that is no number.
 
     >>> from chainrule.engine.masks import mask_of
     >>> y = Masking()([[[1.0, 0.0], [0.0, 0.0]]])
@@ -156,7 +167,7 @@ class Masking(Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name, dtype, trainable)
-        self.mask_value = mask_value
+        self.mask_value = number("Masking", "mask_value", mask_value)
 
     def call(self, x: Tensor) -> Tensor:
         """x, with 0 at the padded steps."""
@@ -164,7 +175,8 @@ class Masking(Layer):
 
     def compute_mask(self, x: Any, mask: Any) -> Any:
         """True where a feature is something else."""
-        return (x.numpy() != self.mask_value).any(axis=-1)
+        raw, value = x.numpy(), self.dtype.type(self.mask_value)
+        return (~np.isnan(raw) if np.isnan(value) else raw != value).any(axis=-1)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's."""

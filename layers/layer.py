@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from chainrule.engine.creation import zeros
+from chainrule.engine.creation import ones, zeros
 from chainrule.engine.devices import cpu, state
 from chainrule.engine.dtypes import as_dtype, default_layer_dtype
 from chainrule.engine.errors import DtypeError, ShapeError, describe
@@ -20,6 +21,9 @@ from chainrule.engine.tensor import Tensor, to_array, wrap
 from .calling import accepted, cast, checked_mask, checked_result
 from .habits import ATTRIBUTES
 from .weighted import Shape, Weighted
+
+#: Held by the thread in which a first input builds a layer.
+_building = threading.RLock()
 
 #: The layers that a configuration may name, by their class's name.
 LAYERS: dict[str, type[Layer]] = {}
@@ -109,6 +113,8 @@ class Layer(Weighted):
             kwargs = {name: cast(each, self.dtype) for name, each in kwargs.items()}
         if mask is not None:
             mask = checked_mask(mask, x, type(self).__name__)
+            # Layers below, and those that return x itself, are to find it there.
+            x = _masked(x, mask)
         elif self.many_inputs:
             masks = [mask_of(each) for each in x]
             mask = masks if any(each is not None for each in masks) else None
@@ -179,13 +185,16 @@ class Layer(Weighted):
                 f"{describe(x)} of type {type(x).__name__}"
             )
         if not self._built:
-            self._build_for([shape_of(each) for each in x] if self.many_inputs else shape_of(x))
+            self._build_once([shape_of(each) for each in x] if self.many_inputs else shape_of(x))
         return x
 
-    def _build_for(self, input_shape: Any) -> None:
-        self.build(input_shape)
-        if not self._built:  # by a build() of a subclass that does not call this one
-            Layer.build(self, input_shape)
+    def _build_once(self, *input_shapes: Any) -> None:
+        """Builds the layer for inputs of these shapes, unless another thread just did."""
+        with _building:
+            if not self._built:
+                self.build(*input_shapes)
+            if not self._built:  # by a build() of a subclass that does not call this one
+                Layer.build(self, input_shapes[0])
 
     def _input(self, x: Any) -> Tensor:
         """One input as a Tensor of the layer's dtype."""
@@ -233,7 +242,8 @@ class Layer(Weighted):
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """The shape of the result for an input of a shape; the batch, None, stays None.
 
-        Unless a subclass knows it, the layer is tried out on zeros, which builds it.
+        Unless a subclass knows it, the layer is tried out on zeros (ids of 1, since 0 may be the
+        padding), which builds it.
 
         Raises ShapeError if another length than the batch's is None.
         """
@@ -246,7 +256,8 @@ class Layer(Weighted):
                     f"{type(self).__name__}.compute_output_shape: only the batch may be None, got "
                     f"{input_shape}"
                 )
-            trial.append(zeros(tuple(1 if each is None else each for each in shape), dtype))
+            lengths = tuple(1 if each is None else each for each in shape)
+            trial.append((ones if self.keeps_integers else zeros)(lengths, dtype))
         with no_grad():
             result = self(trial if self.many_inputs else trial[0], training=False)
         found = (result if isinstance(result, Tensor) else result[0]).shape
@@ -284,6 +295,13 @@ class Layer(Weighted):
     def _defaults(self) -> dict[str, Any]:
         implied = {"name": self._default_name(), "dtype": default_layer_dtype().name}
         return super()._defaults() | implied
+
+
+def _masked(x: Any, mask: Any) -> Any:
+    """The inputs of a layer with the masks that a caller gave, in place of their own."""
+    if not isinstance(x, list):
+        return with_mask(x, mask)
+    return [with_mask(each, one) for each, one in zip(x, mask, strict=True)]
 
 
 def shape_of(x: Tensor) -> Shape:

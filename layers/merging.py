@@ -20,10 +20,19 @@ def _told(shapes: Sequence[Any]) -> str:
     return ", ".join(str(tuple(shape)) for shape in shapes)
 
 
-def _both(masks: Any) -> Any:
+def _both(masks: Any, where: str) -> Any:
     """What is real in all of the inputs that have a mask; None if none has."""
     given = [mask for mask in masks if mask is not None]
+    _alike(given, where)
     return functools.reduce(np.logical_and, given) if given else None
+
+
+def _alike(masks: Sequence[Any], where: str, place: int | None = None) -> None:
+    """Raises ShapeError for masks of different shapes, but for their length along an axis."""
+    shapes = [mask.shape for mask in masks]
+    apart = {tuple(-1 if i == place else n for i, n in enumerate(shape)) for shape in shapes}
+    if len(apart) > 1:
+        raise ShapeError(f"{where}: the masks of the inputs do not fit: shapes {_told(shapes)}")
 
 
 @registered
@@ -52,7 +61,7 @@ class Add(Layer):
 
     def compute_mask(self, x: Any, mask: Any) -> Any:
         """What is real in every input."""
-        return None if mask is None else _both(mask)
+        return None if mask is None else _both(mask, "Add")
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """The shape that all inputs have; a length that one leaves open is that of the others."""
@@ -127,11 +136,12 @@ class Concatenate(Layer):
         place = self.axis % x[0].ndim
         masks = [each for each in mask if each is not None]
         if not masks or place >= masks[0].ndim:
-            return _both(mask)
+            return _both(mask, "Concatenate")
         every = [
             np.ones(each.shape[: masks[0].ndim], bool) if one is None else one
             for each, one in zip(x, mask, strict=True)
         ]
+        _alike(every, "Concatenate", place)
         return np.concatenate(every, axis=place)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:

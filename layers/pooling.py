@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar
+
+import numpy as np
 
 from chainrule.engine.errors import ShapeError, describe
 from chainrule.engine.operations.choices import where
@@ -166,8 +167,9 @@ class GlobalPooling(Spatial):
 
 
 def _real(mask: Any, x: Tensor) -> Any:
-    """A mask (batch, time), to be broadcast over the channels."""
-    return mask.reshape(*mask.shape, *(1,) * (x.ndim - mask.ndim))
+    """A mask as (batch, time, 1), to be broadcast over the channels."""
+    mask = mask.reshape(*mask.shape, *(1,) * (x.ndim - mask.ndim))
+    return np.broadcast_to(mask, (*x.shape[:2], mask.shape[-1]))
 
 
 @registered
@@ -194,8 +196,9 @@ class GlobalAveragePooling1D(GlobalPooling):
         self._some(x)
         if mask is None:
             return x.mean(axis=1, keepdims=self.keepdims)
-        total = where(_real(mask, x), x, 0.0).sum(axis=1, keepdims=self.keepdims)
-        count = _real(mask, x).sum(axis=1, keepdims=self.keepdims)
+        real = _real(mask, x)
+        total = where(real, x, 0.0).sum(axis=1, keepdims=self.keepdims)
+        count = real.sum(axis=1, keepdims=self.keepdims)
         return total / count.clip(1, None).astype(x.dtype)
 
 
@@ -221,8 +224,10 @@ class GlobalMaxPooling1D(GlobalPooling):
         self._some(x)
         if mask is None:
             return x.max(axis=1, keepdims=self.keepdims)
-        some = _real(mask, x).any(axis=1, keepdims=True)
-        kept = where(_real(mask, x), x, where(some, -math.inf, 0.0).astype(x.dtype))
+        real = _real(mask, x)
+        # Not -inf, at which `cr.detect_anomaly` would stop.
+        lowest = np.where(real.any(axis=1, keepdims=True), np.finfo(self.dtype).min, 0.0)
+        kept = where(real, x, lowest.astype(self.dtype))
         return kept.max(axis=1, keepdims=self.keepdims)
 
 

@@ -133,6 +133,8 @@ class Recurrent(Layer):
         """
         self._check(x, mask)
         states = self._initial(initial_state, x)
+        if mask is not None and not np.isfinite(x.numpy()[~mask]).all():
+            x = where(mask[..., None], x, 0.0)  # a gradient of 0, times NaN, would be NaN
         x = drop(x, self.dropout, (None, 1, None))
         if self.go_backwards:
             x, mask = x[:, ::-1], None if mask is None else mask[:, ::-1]

@@ -25,10 +25,17 @@ class Regularizer(Configured):
         """The penalty."""
         raise NotImplementedError(f"{type(self).__name__}: define __call__(self, weight)")
 
+    @classmethod
+    def by_name(cls) -> Regularizer:
+        """What its name alone means."""
+        return cls()
+
     def identifier(self) -> Any:
-        """Its name, if its arguments are the default ones."""
+        """Its name, if that means one with these arguments."""
         known = REGULARIZERS.get(self.name) is type(self)
-        return self.name if known and self.get_config() == self._defaults() else self.to_config()
+        if known and self.get_config() == self.by_name().get_config():
+            return self.name
+        return self.to_config()
 
 
 class L1(Regularizer):
@@ -78,7 +85,8 @@ class L2(Regularizer):
 class L1L2(Regularizer):
     """l1 Σ |w| + l2 Σ w².
 
-    Arguments: `l1` and `l2`, the factors, at least 0.
+    Arguments: `l1` and `l2`, the factors, at least 0; one that is not given is 0. The name "l1_l2"
+    means 0.01 for both.
 
     Raises ValueError for a factor that is negative or not finite.
 
@@ -89,8 +97,13 @@ class L1L2(Regularizer):
 
     name = "l1_l2"
 
-    def __init__(self, l1: float = 0.01, l2: float = 0.01) -> None:
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
         self.l1, self.l2 = _factor(l1, "L1L2: l1"), _factor(l2, "L1L2: l2")
+
+    @classmethod
+    def by_name(cls) -> Regularizer:
+        """Both factors 0.01."""
+        return cls(0.01, 0.01)
 
     def __call__(self, weight: Tensor) -> Tensor:
         """l1 Σ |w| + l2 Σ w²"""
@@ -119,13 +132,13 @@ def get_regularizer(identifier: Any) -> Callable[[Tensor], Tensor] | None:
     if identifier is None:
         return None
     if isinstance(identifier, str) and identifier in REGULARIZERS:
-        return REGULARIZERS[identifier]()
+        return REGULARIZERS[identifier].by_name()
     if isinstance(identifier, dict) and set(identifier) == {"class_name", "config"}:
         classes = {cls.__name__: cls for cls in REGULARIZERS.values()}
         if identifier["class_name"] in classes:
             return classes[identifier["class_name"]](**identifier["config"])
     elif isinstance(identifier, type) and issubclass(identifier, Regularizer):
-        return identifier()
+        return identifier.by_name()
     elif callable(identifier):
         return cast("Callable[[Tensor], Tensor]", identifier)
     raise ValueError(

@@ -214,7 +214,7 @@ class TransformerDecoderBlock(TransformerBlock):
             shapes = [
                 (None, *self._input(each).shape[1:]) for each in (x, memory) if each is not None
             ]
-            self.build(*shapes)
+            self._build_once(*shapes)
         return super().__call__(x, memory, **kwargs)
 
     def build(self, input_shape: Shape, memory_shape: Shape | None = None) -> None:

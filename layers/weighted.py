@@ -32,7 +32,9 @@ class Weighted(Configured):
 
     def __init__(self, trainable: bool) -> None:
         self._trainable = bool(trainable)
-        self._freezes_at_build = not trainable  # sub-layers come after this constructor
+        # Layers that are frozen when this one is built: all but these, or None. Sub-layers come
+        # after this constructor, and some are made by `build`.
+        self._spared_at_build: frozenset[Weighted] | None = None if trainable else frozenset()
         self._built = False
         self._built_for: Any = None
         self._is_parameter: dict[str, bool] = {}  # by the name of the weight; False for state
@@ -59,8 +61,11 @@ class Weighted(Configured):
         The first input calls it. A subclass that defines it ends with `super().build(input_shape)`.
         """
         self._built, self._built_for = True, input_shape
-        if self._freezes_at_build:
-            self.trainable = False
+        if self._spared_at_build is not None:
+            spared, self._spared_at_build = self._spared_at_build, None
+            for _, layer in list(self._tree()):
+                if layer not in spared:
+                    layer._set_trainable(False)
 
     def add_weight(
         self,
@@ -143,11 +148,16 @@ class Weighted(Configured):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        for _, layer in self._tree():
-            layer._trainable, layer._freezes_at_build = bool(value), False
-            for _, weight, is_parameter in layer._own_weights():
-                if is_parameter:
-                    weight.requires_grad = bool(value)
+        for _, layer in list(self._tree()):
+            layer._set_trainable(bool(value))
+            if not value and not layer._built:
+                layer._spared_at_build = frozenset(each for _, each in layer._tree())
+
+    def _set_trainable(self, value: bool) -> None:
+        self._trainable, self._spared_at_build = value, None
+        for _, weight, is_parameter in self._own_weights():
+            if is_parameter:
+                weight.requires_grad = value
 
     @property
     def losses(self) -> list[Tensor]:

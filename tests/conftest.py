@@ -10,7 +10,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from hypothesis import settings
 
+# How often a test draws that does not say so itself: fewer, where another run draws them all.
+examples = int(os.environ.get("CHAINRULE_EXAMPLES", "100"))
 # A first call may compile a kernel or load a library: no deadline, here or there.
-settings.register_profile("local", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("local", deadline=None, max_examples=examples)
+settings.register_profile(
+    "ci", deadline=None, derandomize=True, print_blob=True, max_examples=examples
+)
 settings.load_profile("ci" if os.environ.get("CI", "").lower() in ("1", "true") else "local")

@@ -86,6 +86,7 @@ def test_the_files_that_it_points_to_are_there(path: Path) -> None:
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+@pytest.mark.slow
 def test_it_runs_and_every_claim_in_it_holds(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

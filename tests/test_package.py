@@ -317,6 +317,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["ordinary", "editable", "strict editable"])
 @pytest.mark.skipif(os.name == "nt", reason="links to dependencies need a privilege on Windows")
 def test_every_module_imports_after_a_fresh_installation(how, tmp_path):

@@ -7,8 +7,8 @@
     time         what a call costs however small the batch, + operations / rate
 
 All but the first line of memory is a constant and a multiple of the batch. Both come from two
-small batches that are run on this machine, on a copy of the model: so the rates are those of this
-model's operations here. Of a batch as large as the one asked for, nothing is run.
+smaller batches that are run on this machine, on a copy of the model: so the rates are those of
+this model's operations here. Of a batch as large as the one asked for, nothing is run.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from .losses import FunctionLoss
 from .objective import Objective
 from .summary import format_bytes
 
-#: Steps timed of each of the two batches, after as many as one needs to warm up.
-REPEATS = 7
+#: Steps of each of the two batches before any is timed, and steps that are.
+WARM_UP, REPEATS = 2, 9
 #: Steps of which the times of each layer are taken: the least, as others may want the machine.
 TRACES = 3
 
@@ -178,9 +178,8 @@ def cost_of(model: Any, batch_size: int, input_shape: Any = None) -> ModelCost:
     shape = _input_shape(twin, input_shape)
     with replaying(moment()):
         inputs = _example(twin, shape)
-        small = max(1, batch // 8)
-        sizes = small, 2 * small
-        measured = [_measure(twin, inputs, size) for size in sizes]
+        sizes = max(1, batch // 8), max(2, batch // 2)
+        measured = _measure(twin, inputs, sizes)
     return _extrapolated(twin, batch, sizes, measured)
 
 
@@ -232,24 +231,26 @@ def _targets(objective: Objective, outputs: Tensor) -> np.ndarray:
     ) from errors[0]
 
 
-def _measure(model: Any, inputs: Callable[[int], Any], size: int) -> _Measured:
-    x = inputs(size)
+def _measure(model: Any, inputs: Callable[[int], Any], sizes: tuple[int, int]) -> list[_Measured]:
+    """What batches of each size take; in turn, so that both meet the machine at its moods."""
+    names = [name for name, _ in model.sublayers()]
+    measured = []
     with loop.mode(training=True), enable_grad():
-        step = _step(model, x)
-        for _ in range(2):
-            step()
-        times = []
-        for _ in range(REPEATS):
-            begin = perf_counter()
-            step()
-            times.append(perf_counter() - begin)
-        names = [name for name, _ in model.sublayers()]
-        costs = [_by_layer(_traced(step), model.name, names) for _ in range(TRACES)]
-        working = _peak(step)
-    for name, cost in costs[0].items():  # all but the times are alike
-        cost.seconds = min(each[name].seconds for each in costs)
-        cost.pulled_seconds = min(each[name].pulled_seconds for each in costs)
-    return _Measured(costs[0], working, statistics.median(times))
+        steps = [_step(model, inputs(size)) for size in sizes]
+        times: list[list[float]] = [[], []]
+        for repeat in range(WARM_UP + REPEATS):
+            for step, taken in zip(steps, times, strict=True):
+                begin = perf_counter()
+                step()
+                if repeat >= WARM_UP:
+                    taken.append(perf_counter() - begin)
+        for step, taken in zip(steps, times, strict=True):
+            costs = [_by_layer(_traced(step), model.name, names) for _ in range(TRACES)]
+            for name, cost in costs[0].items():  # all but the times are alike
+                cost.seconds = min(each[name].seconds for each in costs)
+                cost.pulled_seconds = min(each[name].pulled_seconds for each in costs)
+            measured.append(_Measured(costs[0], _peak(step), statistics.median(taken)))
+    return measured
 
 
 def _traced(step: Callable[..., None]) -> Trace:
@@ -329,8 +330,9 @@ def _extrapolated(
     a, b = measured
 
     def at(first: float, second: float) -> float:
-        """A straight line through two points, not below 0."""
-        return max(0.0, first + (second - first) * (batch - sizes[0]) / (sizes[1] - sizes[0]))
+        """A straight line through two points, which does not fall (as noise might have it)."""
+        slope = max(0.0, (second - first) / (sizes[1] - sizes[0]))
+        return max(0.0, second + slope * (batch - sizes[1]))
 
     def count(field: str, name: str) -> int:
         return round(at(getattr(a.costs[name], field), getattr(b.costs[name], field)))

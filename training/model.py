@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +12,9 @@ from chainrule import optim
 from chainrule.engine import random
 from chainrule.engine.errors import ShapeError
 from chainrule.engine.tape import enable_grad, no_grad
-from chainrule.layers import Layer
 from chainrule.layers.layer import shape_of
 
 from . import loop
-from . import weights as weights_files
 from .arguments import (
     VALIDATION_NAMES,
     check_epochs,
@@ -28,19 +25,16 @@ from .arguments import (
 from .callbacks import Callback, CallbackList
 from .calls import require_one_argument, require_own_layers
 from .data import Batches, check_arrays, split_validation
+from .described import Described
 from .history import History
 from .inputs import mapped, mapped_shapes, rows, several, several_shapes, structure
 from .objective import Objective
 from .progress import ProgressLine, check_verbose
-from .summary import Row, output_shapes, summary_text
-
-if TYPE_CHECKING:
-    from .cost import ModelCost
 
 Callbacks = Iterable[Callback] | Callback | None
 
 
-class Model(Layer):
+class Model(Described):
     """A layer with a training loop; `Sequential` is the one for a plain stack of layers.
 
     A subclass makes its layers in `__init__` and connects them in `call(x)`. If it ends in a
@@ -128,7 +122,7 @@ class Model(Layer):
                 )
         x = mapped(self._input, x)
         if not self._built:
-            self._build_for(mapped(shape_of, x))
+            self._build_once(mapped(shape_of, x))
         return x
 
     @property
@@ -385,140 +379,6 @@ class Model(Layer):
             return objective.loss_of(y, outputs, self.losses)
 
         return loss, (x,), self.named_parameters
-
-    # What is told of it -------------------------------------------------------------------------
-
-    def summary(
-        self, print_fn: Callable[[str], object] = print, batch_size: int | None = None
-    ) -> None:
-        """Show a table of the layers, their output shapes and how many weights they have.
-
-        The totals, with their memory, are of the weights alone: what an optimiser keeps is not
-        counted. Until the model is built, question marks stand for what is not known.
-
-        Arguments:
-            print_fn: called with the whole text.
-            batch_size: show also what a training step on so many samples costs; see `cost`.
-
-        >>> from chainrule.layers import Dense
-        >>> from chainrule.training import Sequential
-        >>> model = Sequential([Dense(3, activation="relu"), Dense(2)], name="small")
-        >>> model.build((None, 4))
-        >>> model.summary()
-        Model: "small"
-        _________________________________________________________________
-         Layer (type)                  Output Shape             Param #
-        =================================================================
-         dense (Dense)                 (None, 3)                15
-         dense_1 (Dense)               (None, 2)                8
-        =================================================================
-        Total params: 23 (92.00 B)
-        Trainable params: 23 (92.00 B)
-        Non-trainable params: 0 (0.00 B)
-        _________________________________________________________________
-        """
-        weights = [weight for _, weight in self.named_weights()] if self.built else []
-        trainable = [weight for weight in weights if weight.requires_grad]
-        fixed = [weight for weight in weights if not weight.requires_grad]
-        text = summary_text(self.name, self._rows(), trainable, fixed)
-        print_fn(text if batch_size is None else f"{text}\n{self.cost(batch_size)}")
-
-    def cost(self, batch_size: int = 32, input_shape: Any = None) -> ModelCost:
-        """What a training step on a batch costs: operations, memory and time, layer by layer.
-
-        Operations in products of matrices are counted exactly, from the shapes. Memory and time
-        are found by running a copy of the model on two batches of at most a quarter of the size:
-        each is a constant and a multiple of the batch (DERIVATIONS 2.6). The model itself, its
-        optimiser and the random numbers to come stay as they are. Without `compile` there is
-        neither loss nor optimiser.
-
-        Arguments:
-            batch_size: samples in the batch.
-            input_shape: of one batch, as (None, 100), or a tuple or dict of such; by default the
-                one it was built for.
-
-        Returns:
-            a `ModelCost`, whose `str` is a table: `layers`, `operations`, `memory`, `seconds`, ...
-
-        Raises:
-            ShapeError: the model is not built, or a length is not known.
-
-        >>> from chainrule.layers import Dense
-        >>> from chainrule.training import Sequential
-        >>> model = Sequential([Dense(500, activation="relu"), Dense(10)])
-        >>> model.build((None, 100))
-        >>> cost = model.cost(batch_size=32)
-        >>> cost.forward == 2 * 32 * (100 * 500 + 500 * 10)
-        True
-        >>> cost.layers[0].backward == 2 * 32 * 100 * 500  # its input needs no gradient
-        True
-        """
-        from .cost import cost_of
-
-        return cost_of(self, batch_size, input_shape)
-
-    def _rows(self) -> list[Row]:
-        """A row for each layer held, with the shape that it returns in a call of the model."""
-        shapes = output_shapes(self) if self.built else {}
-        return [
-            Row(
-                name,
-                type(layer).__name__,
-                shapes.get(id(layer)),
-                sum(weight.size for _, weight in layer.named_weights()) if self.built else None,
-            )
-            for name, layer in self.sublayers()
-        ]
-
-    # Weights ------------------------------------------------------------------------------------
-
-    def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Write all weights, by name, to a `safetensors` file; it is complete or not there at all.
-
-        Raises:
-            RuntimeError: the model is not built.
-            OSError: the file cannot be written.
-        """
-        weights_files.save_weights(self._named_weights("save_weights"), path)
-
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Copy the weights of a file into the model's own, which stay the same Tensors.
-
-        All names, shapes and dtypes are compared before anything is changed.
-
-        Raises:
-            RuntimeError: the model is not built.
-            OSError: the file is missing or cannot be read.
-            ValueError: it is damaged, or its weights do not fit the model; the message lists the
-                missing, unknown and wrongly shaped ones.
-        """
-        named = self._named_weights("load_weights")
-        weights_files.assign_weights(named, weights_files.read_weights(path))
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights, in the order of `named_weights`.
-
-        Raises:
-            RuntimeError: the model is not built.
-        """
-        return [weight.numpy().copy() for _, weight in self._named_weights("get_weights")]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Copy arrays into the weights, in the order of `get_weights`.
-
-        Raises:
-            RuntimeError: the model is not built.
-            ValueError: number or shapes differ; nothing is changed then.
-        """
-        named = self._named_weights("set_weights")
-        values = weights_files.positional(named, weights, where="set_weights")
-        weights_files.assign_weights(named, values, where="set_weights")
-
-    def _named_weights(self, where: str) -> weights_files.Named:
-        try:
-            return self.named_weights()
-        except RuntimeError as error:
-            raise RuntimeError(f"{where}: {error}") from error
 
     # What the above share -----------------------------------------------------------------------
 

@@ -41,8 +41,10 @@ from chainrule.layers import (
     TransformerDecoderBlock,
     TransformerEncoderBlock,
 )
+from chainrule.layers.recurrent import Recurrent
 
 from .sequential import Sequential
+from .torch_order import in_order
 from .weights import assign_weights
 
 Array = np.ndarray[Any, Any]
@@ -69,16 +71,25 @@ class Part(NamedTuple):
             ours=tuple(f"{ours}{each}" for each in self.ours),
         )
 
+    def turned(self, order: Array) -> Part:
+        """The same, of features that have another order there: theirs are ours[order]."""
+        back = np.argsort(order)
+        return self._replace(
+            write=lambda *own: self.write(*(each[order] for each in own)),
+            read=lambda *given: tuple(each[back] for each in self.read(*given)),
+        )
+
 
 def to_torch_weights(layer: Layer) -> dict[str, Array]:
     """The weights of a layer or model by PyTorch's names, in its layout, as NumPy arrays.
 
     `module.load_state_dict({name: torch.tensor(array) for ...})` takes them, if `module` is the
-    counterpart: see the table above. An LSTM of PyTorch with `num_layers=2` is two layers here;
-    the names of the second end in `_l0` too.
+    counterpart: see the table above. Of a Sequential, features that come out of a Flatten of images
+    are put in the order that they have there, channels first. An LSTM of PyTorch with
+    `num_layers=2` is two layers here; the names of the second end in `_l0` too.
 
     Raises RuntimeError if the layer is not built, ShapeError if it has weights without a
-    counterpart.
+    counterpart, or goes backwards through time.
 
     >>> import chainrule as cr
     >>> layer = cr.layers.Dense(2)
@@ -118,7 +129,7 @@ def from_torch_weights(layer: Layer, weights: Mapping[str, Any]) -> None:
     where = "from_torch_weights"
     expected = to_torch_weights(layer)
     given = {
-        name: np.asarray(value)
+        name: np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
         for name, value in weights.items()
         if name.rpartition(".")[2] != IGNORED
     }
@@ -188,9 +199,7 @@ def _attributes(layer: Layer) -> Iterator[Part]:
 
 
 def _sequential(layer: Sequential) -> Iterator[Part]:
-    names = {id(each): name for name, each in layer.sublayers()}
-    for i, each in enumerate(layer.layers):
-        yield from _below(each, f"{i}.", f"{names[id(each)]}.")
+    yield from in_order(layer, _parts)[0]
 
 
 def _dense(layer: Dense) -> Iterator[Part]:
@@ -213,6 +222,15 @@ def _conv(layer: Conv1D | Conv2D) -> Iterator[Part]:
 
 def _embedding(layer: Embedding | LearnedPositions) -> Iterator[Part]:
     yield _same("weight", "embeddings")
+
+
+def _same_way(layer: Recurrent) -> None:
+    """Raises ShapeError for a layer that goes another way through time than its counterpart."""
+    if layer.go_backwards:
+        raise ShapeError(
+            f"PyTorch's layout: {layer.name} with go_backwards=True has no "
+            "counterpart in PyTorch; Bidirectional of a layer that goes forwards has one"
+        )
 
 
 def _rnn(layer: SimpleRNN | LSTM) -> Iterator[Part]:
@@ -240,9 +258,19 @@ def _gru(layer: GRU) -> Iterator[Part]:
         )
 
 
+def _recurrent(layer: Recurrent) -> Iterator[Part]:
+    _same_way(layer)
+    yield from (_gru if isinstance(layer, GRU) else _rnn)(layer)  # type: ignore[arg-type]
+
+
 def _bidirectional(layer: Bidirectional) -> Iterator[Part]:
-    yield from _below(layer.forward_layer, "", "forward_layer.")
-    yield from _below(layer.backward_layer, "", "backward_layer.", "_reverse")
+    _same_way(layer.forward_layer)
+    for each, name, suffix in (
+        (layer.forward_layer, "forward_layer.", ""),
+        (layer.backward_layer, "backward_layer.", "_reverse"),
+    ):
+        for part in (_gru if isinstance(each, GRU) else _rnn)(each):  # type: ignore[arg-type]
+            yield part.within("", name, suffix)
 
 
 def _norm(layer: LayerNormalization | BatchNormalization) -> Iterator[Part]:
@@ -295,8 +323,7 @@ _RULES: list[tuple[Any, Callable[[Any], Iterator[Part]]]] = [
     (Dense, _dense),
     ((Conv1D, Conv2D), _conv),
     ((Embedding, LearnedPositions), _embedding),
-    ((SimpleRNN, LSTM), _rnn),
-    (GRU, _gru),
+    (Recurrent, _recurrent),
     (Bidirectional, _bidirectional),
     ((LayerNormalization, BatchNormalization), _norm),
     (MultiHeadAttention, _attention),

@@ -27,6 +27,7 @@ def im2col(x: Any, seen: Windows) -> Any:
     if seen.dilation[-1] != 1 or (channels == 1 and run < RUN):
         return REFERENCE["im2col"](xp, x, seen)
     x = np.ascontiguousarray(padded(xp, x, seen, 0))
+    x = x.reshape(-1).reshape(x.shape)  # along an axis of length 1 strides may be anything: 0, say
     count = len(seen.sizes)
     lead, steps = x.shape[: -count - 1], x.strides[-count - 1 : -1]
     apart = [n * step for n, step in zip(seen.strides, steps, strict=True)]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from ..arguments import integer
 from ..cases import case
 from ..definitions import operation
 from ..errors import DtypeError, describe
 from ..random import reserve
 from .reductions import floating
+
+#: How many numbers a word of the counter, and a key, can have.
+_WORDS = 2**64
 
 
 def _dropout_call(x: Any, rate: float = 0.5, key: Any = None, first: Any = None) -> Any:
@@ -23,9 +28,20 @@ def _dropout_call(x: Any, rate: float = 0.5, key: Any = None, first: Any = None)
             f"dropout: rate is the share of elements that become 0, at least 0 and less than 1, "
             f"got {rate}"
         )
+    count = math.prod(np.shape(x))
     if key is None:
-        key, first = reserve(int(np.prod(np.shape(x))))
-    return (x,), {"rate": float(rate), "key": int(key), "first": int(first or 0)}
+        if first is not None:
+            raise ValueError(f"dropout: first={first} is a word's number of a key; give key= too")
+        key, first = reserve(count)
+    key, first = integer("dropout", "key", key), integer("dropout", "first", first or 0)
+    if not 0 <= key < _WORDS:
+        raise ValueError(f"dropout: key must be at least 0 and less than 2**64, got {key}")
+    if first % 4 or not 0 <= first <= 4 * _WORDS - 4 - count:
+        raise ValueError(
+            "dropout: first must be a multiple of 4 (words come in fours), at least 0, and leave "
+            f"room for {count} words before 2**66, got {first}"
+        )
+    return (x,), {"rate": float(rate), "key": key, "first": first}
 
 
 dropout = operation(
@@ -38,11 +54,13 @@ dropout = operation(
     call=_dropout_call,
     notes="""
     The mean of y is x (Srivastava et al. 2014, in the inverted form). `word[i]` is word number
-    first + i of Philox 4x32-10 with that 64-bit key, a random integer below 2³². Without a key, the
-    run's own is taken, with words that nobody else gets: `cr.seed` makes them the same again. The
-    words are the same on every device, and are made anew for the gradient: no mask is kept.
+    first + i of Philox 4x32-10 with that 64-bit key, a random integer below 2³²; `first`, by
+    default 0, is a multiple of 4. Without a key, the run's own is taken, with words that nobody
+    else gets: `cr.seed` makes them the same again. The words are the same on every device, and are
+    made anew for the gradient: no mask is kept.
 
-    Raises DtypeError for a rate that is no number, ValueError for one outside 0 <= rate < 1.
+    Raises DtypeError for a rate that is no number, and a key or first that is no integer;
+    ValueError for a rate outside 0 <= rate < 1, and for a key or first that is out of range.
     """,
     example="""
     >>> import chainrule as cr

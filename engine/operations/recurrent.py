@@ -87,6 +87,18 @@ def _gates(z: Any, count: int) -> list[Any]:
     return [z[..., i * units : (i + 1) * units] for i in range(count)]
 
 
+def _products(y: Any, x: Any, *shapes: Any, mask: Any = None) -> dict[str, int]:
+    """Multiplications and additions in products, of the shapes of a sequence and its weights.
+
+    On its way back through time a gradient meets the recurrent kernel at every step, whichever
+    argument it is meant for: that stands under "".
+    """
+    (batch, steps, features), (units, columns) = x, shapes[-2]
+    inputs, inner = (2 * batch * steps * columns * n for n in (features, units))
+    found = {"y": inputs + inner, "x": inputs, "kernel": inputs, "recurrent_kernel": inner}
+    return found | {"": inner}
+
+
 _NOTES = """
 Arguments: `x`, (batch, time, features), with at least one step; {states}; `kernel`, (features,
 {gates}units), and `recurrent_kernel`, (units, {gates}units){order}; `bias`, {bias}; `mask`,
@@ -171,6 +183,7 @@ lstm = operation(
     ),
     definition=lstm_steps,
     freeze={"mask": partial(raw_mask, "lstm")},
+    products=_products,
     cases=[
         # On symbols in parts: expressions of all arguments at once take SymPy six minutes.
         case(np.zeros((1, 1, 1)), ZERO, (1, 1), ONES, ONES, (4,)),
@@ -248,6 +261,7 @@ gru = operation(
     ),
     definition=gru_steps,
     freeze={"mask": partial(raw_mask, "gru")},
+    products=_products,
     cases=[
         case(np.zeros((1, 1, 1)), (1, 1), ONES[:, :3], ONES[:, :3], (2, 3)),
         case((1, 1, 1), (1, 1), ONES[:, :3], (1, 3), np.zeros((2, 3))),
@@ -320,6 +334,7 @@ simple_rnn = operation(
     ),
     definition=simple_rnn_steps,
     freeze={"mask": partial(raw_mask, "simple_rnn")},
+    products=_products,
     cases=[
         case((1, 1, 1), (1, 1), (1, 1), (1, 1), (1,)),
         case((2, 3, 1), (2, 2), (1, 2), (2, 2), (2,), symbolic=False),

@@ -17,6 +17,7 @@ from chainrule.cli import main
 QUICK = ["--epochs", "1", "--hidden", "16"]
 
 
+@pytest.mark.slow
 def test_the_main_job_reaches_its_accuracy_and_writes_its_results(tmp_path: Path) -> None:
     """As a user runs it: with all BLAS threads, whose number decides the last bits of the sums."""
     environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}

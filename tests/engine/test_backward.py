@@ -379,6 +379,7 @@ def chain(length):
     return x, y
 
 
+@pytest.mark.slow
 def test_a_million_additions_go_there_and_back_without_recursion():
     x, y = chain(1_000_000)
     assert y.item() == 1_000_001.0

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
+from chainrule.engine.devices import get_device
 from chainrule.engine.kernels import convolutions
 from chainrule.engine.tracing import products
 from chainrule.engine.windows import windows
@@ -364,3 +365,13 @@ def test_what_does_not_fit_the_other_forms():
         cr.conv_kernel_gradient(X[:1], y, kernel_size=3)
     with pytest.raises(cr.ShapeError, match=r"delta must have spatial lengths \(5, 5\)"):
         cr.conv_kernel_gradient(X, y, kernel_size=2)
+
+
+@pytest.mark.parametrize("size", [(9,), (9, 8)])
+def test_columns_of_one_channel_that_was_added_as_an_axis(size):
+    """Its stride is 0 in memory that counts as contiguous."""
+    x = np.random.default_rng(0).normal(size=(1, 2, *size))[..., None]
+    assert x.flags.c_contiguous and x.strides[-1] == 0
+    seen = windows(size, (6,) * len(size))
+    fast, right = (get_device("cpu").sets[name].im2col(x, seen) for name in ("numba", "reference"))
+    np.testing.assert_array_equal(fast, right)

@@ -510,6 +510,7 @@ def minors(x):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "rank"), [(n, rank) for n in (1, 2, 3, 4) for rank in range(n + 1)])
 def test_the_determinant_of_a_matrix_of_any_rank_has_two_right_derivatives(n, rank):
     x = of_rank(np.random.default_rng(10 * n + rank), n, rank)

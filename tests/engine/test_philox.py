@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import chainrule as cr
 from chainrule.engine.devices import get_device
+from chainrule.engine.errors import DtypeError
 from chainrule.engine.kernels import philox
 
 
@@ -37,3 +40,22 @@ def test_words_are_spread_evenly():
     words = philox.words(np, 123, 0, 65_536)
     counts = np.bincount(words >> 24, minlength=256)  # 256 expected in each, deviation 16
     assert ((counts - 256) ** 2 / 256).sum() < 255 + 5 * (2 * 255) ** 0.5
+
+
+def test_keys_and_first_words_that_are_none():
+    x = cr.ones(6)
+    for options, error, text in (
+        ({"key": 1.5}, DtypeError, "key must be an integer"),
+        ({"key": -1}, ValueError, "key must be at least 0"),
+        ({"key": 2**64}, ValueError, r"less than 2\*\*64"),
+        ({"key": 1, "first": 2}, ValueError, "first must be a multiple of 4"),
+        ({"key": 1, "first": -4}, ValueError, "at least 0"),
+        ({"key": 1, "first": 2**66 - 4}, ValueError, "leave room for 6 words"),
+        ({"first": 4}, ValueError, "give key= too"),
+    ):
+        with pytest.raises(error, match=text):
+            cr.dropout(x, rate=0.5, **options)
+    last = cr.dropout(x[:4], rate=0.5, key=2**64 - 1, first=2**66 - 8)
+    with cr.kernels("reference"):
+        again = cr.dropout(x[:4], rate=0.5, key=2**64 - 1, first=2**66 - 8)
+    np.testing.assert_array_equal(last.numpy(), again.numpy())

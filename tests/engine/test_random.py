@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.engine.random import moment, replaying, reserve
 
 DRAWS = {
     "normal": lambda **k: cr.random.normal((2, 3), **k),
@@ -78,3 +81,17 @@ def test_seeds_that_are_none_are_refused(seed, error):
 def test_integers_that_do_not_fit_their_dtype_are_refused():
     with pytest.raises((ValueError, TypeError), match="randint"):
         cr.random.randint(250, 300, 5, dtype="uint8")
+
+
+def test_other_threads_do_not_notice_a_replay():
+    """Words that one reserves meanwhile stay reserved, and are not those that are drawn again."""
+    cr.seed(0)
+    then, found = moment(), []
+    reserve(8)
+    with replaying(then):
+        assert reserve(4)[1] == 0
+        thread = threading.Thread(target=lambda: found.append(reserve(4)[1]))
+        thread.start()
+        thread.join()
+        assert reserve(4)[1] == 4
+    assert found == [8] and reserve(4)[1] == 12

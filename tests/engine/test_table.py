@@ -106,6 +106,7 @@ def run(folder: Path, environment: dict[str, str], *command: str) -> subprocess.
     )
 
 
+@pytest.mark.slow
 def test_adding_an_operation_touches_one_place(tmp_path):
     """Function, method, documentation, row in the table, proof and numeric checks follow."""
     environment = tree_with(ADDED.format(factor=3), tmp_path)

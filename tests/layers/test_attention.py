@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
+from chainrule.engine.errors import ShapeError
 from chainrule.engine.masks import mask_of, with_mask
 from chainrule.layers import Dense, LayerNormalization, MultiHeadAttention, from_config
 from chainrule.models import Sequential
@@ -170,7 +171,7 @@ def test_padding_of_a_sequence_does_not_reach_its_real_steps():
     layer, x = made(), drawn(2, 4, 8)
     for causal in (False, True):
         expected = layer(x, mask=real, use_causal_mask=causal)
-        assert mask_of(expected) is real
+        np.testing.assert_array_equal(mask_of(expected), real)
         for fill in (np.nan, 1e9):
             filled = np.where(real[:, :, None], x, fill)
             with np.errstate(invalid="ignore"):
@@ -214,8 +215,41 @@ def test_dropout_of_the_weights_is_for_training():
     np.testing.assert_array_equal(layer(x).numpy(), plain)
     y, scores = layer(x, training=True, return_attention_scores=True)
     assert not np.allclose(y.numpy(), plain)
+    # As in Keras, the weights returned are those before.
+    np.testing.assert_array_equal(scores.numpy(), layer(x, return_attention_scores=True)[1].numpy())
+
+
+def test_half_of_the_weights_are_dropped():
+    """Seen in the result: the value of each step stands in a feature of its own."""
+    cr.seed(0)
+    layer = MultiHeadAttention(1, 80, dropout=0.5, dtype="float64")
+    x = np.eye(80)[None]
+    layer(x)
+    for name in ("value_kernel", "output_kernel"):
+        getattr(layer, name).assign(np.eye(80))
+    dropped, weights = layer(x, training=True).numpy()[0], layer(x).numpy()[0]
     # Of 6,400 decisions the share has a standard deviation of 0.0063.
-    assert abs((scores.numpy() == 0).mean() - 0.5) < 5 * 0.0063
+    assert abs((dropped == 0).mean() - 0.5) < 5 * 0.0063
+    np.testing.assert_allclose(dropped[dropped != 0], 2 * weights[dropped != 0], rtol=1e-12)
+
+
+def test_a_key_alone_may_have_another_width():
+    layer, x, key = made(2, dtype="float64"), drawn(2, 3, 4), drawn(2, 3, 6)
+    np.testing.assert_allclose(layer(x, key=key).numpy(), layer(x, x, key).numpy(), rtol=1e-12)
+    assert layer.key_kernel.shape == (6, 4) and layer.value_kernel.shape == (4, 4)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 4)])
+def test_nothing_is_attended_to_in_nothing(shape):
+    layer, x = made(2), cr.tensor(np.zeros(shape), requires_grad=True)
+    y = layer(x, use_causal_mask=True, mask=np.ones(shape[:2], bool))
+    y.sum().backward()
+    assert y.shape == x.grad.shape == shape
+
+
+def test_the_mask_of_something_else_than_steps_is_refused():
+    with pytest.raises(ShapeError, match=r"mask must be \(batch, time\), got shape \(2,\)"):
+        made(2)(drawn(2, 3, 4), mask=np.ones(2, bool))
 
 
 # Memory -------------------------------------------------------------------------------------

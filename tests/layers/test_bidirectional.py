@@ -127,6 +127,28 @@ def test_configurations_round_trip(own):
     assert repr(Bidirectional(LSTM(3))) == "Bidirectional(layer=LSTM(units=3))"
 
 
+def test_a_part_that_is_frozen_stays_so_in_a_copy():
+    layer = Bidirectional(LSTM(3))
+    layer.backward_layer.trainable = False
+    again = from_config(json.loads(json.dumps(layer.to_config())))
+    again(numbers(2, 4, 2))
+    assert [p.requires_grad for p in again.parameters()] == 3 * [True] + 3 * [False]
+    layer = Bidirectional(LSTM(3))
+    layer.forward_layer.trainable = False
+    again = from_config(layer.to_config())
+    again(numbers(2, 4, 2))
+    assert [p.requires_grad for p in again.parameters()] == 3 * [False] + 3 * [True]
+
+
+def test_both_of_two_results_carry_the_mask():
+    mask = np.array([[True, True, False]])
+    pair = Bidirectional(LSTM(2, return_sequences=True), merge_mode=None)(
+        numbers(1, 3, 2), mask=mask
+    )
+    for each in pair:
+        np.testing.assert_array_equal(mask_of(each), mask)
+
+
 def test_in_a_model():
     model = Sequential([Bidirectional(LSTM(4, return_sequences=True)), Dense(1)])
     model.build((None, 6, 2))

@@ -7,8 +7,17 @@ import pytest
 
 import chainrule as cr
 from chainrule.engine.errors import DtypeError, ShapeError
-from chainrule.engine.masks import mask_of
-from chainrule.layers import Dense, Dropout, Flatten, Layer, ReLU
+from chainrule.engine.masks import mask_of, with_mask
+from chainrule.layers import (
+    LSTM,
+    Add,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MultiHeadAttention,
+    ReLU,
+)
 from chainrule.models import Model, Sequential
 
 MASK = np.array([[True, True, False], [True, False, False]])
@@ -134,6 +143,28 @@ def test_an_explicit_mask_wins_and_leaves_the_input_as_it_was():
         tells(x, mask=MASK.T)
 
 
+def test_a_mask_that_was_given_is_not_shared_with_whoever_gave_it():
+    mask = MASK.copy()
+    y = Dropout(0.5)(cr.ones((2, 3, 1)), mask=mask)
+    mask[:] = False
+    np.testing.assert_array_equal(mask_of(y), MASK)
+
+
+def test_an_explicit_mask_reaches_the_layers_below_and_replaces_one_that_is_carried():
+    x = np.random.default_rng(0).normal(size=(2, 3, 2))
+    recurrent = LSTM(2)
+    model = Sequential([Dropout(0.5), recurrent])
+    found = model(x, mask=MASK).numpy()
+    np.testing.assert_array_equal(found, recurrent(x, mask=MASK).numpy())
+    assert not np.allclose(found, model(x).numpy())
+    carrying = with_mask(cr.tensor(x), np.ones((2, 3), bool))
+    np.testing.assert_array_equal(model(carrying, mask=MASK).numpy(), found)
+    np.testing.assert_array_equal(mask_of(Dropout(0.5)(carrying, mask=MASK)), MASK)
+    assert mask_of(carrying).all()
+    added = Add()([carrying, carrying], mask=[None, MASK])
+    np.testing.assert_array_equal(mask_of(added), MASK)
+
+
 def test_several_inputs_each_cast_and_each_with_its_mask():
     layer = Sum()
     a, b = Ids()([[1, 0]]), np.ones((1, 2, 2))
@@ -155,6 +186,17 @@ def test_further_arguments_are_cast_and_results_may_be_several():
     y, memory = layer(np.ones((1, 2)), np.ones((1, 2)), scale=2.0, ids=np.arange(2))
     assert layer.kinds == (np.float32, "i") and y.dtype == memory.dtype == np.float32
     np.testing.assert_array_equal(y.numpy(), [[3.0, 3.0]])
+
+
+def test_of_several_results_the_first_carries_the_mask():
+    layer = LSTM(2, return_sequences=True, return_state=True)
+    y, *states = layer(np.ones((2, 3, 1)), mask=MASK)
+    np.testing.assert_array_equal(mask_of(y), MASK)
+    assert all(mask_of(each) is None for each in states)
+    scored = MultiHeadAttention(1)
+    y, weights = scored(np.ones((2, 3, 1)), mask=MASK, return_attention_scores=True)
+    np.testing.assert_array_equal(mask_of(y), MASK)
+    assert mask_of(weights) is None
 
 
 def test_a_mixed_bag_of_results_is_refused():

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import chainrule as cr
+from chainrule.engine.errors import DtypeError
 from chainrule.engine.masks import mask_of
-from chainrule.layers import Embedding, Masking, from_config
-from chainrule.models import Sequential
+from chainrule.layers import LSTM, Dense, Embedding, Masking, Reshape, from_config
+from chainrule.models import Model, Sequential
 
 
 @settings(max_examples=25, deadline=None)
@@ -113,3 +114,42 @@ def test_masking_finds_the_steps_of_one_value():
     y.backward([[[1.0, -2.0], [3.0, -4.0], [5.0, 6.0]]])
     assert x.grad.tolist() == [[[0.0, 0.0], [3.0, -4.0], [5.0, 6.0]]]
     assert from_config(layer.to_config()).mask_value == 2.0
+
+
+def test_floats_that_have_lost_digits_are_no_ids():
+    """Those of a model that casts its input, whose first layer is another."""
+    layer = Embedding(2**24 + 9, 1, embeddings_initializer="zeros")
+    assert layer(np.array([[2.0**24 - 1]], "float32")).shape == (1, 1, 1)
+    with pytest.raises(DtypeError, match="ids from 16777216 on are rounded in float32"):
+        layer(np.array([[2.0**24]], "float32"))
+    with pytest.raises(DtypeError, match="rounded in float32"):
+        Sequential([Reshape((1,)), layer])(np.array([[2**24 + 3]]))
+
+
+def test_masking_compares_in_the_layer_s_dtype():
+    x = np.array([[[0.1, 0.1], [0.1, 0.2]]], "float32")
+    assert mask_of(Masking(np.float64(0.1))(x)).tolist() == [[False, True]]
+
+
+def test_masking_finds_nan_and_refuses_what_is_no_number():
+    x = np.array([[[np.nan, np.nan], [np.nan, 2.0]]])
+    layer = from_config(json.loads(json.dumps(Masking(float("nan")).to_config())))
+    y = layer(x)
+    assert mask_of(y).tolist() == [[False, True]]
+    assert y.numpy()[0, 0].tolist() == [0.0, 0.0]
+    with pytest.raises(DtypeError, match="mask_value must be a number"):
+        Masking("none")
+
+
+def test_a_model_of_ids_finds_its_shape_whatever_is_the_padding():
+    class Encoder(Model):
+        def __init__(self):
+            super().__init__()
+            self.vectors, self.reader = Embedding(9, 4, mask_zero=True), LSTM(3)
+
+        def call(self, x):
+            return self.reader(self.vectors(x))
+
+    model = Sequential([Encoder(), Dense(2)])
+    model.build((None, 5))
+    assert model.compute_output_shape((None, 5)) == (None, 2)

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 import chainrule as cr
 from chainrule.engine.errors import DtypeError, ShapeError
 from chainrule.layers import LAYERS, LSTM, Dense, Layer, Normalization, from_config
+from chainrule.models import Sequential
 
 OURS = "chainrule.layers."
 #: What the constructor of a layer needs, where it needs something.
@@ -327,6 +328,42 @@ def test_freezing_reaches_sub_layers_built_or_not(when):
     network(signed((2, 4))).backward(signed((2, 2)))
     assert all(p.grad is not None for p in network.parameters())
     assert not network.heads["left"].seen.requires_grad
+
+
+class MakesAtBuild(Layer):
+    def __init__(self):
+        super().__init__()
+        self.early = Dense(3)
+
+    def build(self, input_shape):
+        self.late = Dense(2)
+        super().build(input_shape)
+
+    def call(self, x):
+        return self.late(self.early(x))
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_freezing_reaches_sub_layers_that_build_makes_but_none_freed_since(copied):
+    outer = Sequential([MakesAtBuild()])
+    outer.trainable = False
+    outer.layers[0].early.trainable = True
+    outer = copy.deepcopy(outer) if copied else outer
+    outer(signed((2, 4)))
+    layer = outer.layers[0]
+    assert [p.requires_grad for p in layer.early.parameters()] == [True, True]
+    assert [p.requires_grad for p in layer.late.parameters()] == [False, False]
+    assert layer.early.trainable and not layer.late.trainable
+    outer.trainable = True
+    assert all(p.requires_grad for p in outer.parameters())
+
+
+def test_a_layer_freed_before_it_is_built_makes_trainable_ones():
+    outer = MakesAtBuild()
+    outer.trainable = False
+    outer.trainable = True
+    outer(signed((2, 4)))
+    assert all(p.requires_grad for p in outer.parameters())
 
 
 def test_a_frozen_part_gets_no_gradient_and_lets_it_through():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.engine.errors import ShapeError
 from chainrule.engine.masks import mask_of, with_mask
 from chainrule.layers import Add, Concatenate
 
@@ -105,3 +106,12 @@ def test_arguments_that_are_refused():
         Concatenate(0)
     with pytest.raises(TypeError, match="Add: x must be a list of tensors"):
         Add()(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("layer", [Add(), Concatenate(), Concatenate(axis=1)])
+def test_masks_that_do_not_fit_together_are_told(layer):
+    x = cr.ones((2, 3, 4))
+    with pytest.raises(
+        ShapeError, match=r"^(Add|Concatenate): the masks .* shapes \(2, 3\), \(2,\)"
+    ):
+        layer([x, x], mask=[np.ones((2, 3), bool), np.ones(2, bool)])

@@ -134,3 +134,19 @@ def test_arguments_that_are_refused(arguments, kind, text):
         MaxPooling2D(**arguments)
     with pytest.raises(TypeError, match="GlobalMaxPooling1D: keepdims must be True or False"):
         GlobalMaxPooling1D(keepdims=1)
+
+
+@pytest.mark.parametrize("kind", [GlobalMaxPooling1D, GlobalAveragePooling1D])
+def test_a_mask_of_samples_is_one_of_all_their_steps(kind):
+    x, real = image(1), np.array([True, False])
+    found = kind(dtype="float64")(x, mask=real).numpy()
+    np.testing.assert_array_equal(found[0], kind(dtype="float64")(x).numpy()[0])
+    assert (found[1] == 0).all()
+
+
+def test_hidden_steps_are_no_anomaly():
+    x, mask = image(1), np.zeros((2, 7), bool)
+    mask[0, 2:] = True
+    with cr.detect_anomaly():
+        y = GlobalMaxPooling1D(dtype="float64")(x, mask=mask)
+    np.testing.assert_array_equal(y.numpy(), [x[0, 2:].max(axis=0), np.zeros(3)])

@@ -42,6 +42,15 @@ def test_names_are_keras_s_with_its_factors():
         L2(-1)
 
 
+def test_a_factor_that_is_not_given_is_none_as_in_keras():
+    weight = cr.tensor([2.0, -1.0])
+    assert L1L2(l2=0.5)(weight).item() == 2.5 and L1L2(l1=0.5)(weight).item() == 1.5
+    named = get_regularizer("l1_l2")
+    assert (named.l1, named.l2) == (0.01, 0.01) and named.identifier() == "l1_l2"
+    for each in (L1L2(l2=0.5), L1L2()):
+        assert get_regularizer(each.identifier()).get_config() == each.get_config()
+
+
 def test_a_layer_keeps_its_regularisers_in_its_configuration():
     layer = Dense(2, kernel_regularizer="l2", bias_regularizer=L1(0.5))
     again = from_config(layer.to_config())
@@ -101,3 +110,10 @@ def test_a_function_of_one_s_own_will_do():
     layer(rng.standard_normal((1, 3)))
     (penalty,) = layer.losses
     assert penalty.item() == pytest.approx((layer.kernel.numpy() ** 4).sum(), rel=1e-6)
+
+
+def test_a_weight_of_two_layers_is_punished_once():
+    model = Sequential([Dense(3, kernel_regularizer="l2"), Dense(3, kernel_regularizer="l2")])
+    model.build((None, 3))
+    model.layers[1].kernel = model.layers[0].kernel
+    assert len(model.losses) == 1

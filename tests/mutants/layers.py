@@ -171,6 +171,14 @@ def wholes() -> Iterator[Whole]:
     yield _of_layer("LayerNormalization", layers.LayerNormalization(**wide), _points(2, 2, 3))
     yield _of_layer("BatchNormalization", layers.BatchNormalization(1, **wide), _points(2, 2, 3))
     yield _of_layer("MultiHeadAttention", layers.MultiHeadAttention(2, **wide), _points(1, 3, 4))
+    cr.seed(0)
+    steps = _points(1, 3, 2)
+    for kind in (layers.SimpleRNN, layers.LSTM, layers.GRU):
+        yield _of_layer(kind.__name__, kind(2, return_sequences=True, **wide), steps)
+    both = layers.Bidirectional(layers.GRU(1, **wide))
+    yield _of_layer("Bidirectional", both, steps)
+    yield _of_layer("LearnedPositions", layers.LearnedPositions(3, **wide), steps)
+    yield _of_layer("GlobalMaxPooling1D", layers.GlobalMaxPooling1D(**wide), steps)
     x = _points(4, 3, seed=5)
     for loss, last, y in (
         ("sparse_categorical_crossentropy", (3, "softmax"), np.array([0, 2, 1, 1])),

@@ -40,7 +40,8 @@ def test_every_kind_is_found(kind):
 
 
 @pytest.mark.parametrize(
-    ("name", "every"), [("Dense tanh", 2), ("MLP mse", 9), ("loss mean_squared_error", 1)]
+    ("name", "every"),
+    [("Dense tanh", 2), ("LSTM", 2), ("MLP mse", 9), ("loss mean_squared_error", 1)],
 )
 def test_they_are_found_through_layers_models_and_losses(name, every):
     (whole,) = (each for each in wholes() if each.name == name)

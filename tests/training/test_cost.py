@@ -12,7 +12,23 @@ import chainrule as cr
 from chainrule.engine.devices import get_device
 from chainrule.engine.errors import ShapeError
 from chainrule.engine.random import moment
-from chainrule.layers import Dense, Dropout, Flatten
+from chainrule.layers import (
+    GRU,
+    LSTM,
+    BatchNormalization,
+    Bidirectional,
+    Conv2D,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GlobalAveragePooling1D,
+    LearnedPositions,
+    MaxPooling2D,
+    SimpleRNN,
+    TransformerDecoderBlock,
+    TransformerEncoderBlock,
+)
 from chainrule.models import Model, Sequential
 from chainrule.training.cost import cost_of
 
@@ -41,6 +57,57 @@ class Skip(Model):
 MODELS = {
     "mlp": (mlp, (5, 4), "sparse_categorical_crossentropy"),
     "skip": (Skip, (4,), "mse"),
+    "lstm": (
+        lambda: Sequential(
+            [
+                Embedding(9, 4, mask_zero=True),
+                LSTM(5, return_sequences=True, dropout=0.2),
+                LSTM(3, use_bias=False),
+                Dense(2),
+            ]
+        ),
+        (6,),
+        "mse",
+    ),
+    "gru": (lambda: Sequential([GRU(5, activation="relu"), Dense(2)]), (6, 3), "mse"),
+    "both ways": (
+        lambda: Sequential([Bidirectional(GRU(4, return_sequences=True)), SimpleRNN(3)]),
+        (6, 3),
+        "mse",
+    ),
+    "cnn": (
+        lambda: Sequential(
+            [
+                Conv2D(4, 3, groups=2, activation="relu"),
+                BatchNormalization(),
+                MaxPooling2D(2),
+                Conv2D(3, 2, padding="same"),
+                Flatten(),
+                Dense(2),
+            ]
+        ),
+        (8, 8, 2),
+        "mse",
+    ),
+    "encoder": (
+        lambda: Sequential(
+            [TransformerEncoderBlock(2, 6, dropout=0.1), GlobalAveragePooling1D(), Dense(2)]
+        ),
+        (5, 4),
+        "mse",
+    ),
+    "gpt": (
+        lambda: Sequential(
+            [
+                Embedding(9, 4),
+                LearnedPositions(8),
+                TransformerDecoderBlock(2, 6, norm_first=True),
+                Dense(9, activation="softmax"),
+            ]
+        ),
+        (6,),
+        "sparse_categorical_crossentropy",
+    ),
 }
 
 
@@ -72,14 +139,17 @@ class Counted:
     def __init__(self, monkeypatch):
         self.operations = 0
         kernels = get_device("cpu").kernels
-        matmul = np.matmul
 
-        def counting(a, b, **options):
-            result = matmul(a, b, **options)
-            self.operations += 2 * math.prod(result.shape) * a.shape[-1]
-            return result
+        def counting(product):
+            def count(a, b, **options):
+                result = product(a, b, **options)
+                self.operations += 2 * math.prod(result.shape) * a.shape[-1]
+                return result
 
-        monkeypatch.setattr(kernels, "matmul", counting, raising=False)
+            return count
+
+        monkeypatch.setattr(kernels, "matmul", counting(np.matmul), raising=False)
+        monkeypatch.setattr(np, "dot", counting(np.dot))  # within recurrent kernels
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -20,6 +20,8 @@ from chainrule.layers import (
     Flatten,
     LayerNormalization,
     LearnedPositions,
+    MaxPooling1D,
+    MaxPooling2D,
     MultiHeadAttention,
     Normalization,
     ReLU,
@@ -147,6 +149,78 @@ def test_there_and_back_changes_nothing(name):
     other(x)
     from_torch_weights(other, to_torch_weights(one))
     np.testing.assert_allclose(other(x).numpy(), y, rtol=1e-6)
+
+
+def images(spatial):
+    """A convolutional network of ours, one of PyTorch's, and inputs of both."""
+    torch = pytest.importorskip("torch")
+    nn, options = torch.nn, {"dtype": "float64"}
+    make, pool = ((Conv1D, MaxPooling1D), (Conv2D, MaxPooling2D))[spatial - 1]
+    ours = Sequential(
+        [
+            Sequential([make(3, 2, **B), pool(2, **options)]),
+            BatchNormalization(**N),
+            Sequential([Flatten(**options), ReLU(**options)]),
+            BatchNormalization(gamma_initializer="random_normal", **N),
+            LayerNormalization(gamma_initializer="random_normal", **N),
+            Dense(4, **B),
+            Dense(2, **B),
+        ]
+    )
+    x = drawn((3, *(9, 7)[:spatial], 2))
+    ours(x)
+    width = ours.layers[5].kernel.shape[0]
+    conv, pooled, norm = (
+        (nn.Conv1d, nn.MaxPool1d, nn.BatchNorm1d),
+        (nn.Conv2d, nn.MaxPool2d, nn.BatchNorm2d),
+    )[spatial - 1]
+    theirs = nn.Sequential(
+        nn.Sequential(conv(2, 3, 2), pooled(2)),
+        norm(3),
+        nn.Sequential(nn.Flatten(), nn.ReLU()),
+        nn.BatchNorm1d(width),
+        nn.LayerNorm(width),
+        nn.Linear(width, 4),
+        nn.Linear(4, 2),
+    )
+    return ours, theirs.double().eval(), x, torch.tensor(np.moveaxis(x, -1, 1).copy()), torch
+
+
+@pytest.mark.parametrize("spatial", [1, 2])
+def test_flattened_images_have_their_channels_first_there(spatial):
+    ours, theirs, x, there, torch = images(spatial)
+    for _ in range(2):  # the running averages move
+        ours(x, training=True)
+    weights = {each: torch.tensor(array) for each, array in to_torch_weights(ours).items()}
+    theirs.load_state_dict(weights, strict=False)
+    found = theirs(there).detach().numpy()
+    np.testing.assert_allclose(found, ours(x).numpy(), rtol=0, atol=1e-12)
+    ours, theirs, x, there, torch = images(spatial)
+    from_torch_weights(ours, theirs.state_dict())
+    found = theirs(there).detach().numpy()
+    np.testing.assert_allclose(found, ours(x).numpy(), rtol=0, atol=1e-12)
+
+
+def test_flattened_sequences_have_the_order_that_they_have_here():
+    model = Sequential([Conv1D(3, 2), LSTM(2, return_sequences=True), Flatten(), Dense(2)])
+    model(drawn((1, 5, 2)))
+    found = to_torch_weights(model)["3.weight"]
+    np.testing.assert_array_equal(found, model.layers[3].kernel.numpy().T)
+
+
+def test_what_goes_backwards_has_no_counterpart():
+    for layer in (LSTM(2, go_backwards=True), Bidirectional(GRU(2, go_backwards=True))):
+        layer.build((None, 3, 2))
+        with pytest.raises(ShapeError, match="go_backwards=True has no counterpart"):
+            to_torch_weights(layer)
+
+
+def test_parameters_of_a_module_are_weights_too():
+    torch = pytest.importorskip("torch")
+    module, layer = torch.nn.Linear(3, 2), Dense(2)
+    layer.build((None, 3))
+    from_torch_weights(layer, dict(module.named_parameters()))
+    np.testing.assert_array_equal(layer.kernel.numpy().T, module.weight.detach().numpy())
 
 
 def test_the_names_are_those_of_modules():

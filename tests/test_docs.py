@@ -1,0 +1,20 @@
+"""The examples in docs/ print what the pages say."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+@pytest.mark.parametrize(
+    "page", sorted(p.name for p in DOCS.glob("*.md") if ">>> " in p.read_text())
+)
+def test_the_examples_of_a_page(page):
+    failed, tried = doctest.testfile(
+        str(DOCS / page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE
+    )
+    assert tried > 0 and failed == 0
