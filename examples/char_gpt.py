@@ -4,9 +4,9 @@
     python examples/char_gpt.py --steps 30 --characters 20 --expect 0.25
 
 Each position sees the characters up to itself, and says which one comes next. The text is the help
-of Python; its last tenth is never trained on. Expect a validation accuracy of 0.55 after 3,000
-steps; the most frequent character, the space, would give 0.17. The program fails if it does not
-reach what it is told to expect.
+of Python; its last tenth is never trained on. Expect a validation accuracy of 0.62 after 3,000
+steps (0.655 was measured); the most frequent character, the space, would give 0.17. The program
+fails if it does not reach what it is told to expect.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=3000, help="of 32 windows of 64 characters")
     parser.add_argument("--characters", type=int, default=300, help="to write afterwards")
-    parser.add_argument("--expect", type=float, default=0.55, help="validation accuracy")
+    parser.add_argument("--expect", type=float, default=0.62, help="validation accuracy")
     options = parser.parse_args()
 
     cr.seed(0)
