@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from chainrule.engine.tape import no_grad
-from chainrule.layers import Layer
+from chainrule.layers import BatchNormalization, Layer
 
 from . import loop
 from .listening import listening
@@ -27,6 +27,23 @@ def require_one_argument(model: Layer, where: str) -> None:
             f"{where}: {type(model).__name__}.call needs {names}, but {where} gives it x alone; "
             f"write call(self, x) and {names} = x, and give {where} a tuple of as many arrays"
         )
+
+
+def require_no_lone_sample(model: Layer, samples: int, batch_size: int, where: str) -> None:
+    """Raise ValueError if the last batch is one sample, of which there are no statistics to take."""
+    if samples % batch_size != 1 and batch_size != 1:
+        return
+    for _, layer in model._tree():
+        if isinstance(layer, BatchNormalization) and layer.trainable and len(layer.built_for) == 2:
+            remedy = (
+                f"drop a sample, or choose another batch_size: {batch_size} of {samples} leave 1"
+            )
+            if batch_size == 1:
+                remedy = "choose a larger batch_size"
+            raise ValueError(
+                f"{where}: a batch would be a single sample, and {layer.name!r}, a "
+                f"BatchNormalization of single vectors, needs at least two; {remedy}"
+            )
 
 
 def require_own_layers(model: Layer, x: Any, where: str) -> None:

@@ -23,7 +23,7 @@ from .arguments import (
     check_validation_data,
 )
 from .callbacks import Callback, CallbackList
-from .calls import require_one_argument, require_own_layers
+from .calls import require_no_lone_sample, require_one_argument, require_own_layers
 from .data import Batches, check_arrays, split_validation
 from .described import Described
 from .history import History
@@ -209,6 +209,7 @@ class Model(Described):
         batches = Batches(x, y, batch_size, random.generator() if shuffle else None)
         self._prepare(x, y, where="fit")
         require_own_layers(self, rows(x, slice(0, 1)), "fit")
+        require_no_lone_sample(self, len(y), batches.batch_size, "fit")
         if held_out is not None:
             x_name, y_name = VALIDATION_NAMES
             self._prepare(held_out.x, held_out.y, where="fit", x_name=x_name, y_name=y_name)

@@ -314,3 +314,14 @@ def test_the_cost_of_a_model_with_a_loss_of_labels_or_of_values():
     model.compile("adam", of_nothing)
     with pytest.raises(ValueError, match=r"cost: the loss of_nothing takes neither .*: never"):
         model.cost(8)
+
+
+@pytest.mark.parametrize(("samples", "batch_size"), [(9, 4), (3, 1)])
+def test_a_last_batch_of_one_sample_is_found_before_the_first_step(samples, batch_size):
+    model = Sequential([Dense(3), BatchNormalization(), Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).standard_normal((samples, 2))
+    with pytest.raises(ValueError, match=r"'batch_normalization'.*at least two; .*batch_size"):
+        model.fit(x, x[:, :1], batch_size=batch_size, verbose=0)
+    assert not model.optimizer._steps or set(model.optimizer._steps) == {0}
+    model.fit(x, x[:, :1], batch_size=3, verbose=0)
