@@ -30,7 +30,7 @@ def require_one_argument(model: Layer, where: str) -> None:
 
 
 def require_no_lone_sample(model: Layer, samples: int, batch_size: int, where: str) -> None:
-    """Raise ValueError if the last batch is one sample, of which there are no statistics to take."""
+    """Raise ValueError if a batch is one sample, of which there are no statistics to take."""
     if samples % batch_size != 1 and batch_size != 1:
         return
     for _, layer in model._tree():
