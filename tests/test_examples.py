@@ -42,6 +42,7 @@ def run(example: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_shortened_example_reaches_what_it_says(example):
     (shortened,) = commands(example)
@@ -71,6 +72,7 @@ def test_an_example_that_does_not_reach_it_fails():
     assert result.stderr == "the expected accuracy was not reached\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_compares_what_it_reached(example):
     """Each ends in a comparison whose branch raises SystemExit with a message: exit code 1."""
