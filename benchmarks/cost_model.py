@@ -1,7 +1,7 @@
-"""The cost model against what a training step takes: of the derivation's network and the examples'.
+"""The cost model against what a training step takes, of the derivation's network and others.
 
-"ours" is the time of a step as `model.cost` predicts it from two small batches, "peer's" is what a
-step of the whole batch takes. The note compares the memory that a step needs in the same way.
+"ours" is the time of a step as `model.cost` predicts it from smaller batches, "peer's" is what a
+step takes in `fit`. The note compares the memory that a step needs in the same way.
 """
 
 from __future__ import annotations
@@ -73,34 +73,39 @@ MODELS: list[tuple[str, Callable[[], Sequential], tuple[int, ...], int]] = [
 ]
 
 
-def _step(model: Any, shape: tuple[int, ...], size: int) -> Callable[[], None]:
+def _data(
+    model: Any, shape: tuple[int, ...], count: int, steps: int
+) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    x = rng.integers(2, 100, (size, *shape)) if len(shape) == 1 and model.keeps_integers else None
-    x = rng.standard_normal((size, *shape)).astype("float32") if x is None else x
+    size = count * steps
+    if model.keeps_integers:
+        x = rng.integers(2, 100, (size, *shape))
+    else:
+        x = rng.standard_normal((size, *shape)).astype("float32")
     outputs = model.compute_output_shape((None, *shape))
-    y = rng.integers(0, outputs[-1], (size, *outputs[1:-1]))
-    return lambda: model.train_on_batch(x, y)
+    return x, rng.integers(0, outputs[-1], (size, *outputs[1:-1]))
 
 
 def run(smoke: bool) -> list[Row]:
     """A row a model."""
     rows = []
+    steps, repeats = (2, 1) if smoke else (20, 3)
     for name, make, shape, size in MODELS[:1] if smoke else MODELS:
         cr.seed(0)
         model = make()
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         model.build((None, *shape))
         cost = model.cost(size)
-        step = _step(model, shape, size)
+        x, y = _data(model, shape, size, steps)
         times = []
-        for _ in range(5 if smoke else 25):
+        for _ in range(1 + repeats):
             begin = time.perf_counter()
-            step()
-            times.append(time.perf_counter() - begin)
-        measured = float(np.median(times))
+            model.fit(x, y, batch_size=size, verbose=0)
+            times.append((time.perf_counter() - begin) / steps)
+        measured = float(np.median(times[1:]))
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
-        step()
+        model.train_on_batch(x[:size], y[:size])
         peak = tracemalloc.get_traced_memory()[1] - before + cost.state
         tracemalloc.stop()
         note = f"memory {cost.memory / 1e6:.2f} of {peak / 1e6:.2f} MB ({cost.memory / peak:.3f})"

@@ -178,7 +178,7 @@ def cost_of(model: Any, batch_size: int, input_shape: Any = None) -> ModelCost:
     shape = _input_shape(twin, input_shape)
     with replaying(moment()):
         inputs = _example(twin, shape)
-        sizes = max(1, batch // 8), max(2, batch // 2)
+        sizes = max(1, batch // 4), max(2, 3 * batch // 4)
         measured = _measure(twin, inputs, sizes)
     return _extrapolated(twin, batch, sizes, measured)
 
