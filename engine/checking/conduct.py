@@ -218,9 +218,15 @@ def _steady(
             text = f"the gradient of {label} is another for an upstream that is spaced in memory"
             report.fail("repeatability", text, input=label)
             return False
-    mixed = a * first + b * second + ones
-    constant, combined = (filled(g, subject.arrays) for g in subject.gradients([ones, mixed]))
+    mixed, zeros = a * first + b * second + ones, np.zeros(first.shape)
+    constant, combined, nothing = (
+        filled(g, subject.arrays) for g in subject.gradients([ones, mixed, zeros])
+    )
     for which, label in enumerate(subject.labels):
+        if np.any((nothing[which] != 0) & np.isfinite(nothing[which])):
+            text = f"the gradient of {label} is not 0 for an upstream gradient of zeros"
+            report.fail("linearity", text, input=label)
+            return False
         one, two, rest = claimed[0][which], claimed[1][which], constant[which]
         parts = np.abs(a * one) + np.abs(b * two) + np.abs(rest)
         if not close(which, combined[which], a * one + b * two + rest, parts):

@@ -362,7 +362,11 @@ calls = iter(range(10**6))
 
 OTHER = {
     "mutation": [mutates_input, mutates_upstream],
-    "linearity": [lambda g, x: np.abs(g) * np.cos(x), lambda g, x: g * np.cos(x) + 1],
+    "linearity": [
+        lambda g, x: np.abs(g) * np.cos(x),
+        lambda g, x: g * np.cos(x) + 1,
+        lambda g, x: np.where(g == 0, 1e-3, g) * np.cos(x),
+    ],
     "repeatability": [lambda g, x: g * np.cos(x) * (1 + next(calls))],
     "shape": [lambda g, x: np.sum(g * np.cos(x)), lambda g, x: (g * np.cos(x))[:, None]],
     "dtype": [lambda g, x: (g * np.cos(x)).astype(np.float32)],
