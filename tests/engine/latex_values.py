@@ -151,5 +151,6 @@ class Reader:
 
 
 def numbers(line: str, values: Mapping[str, Any]) -> list[Any]:
-    """What each side of an equation is."""
-    return [Reader(side, values).compute() for side in line.split(" = ")]
+    """What each side of an equation is; but for an array of ones, whose shape it does not tell."""
+    sides = [side for side in line.split(" = ") if r"\mathbf{1}" not in side]
+    return [Reader(side, values).compute() for side in sides]
