@@ -7,8 +7,8 @@
     time         what a call costs however small the batch, + operations / rate
 
 All but the first line of memory is a constant and a multiple of the batch. Both come from two
-smaller batches that are run on this machine, on a copy of the model: so the rates are those of
-this model's operations here. Of a batch as large as the one asked for, nothing is run.
+smaller batches (of 1 and 2 samples at least) that are run on this machine, on a copy of the model:
+so the rates are those of this model's operations here.
 """
 
 from __future__ import annotations
@@ -268,7 +268,6 @@ def _step(model: Any, x: Any) -> Callable[..., None]:
     if objective is not None:
         model._attach("cost")
     upstream = np.random.default_rng(0).standard_normal(outputs.shape).astype(outputs.dtype)
-    parameters = {id(each.numpy().base) for each in model.parameters()}
 
     def step(trace: Trace | None = None) -> None:
         outputs = model(x) if objective is None else objective.outputs(model, x)
@@ -278,8 +277,7 @@ def _step(model: Any, x: Any) -> Callable[..., None]:
             objective.update_metrics(y, outputs)
         if trace is not None:
             arrays = [each for _, each in parts(x)] + [p._data for p in model.parameters()]
-            given = {id(_base(each)) for each in arrays}
-            trace.keep(result, given | parameters)
+            trace.keep(result, {id(_base(each)) for each in arrays})
         if objective is None:
             model.zero_grad()
             result.backward(upstream)

@@ -11,9 +11,12 @@ import numpy as np
 TOKEN = re.compile(
     r"\\frac\{\\partial \w+\}\{\\partial (?:[^{}]|\{[^{}]*\})+\}"
     r"|\\delta_(?:\w|\{(?:[^{}]|\{[^{}]*\})*\})"
-    r"|\\tfrac\d\d|\\mathrm\{\w+\}|\^\{\\mathsf T\}|\\[a-z]+|\\,|\d+\.?\d*"
+    r"|\\tfrac\d\d|\\mathrm\{\w+\}|\\mathbf\{1\}|\^\{\\mathsf T\}|\\[a-z]+|\\,|\d+\.?\d*"
     r"|[A-Za-z]+(?:_\w|_\{\w+\})?|\S"
 )
+
+#: An array of ones.
+ONES = r"\mathbf{1}"
 
 
 def step(x: Any) -> Any:
@@ -151,6 +154,29 @@ class Reader:
 
 
 def numbers(line: str, values: Mapping[str, Any]) -> list[Any]:
-    """What each side of an equation is; but for an array of ones, whose shape it does not tell."""
-    sides = [side for side in line.split(" = ") if r"\mathbf{1}" not in side]
-    return [Reader(side, values).compute() for side in sides]
+    """What each side of an equation is.
+
+    A line does not tell the shape of an array of ones: it is that of a named value, with which the
+    side is what the first one is. If there is none, the side is NaN.
+    """
+    first, *others = line.split(" = ")
+    found = [Reader(first, values).compute()]
+    shapes = {np.shape(each) for each in values.values()}
+    for side in others:
+        if ONES in TOKEN.findall(side):
+            tried = [_with_ones(side, values, shape) for shape in shapes]
+            found.append(next((each for each in tried if _alike(each, found[0])), np.nan))
+        else:
+            found.append(Reader(side, values).compute())
+    return found
+
+
+def _with_ones(side: str, values: Mapping[str, Any], shape: tuple[int, ...]) -> Any:
+    try:
+        return Reader(side, {**values, ONES: np.ones(shape)}).compute()
+    except ValueError:  # shapes that do not fit
+        return np.nan
+
+
+def _alike(a: Any, b: Any) -> bool:
+    return np.shape(a) == np.shape(b) and bool(np.allclose(a, b, rtol=1e-9, atol=1e-12))
