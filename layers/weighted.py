@@ -18,6 +18,10 @@ from .regularizers import get_regularizer
 Shape = tuple[int | None, ...]
 
 
+#: Has any weight been given a regulariser? While none has, no training step looks for one.
+_any_regularized = False
+
+
 class Weighted(Configured):
     """What `Layer` is without being called: a holder of weights and of other holders.
 
@@ -101,7 +105,8 @@ class Weighted(Configured):
         self._is_parameter[name] = trainable
         penalty = get_regularizer(regularizer)
         if penalty is not None:
-            self._penalties[name] = penalty
+            global _any_regularized
+            self._penalties[name], _any_regularized = penalty, True
         return weight
 
     # Weights --------------------------------------------------------------------------------
@@ -165,6 +170,8 @@ class Weighted(Configured):
 
         Each is a Tensor of shape (), computed anew. Training adds them to the loss.
         """
+        if not _any_regularized:
+            return []
         penalties, seen = [], set()
         for _, layer in self._tree():
             for name, penalty in layer._penalties.items():
