@@ -100,6 +100,29 @@ def test_fit_trains_and_evaluate_and_predict_do_not():
     assert heard[-1] == (True, True)
 
 
+def test_a_model_that_is_evaluated_within_a_training_call_predicts():
+    heard = []
+
+    class Hears(Layer):
+        def call(self, x, training):
+            heard.append(training)
+            return x * 1
+
+    inner, x = Sequential([Dense(1), Hears()]), np.ones((2, 2))
+    inner.compile("sgd", "mse")
+
+    class Asks(Layer):
+        def call(self, x):
+            inner.evaluate(x.numpy(), x.numpy()[:, :1], verbose=0)
+            inner.predict(x.numpy())
+            inner.predict_on_batch(x.numpy())
+            inner.test_on_batch(x.numpy(), x.numpy()[:, :1])
+            return x * 1
+
+    Asks()(x, training=True)
+    assert len(heard) >= 4 and not any(heard)
+
+
 @pytest.mark.parametrize("name", ["train", "eval"])
 def test_pytorch_s_switches_are_answered_with_the_way_here(name):
     with pytest.raises(AttributeError, match=r"layer\(x, training=True\)"):
