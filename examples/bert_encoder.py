@@ -8,8 +8,9 @@ The same encoder then serves two models that begin where it stands: one says fro
 chapters a passage comes (classification), the other of each character whether it stands between
 quotation marks (sequence labelling). The text is the help of Python; the last tenth of every
 chapter is for validation. Expect accuracies of 0.55 on hidden characters, 0.58 on chapters and
-0.94 on quotations; the most frequent answer would give 0.17, 0.36 and 0.91. The program fails if it
-does not reach what it is told to expect.
+0.94 on quotations; the most frequent answer would give 0.17, 0.36 and 0.91, which the second line
+above is too short to pass: it shows that the program runs. The program fails if it does not reach
+what it is told to expect.
 """
 
 from __future__ import annotations
