@@ -37,7 +37,17 @@ setup(
     packages=list(packages),
     package_dir=packages,
     package_data={
-        name: ["py.typed", "*.npz", "*.cu", "*.h", "data/*.npz", "data/*.gz", "data/*.md"]
+        name: [
+            "py.typed",
+            "*.npz",
+            "data/*.npz",
+            "data/*.gz",
+            "data/*.md",
+            "kernels/*.cu",
+            "kernels/*.cuh",
+            "runtime/*.h",
+            "runtime/*.cpp",
+        ]
         for name in packages
     },
     include_package_data=False,
