@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.errors import describe
+from .checking import Arena, named, resolve, shared_variables, watched_list
 from .compiling import compile_module, expand
 from .errors import EmulatorError, parse_reports, run_error
 from .settings import current_schedule, is_checked, parse
@@ -67,13 +68,17 @@ class Module:
         self.checked = checked
         self._lock = threading.Lock()
         self._libraries: dict[bool, ctypes.CDLL] = {}
+        self._shared: list[tuple[str, int, int]] = []
         self._described: dict[tuple[str, bool], tuple[Any, list[Any]]] = {}
         self._library(checked or is_checked())
 
     def _library(self, checked: bool) -> ctypes.CDLL:
         if checked not in self._libraries:
-            library = ctypes.CDLL(str(compile_module(self.source, self.kernels, checked=checked)))
+            path = compile_module(self.source, self.kernels, checked=checked)
+            library = ctypes.CDLL(str(path))
             library.chainrule_reports.restype = ctypes.c_char_p
+            if checked:
+                self._shared = shared_variables(path)
             self._libraries[checked] = library
         return self._libraries[checked]
 
@@ -114,19 +119,27 @@ class Module:
         if len(args) != len(parameters):
             raise EmulatorError(f"{name}: takes {len(parameters)} arguments, got {len(args)}")
         values = [_cast(name, i, p, args[i]) for i, p in enumerate(parameters)]
+        if 0 in grid:
+            raise EmulatorError(f"{name}: the grid {grid} has no blocks")
+        arena = _arena(parameters, args, values) if checked else None
         pointers = (ctypes.c_void_p * (len(values) + 1))(*map(ctypes.addressof, values))
         order, seed = parse(schedule or current_schedule())
         launch = _Launch(grid, block, shared, order, seed, None, 0)
         if blocks is not None:
             chosen = _chosen(name, grid, blocks)
             launch.blocks, launch.block_count = chosen.ctypes.data, chosen.size
-        if 0 in grid:
-            raise EmulatorError(f"{name}: the grid {grid} has no blocks")
         with self._lock:
+            if arena is not None:
+                watched = watched_list(arena, self._shared)
+                if not library.chainrule_watch(watched, len(watched), shared):
+                    raise EmulatorError(f"{name}: no memory to check arrays of this size")
             faults = library.chainrule_launch(ctypes.byref(kernel), pointers, ctypes.byref(launch))
             text = library.chainrule_reports().decode() if faults else ""
+        if arena is not None:
+            arena.copy_back()
         if faults:
-            raise run_error(name, parse_reports(text))
+            reports = parse_reports(text)
+            raise run_error(name, resolve(reports, Path(library._name)) if checked else reports)
 
 
 def run(
@@ -173,6 +186,20 @@ def _module(text: str, kernel: str, checked: bool) -> Module:
     if key not in _modules:
         _modules[key] = Module(text, [kernel], checked)
     return _modules[key]
+
+
+def _arena(parameters: Sequence[Any], args: Sequence[Any], values: Sequence[Any]) -> Arena:
+    """Copies of the arrays, to which the pointers among `values` are turned."""
+    arrays = [
+        (named(i, args[i]), args[i], not parameter.constant)
+        for i, parameter in enumerate(parameters)
+        if parameter.kind == b"p" and values[i].value is not None
+    ]
+    arena = Arena(arrays)
+    for parameter, value in zip(parameters, values, strict=True):
+        if parameter.kind == b"p" and value.value is not None:
+            value.value = arena.address(value.value)
+    return arena
 
 
 def _dimensions(name: str, what: str, given: int | Sequence[int]) -> tuple[int, int, int]:

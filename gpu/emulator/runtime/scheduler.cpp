@@ -10,6 +10,7 @@
 #include <map>
 #include <tuple>
 
+#include "checker.h"
 #include "stacks.h"
 
 alignas(128) unsigned char chainrule_dynamic_shared[48 * 1024];
@@ -98,6 +99,7 @@ static void report_waiting(const char* kind, const char* why) {
 void leave() { Context::go(threads[current].context, scheduler); }
 
 static void open_barrier() {
+    checker::barrier_opens(arrived, total);
     barrier_result = {holds, (unsigned)arrived};
     for (int t = 0; t < total; ++t)
         if (states[t] == State::at_barrier) states[t] = State::ready;
@@ -146,6 +148,7 @@ static bool go_on(int t) {
     }
     current = t;
     now.thread = indices[t];
+    checker::thread_goes_on(t, thread.stack);
     Context::go(scheduler, thread.context);
     if (states[t] == State::done) {
         stacks.give_back(thread.stack);
@@ -168,6 +171,7 @@ static void run_block(const Launch& launch, uint64_t number) {
     alive = total;
     arrived = 0;
     holds = 0;
+    checker::begin_block(total);
     for (int t = 0; t < total; ++t) states[t] = State::ready;
     for (int w = 0; w * 32 < total; ++w)
         warps[w].alive = total - w * 32 >= 32 ? 0xffffffffu : (1u << (total - w * 32)) - 1u;
@@ -226,7 +230,9 @@ extern "C" __attribute__((visibility("default"))) int chainrule_launch(const emu
     emulated::arguments = arguments;
     failed = false;
     reports.clear();
+    checker::begin_launch();
     run(*launch);
+    checker::end_launch();
     for (Thread& thread : threads) {  // those that a failure has stopped on their way
         if (thread.stack) stacks.give_back(thread.stack);
         thread.stack = nullptr;

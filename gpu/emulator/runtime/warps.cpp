@@ -1,4 +1,5 @@
 // Warp operations: the lanes of a mask meet, exchange 64 bits each, and go on.
+#include "checker.h"
 #include "scheduler.h"
 
 namespace emulated {
@@ -9,6 +10,7 @@ static bool same(const Thread& a, const Thread& b) {
 
 // All lanes of the group are there: each gets its result before any of them goes on.
 static void release(int first, unsigned lanes) {
+    if (threads[first + __builtin_ctz(lanes)].waits_for == Wait::syncwarp) checker::warp_meets(first, lanes);
     uint64_t given[32];
     for (int lane = 0; lane < 32; ++lane)
         if (lanes >> lane & 1u) given[lane] = threads[first + lane].value;
@@ -18,6 +20,7 @@ static void release(int first, unsigned lanes) {
         uint64_t result = 0;
         switch (thread.waits_for) {
             case Wait::shuffle:
+                checker::shuffle_reads(first, lane, lanes);
                 result = lanes >> (thread.source & 31) & 1u ? given[thread.source & 31] : ~uint64_t(0);
                 break;
             case Wait::vote:
