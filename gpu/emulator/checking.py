@@ -1,4 +1,4 @@
-"""Checked mode, Python's side: which memory a launch may touch, and where a fault is in the source."""
+"""Checked mode: which memory a launch may touch, and where in the source a fault is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.errors import describe
-from .compiling import RUNTIME
+from .compiling import GENERATED, RUNTIME
 from .errors import Report
 
 #: Room around the copy of each array: what falls there is told, and does no harm.
@@ -203,6 +203,7 @@ def _lines(places: Sequence[int], library: Path) -> dict[int, list[tuple[str, in
                 current = found[int(line, 16)]
                 continue
             file, _, number = line.partition(" ")[0].rpartition(":")
-            if number.isdecimal() and not file.startswith(str(RUNTIME)):
+            ours = file.startswith(str(RUNTIME)) or file.endswith(GENERATED)
+            if number.isdecimal() and not ours:
                 current.append((file.rpartition("/./")[2].removeprefix("./"), int(number)))
     return {place: lines or [("unknown line", 0)] for place, lines in found.items()}

@@ -16,7 +16,9 @@ from pathlib import Path
 from .errors import EmulatorError
 
 RUNTIME = Path(__file__).parent / "runtime"
-RUNTIME_SOURCES = ("scheduler.cpp", "warps.cpp")
+#: The name of the text that is added to a module's own.
+GENERATED = "chainrule-generated"
+RUNTIME_SOURCES = ("scheduler.cpp", "warps.cpp", "faults.cpp")
 CHECKED_SOURCES = ("checker.cpp", "callbacks.cpp")
 FLAGS = (
     *("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=off"),
@@ -96,7 +98,7 @@ def translate(text: str, kernels: Sequence[str]) -> str:
         [
             '#line 1 "kernel.cu"',
             text,
-            '#line 1 "generated"',
+            f'#line 1 "{GENERATED}"',
             *(f"CHAINRULE_KERNEL({name})" for name in kernels),
             "",
         ]
@@ -112,7 +114,7 @@ def compile_module(source: str, kernels: Sequence[str], *, checked: bool = False
     header = ["-include", str(RUNTIME / "cuda_emulated.h"), "-Wno-unknown-pragmas"]
     text = translate(source, kernels)
     if not checked:
-        flags = [*FLAGS, "-O2", "-g1"]
+        flags = [*FLAGS, "-O2", "-g1", "-gdwarf-4"]
         runtime = _runtime_object(compiler, RUNTIME_SOURCES, flags)
         command = [*compiler, *flags, *header, "-shared", "-x", "c++", "-", "-x", "none"]
         return _cached(compiler, [*command, str(runtime)], text, ".so")

@@ -138,8 +138,7 @@ class Module:
         if arena is not None:
             arena.copy_back()
         if faults:
-            reports = parse_reports(text)
-            raise run_error(name, resolve(reports, Path(library._name)) if checked else reports)
+            raise run_error(name, resolve(parse_reports(text), Path(library._name)))
 
 
 def run(

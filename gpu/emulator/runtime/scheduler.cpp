@@ -174,7 +174,7 @@ static void run_block(const Launch& launch, uint64_t number) {
     checker::begin_block(total);
     for (int t = 0; t < total; ++t) states[t] = State::ready;
     for (int w = 0; w * 32 < total; ++w)
-        warps[w].alive = total - w * 32 >= 32 ? 0xffffffffu : (1u << (total - w * 32)) - 1u;
+        warps[w] = {total - w * 32 >= 32 ? 0xffffffffu : (1u << (total - w * 32)) - 1u, 0u};
     while (alive) {
         if (launch.order == 2) shuffle_order();
         bool any = false;
@@ -231,7 +231,9 @@ extern "C" __attribute__((visibility("default"))) int chainrule_launch(const emu
     failed = false;
     reports.clear();
     checker::begin_launch();
+    watch_signals();
     run(*launch);
+    unwatch_signals();
     checker::end_launch();
     for (Thread& thread : threads) {  // those that a failure has stopped on their way
         if (thread.stack) stacks.give_back(thread.stack);

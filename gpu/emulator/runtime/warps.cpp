@@ -36,13 +36,12 @@ static void release(int first, unsigned lanes) {
         thread.value = result;
         states[first + lane] = State::ready;
     }
+    warps[first / 32].waiting &= ~lanes;
 }
 
 void settle_warp(int warp) {
     const int first = warp * 32;
-    unsigned waiting = 0;
-    for (int lane = 0; lane < 32; ++lane)
-        if (warps[warp].alive >> lane & 1u && states[first + lane] == State::in_warp) waiting |= 1u << lane;
+    unsigned waiting = warps[warp].waiting;
     while (waiting) {
         const Thread& leader = threads[first + __builtin_ctz(waiting)];
         unsigned group = 0;
@@ -72,13 +71,9 @@ uint64_t exchange(Wait what, const char* name, unsigned mask, uint64_t value, in
     thread.source = source;
     thread.value = value;
     states[current] = State::in_warp;
-    // The lane that comes last finds it out; only then is it worth looking at all of them.
-    const Warp& warp = warps[current / 32];
-    const int first = current / 32 * 32;
-    bool complete = true;
-    for (unsigned rest = mask & warp.alive; rest && complete; rest &= rest - 1)
-        complete = states[first + __builtin_ctz(rest)] == State::in_warp;
-    if (complete) settle_warp(current / 32);
+    Warp& warp = warps[current / 32];
+    warp.waiting |= lane;
+    if ((mask & warp.alive & ~warp.waiting) == 0) settle_warp(current / 32);
     leave();
     return thread.value;
 }
