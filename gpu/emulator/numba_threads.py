@@ -21,7 +21,7 @@ import numpy as np
 from .conduct import Orders
 from .numba_memory import Access, CheckedArray, Shadow, fresh, shown
 from .numba_waiting import WARP, go_on
-from .reports import EmulatorError, Report
+from .reports import Report, faulty
 
 FULL = 0xFFFFFFFF
 SHARED_LIMIT = 48 * 1024
@@ -154,7 +154,7 @@ class Run:
             self.language.blockIdx = self.block.index
             (self.run_fibers if fibers else self.run_plainly)(function, arguments)
         if self.reports:
-            raise EmulatorError(self.name, list(self.reports.values()))
+            raise faulty(self.name, list(self.reports.values()))
 
     def enter(self, thread: Thread) -> None:
         """Makes a thread the one that runs."""
@@ -180,7 +180,7 @@ class Run:
                 place = (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
             trace = trace.tb_next
         report = self.told("out of bounds", *place, str(error))
-        raise EmulatorError(self.name, [*self.reports.values(), report]) from error
+        raise faulty(self.name, [*self.reports.values(), report]) from error
 
     def run_plainly(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         """Runs the threads of the block one after the other: none of them waits."""
@@ -242,7 +242,7 @@ class Run:
         """Keeps a report, the first of its kind on its line; ends the launch if it is fatal."""
         self.reports.setdefault((report.kind, report.file, report.line), report)
         if fatal or len(self.reports) >= _MOST_REPORTS:
-            raise EmulatorError(self.name, list(self.reports.values()))
+            raise faulty(self.name, list(self.reports.values()))
 
     def fault(self, kind: str, thread: Thread, other: str, fatal: bool = False) -> None:
         """Reports what a waiting thread does wrong."""
