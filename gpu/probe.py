@@ -10,7 +10,6 @@ import importlib.util
 import os
 import platform
 import re
-import shlex
 import shutil
 import sys
 from dataclasses import dataclass, field, replace
@@ -206,33 +205,22 @@ def installed(pattern: str) -> dict[str, str]:
 
 def probe_emulated() -> DeviceReport:
     """The emulator, which runs the GPU's kernels on the CPU."""
-    compiler, problem = host_compiler()
-    greenlet = installed("greenlet")
-    details = {"C++ compiler": compiler or "not found", "greenlet": _listed(greenlet)}
+    from .emulator.compiling import find_compiler
+    from .emulator.reports import EmulatorError
+
     lacks = {}
     if importlib.util.find_spec("greenlet") is None:
         lacks["numba"] = "greenlet is not installed: pip install greenlet"
-    if compiler is None:
-        return DeviceReport("emulated", False, problem, _install_compiler(), details, lacks)
+    details = {"C++ compiler": "not found", "greenlet": _listed(installed("greenlet"))}
+    try:
+        details["C++ compiler"] = " ".join(find_compiler())
+    except EmulatorError:
+        chosen = os.environ.get("CXX", "").strip()
+        reason = f"CXX={chosen!r} is not found" if chosen else "neither g++ nor clang++ is found"
+        reason += "; kernels in CUDA C are compiled with the host's C++ compiler"
+        return DeviceReport("emulated", False, reason, _install_compiler(), details, lacks)
     reason = "the GPU's kernels run here on the CPU, to learn and to test: slowly"
     return DeviceReport("emulated", True, reason, None, details, lacks)
-
-
-def host_compiler() -> tuple[str | None, str]:
-    """The C++ compiler that kernels are compiled with for the emulator; if None, why.
-
-    It is the one that the environment variable CXX names, else g++, else clang++.
-    """
-    chosen = os.environ.get("CXX", "").strip()
-    if chosen:
-        program = shlex.split(chosen)[0]
-        found = shutil.which(program)
-        return found, "" if found else f"CXX={chosen!r} names a compiler that is not found"
-    for program in ("g++", "clang++"):
-        found = shutil.which(program)
-        if found is not None:
-            return found, ""
-    return None, "no C++ compiler was found (g++ or clang++)"
 
 
 def _install_compiler() -> str:
