@@ -9,7 +9,7 @@ found (`compilers`), their words are read (`listings`), and what they tell is ju
 
 from ..errors import CompileError
 from .compilers import Compiled, CompilerMissingError, Nvcc, Nvrtc, find_compiler
-from .judgement import ARCHITECTURES, KernelReport, inspect_source
+from .judgement import ARCHITECTURES, KernelReport, inspect_family, inspect_source
 from .occupancy import Occupancy, occupancy
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Nvrtc",
     "Occupancy",
     "find_compiler",
+    "inspect_family",
     "inspect_source",
     "occupancy",
 ]
