@@ -1,7 +1,7 @@
 """Compiles the kernels written for Numba without a GPU, and looks at what they have become.
 
-Numba makes PTX, the assembly language of NVIDIA's virtual machine, with two libraries that need no
-driver: `pip install 'numba-cuda>=0.20' nvidia-nvvm nvidia-cuda-nvrtc`.
+Numba makes PTX, NVIDIA's intermediate assembly, and nvJitLink makes machine code of it, as at run
+time; both are libraries that need no driver.
 """
 
 from __future__ import annotations
@@ -11,45 +11,48 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 from .backends import numba_kernels
+from .inspection.judgement import KernelReport, faults
+from .inspection.listings import Usage, ptx_doubles, read_usage
+from .inspection.occupancy import LIMITS, occupancy
 from .table import Entry
 
-#: Compute capabilities of the GPUs that the kernels are compiled for: Turing, Ampere, Hopper,
-#: Blackwell.
-CAPABILITIES = ((7, 5), (8, 0), (9, 0), (10, 0))
-
-_PACKAGES = "pip install 'numba-cuda>=0.20' nvidia-nvvm nvidia-cuda-nvrtc"
+_INSTALL = (
+    "pip install 'chainrule[kernelcheck]', which brings numba-cuda with NVVM, NVRTC and nvJitLink; "
+    "no GPU or driver is needed"
+)
+_SHARED = re.compile(r"used \d+ registers.*?(\d+) bytes smem")
+_NONE: frozenset[str] = frozenset()
 
 
 def missing() -> str | None:
-    """What compiling lacks here, with the remedy; None if nothing.
-
-    Looks for the libraries without a driver.
-    """
+    """What compiling lacks here, with the remedy; None if nothing."""
     try:
-        import numba.cuda  # noqa: F401
-        from cuda.bindings import nvrtc, nvvm
+        import numba.cuda  # noqa: F401 (it comes with numba-cuda)
+        from cuda.bindings import nvjitlink, nvrtc, nvvm
     except ImportError as error:
-        return f"compiling for Numba needs numba-cuda ({error}): {_PACKAGES}"
-    for name, ask in (("NVVM", nvvm.version), ("NVRTC", nvrtc.nvrtcVersion)):
+        return f"compiling for Numba needs numba-cuda ({error}): {_INSTALL}"
+    libraries = {"NVVM": nvvm.version, "NVRTC": nvrtc.nvrtcVersion, "nvJitLink": nvjitlink.version}
+    for name, ask in libraries.items():
         try:
             ask()
-        except Exception as error:  # each library, and each version, raises its own
+        except Exception as error:  # each version of cuda-bindings raises its own
             reason = str(error).partition("\n")[0]
-            return f"compiling for Numba needs the library {name} ({reason}): {_PACKAGES}"
+            return f"compiling for Numba needs the library {name} ({reason}): {_INSTALL}"
     return None
 
 
 def variants(entry: Entry) -> list[frozenset[str]]:
-    """Which optional arrays are left out: none of them, then all, if the entry has any."""
+    """Which optional arrays a launch leaves out: none; and all, if the entry has any."""
     optional = frozenset(each.name for each in entry.parameters if each.optional)
-    return [frozenset(), optional] if optional else [frozenset()]
+    return [_NONE, optional] if optional else [_NONE]
 
 
-def signature(entry: Entry, real: str, left_out: frozenset[str] = frozenset()) -> tuple[Any, ...]:
+def signature(entry: Entry, real: str, left_out: frozenset[str] = _NONE) -> tuple[Any, ...]:
     """Numba's types of an entry's arguments, as a launch gives them."""
     from numba.cuda import types
     from numba.cuda.np.numpy_support import from_dtype
@@ -64,88 +67,128 @@ def signature(entry: Entry, real: str, left_out: frozenset[str] = frozenset()) -
 
 
 @functools.cache
-def _kernels(family: str, real: str, capability: tuple[int, int]) -> dict[str, Any]:
-    """The kernels of a family; for each capability others: they keep what was compiled."""
+def _kernels(family: str, real: str, architecture: int) -> dict[str, Any]:
+    """The kernels of a family; others for each architecture, as they keep what was compiled."""
     from numba import cuda
 
     return numba_kernels(family, cuda, real)
 
 
-def ptx(
-    entry: Entry,
-    real: str,
-    capability: tuple[int, int] = (8, 0),
-    left_out: frozenset[str] = frozenset(),
-) -> str:
+def ptx(entry: Entry, real: str, architecture: int = 80, left_out: frozenset[str] = _NONE) -> str:
     """The PTX of an entry's kernel for "float32" or "float64" numbers.
+
+    Arguments: `architecture`, 80 for compute capability 8.0; `left_out`, the names of optional
+    arrays that are None.
 
     Raises Numba's errors for what is not in its language.
     """
-    kernel = _kernels(entry.family, real, capability)[entry.name]
-    return compiled(kernel, signature(entry, real, left_out), capability)
+    kernel = _kernels(entry.family, real, architecture)[entry.name]
+    return compiled(kernel, signature(entry, real, left_out), architecture)
 
 
-def compiled(kernel: Any, arguments: tuple[Any, ...], capability: tuple[int, int] = (8, 0)) -> str:
+def compiled(kernel: Any, arguments: tuple[Any, ...], architecture: int = 80) -> str:
     """The PTX of a kernel that `cuda.jit` made, for arguments of those types of Numba."""
     from numba import cuda
 
+    capability = divmod(architecture, 10)
     with _pretended(capability):
         text, _ = cuda.compile(
-            kernel.py_func, arguments, device=False, abi="numba", cc=capability, output="ptx"
+            kernel.py_func,
+            arguments,
+            device=False,
+            abi="numba",
+            cc=capability,
+            lineinfo=True,
+            output="ptx",
         )
     found: str = text
     return found
 
 
-class _Pretended(NamedTuple):
-    compute_capability: tuple[int, int]
-
-
 @contextmanager
 def _pretended(capability: tuple[int, int]) -> Iterator[None]:
-    """Answers numba-cuda when it asks the GPU for what a device function is to be compiled."""
+    """Answers for the GPU when numba-cuda asks what a device function is to be compiled for."""
     from numba.cuda import dispatcher
 
-    with _lock, mock.patch.object(dispatcher, "get_current_device", lambda: _Pretended(capability)):
+    device = SimpleNamespace(compute_capability=capability)
+    with _lock, mock.patch.object(dispatcher, "get_current_device", return_value=device):
         yield
 
 
 _lock = threading.Lock()
 
 
-def doubles(text: str) -> Iterator[str]:
-    r"""The instructions of PTX that work on 64-bit floating numbers.
+def machine_code(text: str, architecture: int = 80) -> tuple[str, bytes]:
+    """What nvJitLink tells of PTX that it makes machine code of, and that code, a cubin.
 
-    >>> list(doubles("add.f32 %f1, %f2, %f3;\ncvt.f64.f32 %fd1, %f1; // wide"))
-    ['cvt.f64.f32 %fd1, %f1;']
+    Raises nvJitLink's error, with its log, for PTX that it refuses.
     """
-    for line in _instructions(text):
-        if re.search(r"\.f64\b", line.split()[0]):
-            yield line
+    from cuda.bindings import nvjitlink
+
+    code = text.encode()
+    handle = nvjitlink.create(3, [f"-arch=sm_{architecture}", "-verbose", "-Xptxas=-v"])
+    try:
+        try:
+            nvjitlink.add_data(handle, nvjitlink.InputType.PTX, code, len(code), "kernel.ptx")
+            nvjitlink.complete(handle)
+        except nvjitlink.nvJitLinkError as error:
+            log = bytearray(nvjitlink.get_error_log_size(handle))
+            nvjitlink.get_error_log(handle, log)
+            told = log.rstrip(b"\0").decode("utf-8", "replace")
+            raise RuntimeError(f"nvJitLink, sm_{architecture}: {told.strip()}") from error
+        log = bytearray(nvjitlink.get_info_log_size(handle))
+        nvjitlink.get_info_log(handle, log)
+        cubin = bytearray(nvjitlink.get_linked_cubin_size(handle))
+        nvjitlink.get_linked_cubin(handle, cubin)
+    finally:
+        nvjitlink.destroy(handle)
+    return log.rstrip(b"\0").decode("utf-8", "replace"), bytes(cubin)
 
 
-def local_memory(text: str) -> Iterator[str]:
-    """The declarations of PTX that put a thread's own data into memory instead of registers."""
-    return (line for line in _instructions(text) if line.startswith(".local"))
+def inspect_entry(
+    entry: Entry, real: str, architecture: int = 80, left_out: frozenset[str] = _NONE
+) -> KernelReport:
+    """Reports what an entry's kernel has become; arguments as of `ptx`."""
+    text = ptx(entry, real, architecture, left_out)
+    return inspect_ptx(text, entry.instance(real), real, architecture, entry.block)
 
 
-def shared_bytes(text: str) -> int:
-    r"""How many bytes of shared memory the arrays that PTX declares take together.
+def inspect_ptx(
+    text: str, kernel: str, real: str = "float32", architecture: int = 80, block: int = 0
+) -> KernelReport:
+    """Reports what a kernel in PTX has become, in the words that are used for CUDA C.
 
-    >>> shared_bytes(".shared .align 4 .b8 part[128];\n.shared .align 8 .b8 other[64];")
-    192
+    Arguments: `kernel`, its name in the report; `block`, how many threads a block has.
+
+    A float32 kernel should have no arithmetic on doubles: Numba makes doubles of a literal with a
+    decimal point, and of float32 with int64.
     """
-    pattern = r"\.shared\b.*?\.b(\d+)\s+[^\[;]+\[(\d+)\]"
-    return sum(int(bits) // 8 * int(count) for bits, count in re.findall(pattern, text))
+    from cuda.bindings import nvjitlink
 
-
-def _instructions(text: str) -> Iterator[str]:
-    for line in text.splitlines():
-        code = line.partition("//")[0].strip()
-        if code:
-            yield code
-
-
-def fused_multiply_adds(text: str) -> int:
-    """How many instructions of PTX multiply and add in one."""
-    return sum(line.startswith("fma.") for line in _instructions(text))
+    log, _ = machine_code(text, architecture)
+    used = read_usage(log).values()
+    shared = _SHARED.search(log)
+    usage = Usage(
+        registers=max(each.registers for each in used),
+        shared=int(shared[1]) if shared else 0,
+        stack=max(each.stack for each in used),
+        spill_stores=sum(each.spill_stores for each in used),
+        spill_loads=sum(each.spill_loads for each in used),
+    )
+    doubles: list[str] = []
+    if real == "float32":
+        doubles = [each for told in ptx_doubles(text).values() for each in told]
+    held = None
+    if block and architecture in LIMITS:
+        held = occupancy(architecture, block, usage.registers, usage.shared)
+    version = ".".join(map(str, nvjitlink.version()))
+    return KernelReport(
+        kernel,
+        architecture,
+        f"Numba, nvJitLink {version}",
+        usage,
+        block,
+        held,
+        doubles,
+        faults(usage, held, doubles),
+    )
