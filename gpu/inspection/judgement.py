@@ -101,9 +101,9 @@ def inspect_source(
         block = (blocks or {}).get(kernel, 0)
         known = block and architecture in LIMITS
         held = occupancy(architecture, block, usage.registers, usage.shared) if known else None
-        faults = _faults(usage, held, told)
+        wrong = faults(usage, held, told)
         reports.append(
-            KernelReport(kernel, architecture, compiled.compiler, usage, block, held, told, faults)
+            KernelReport(kernel, architecture, compiled.compiler, usage, block, held, told, wrong)
         )
     return reports
 
@@ -121,15 +121,16 @@ def _together(usages: Sequence[Usage]) -> Usage:
     )
 
 
-def _faults(usage: Usage, held: Occupancy | None, doubles: Sequence[str]) -> list[str]:
-    faults = []
+def faults(usage: Usage, held: Occupancy | None, doubles: Sequence[str]) -> list[str]:
+    """What is wrong with a kernel, in words, from what is known of it."""
+    wrong = []
     if usage.spill_stores or usage.spill_loads:
-        faults.append(f"spills: {usage.spill_stores} bytes out, {usage.spill_loads} bytes in")
+        wrong.append(f"spills: {usage.spill_stores} bytes out, {usage.spill_loads} bytes in")
     elif usage.stack:
-        faults.append(f"{usage.stack} bytes of each thread are in memory, not in registers")
+        wrong.append(f"{usage.stack} bytes of each thread are in memory, not in registers")
     if doubles:
         more = f" and {len(doubles) - 3} more" if doubles[3:] else ""
-        faults.append(f"doubles in a float kernel: {', '.join(doubles[:3])}{more}")
+        wrong.append(f"doubles in a float kernel: {', '.join(doubles[:3])}{more}")
     if held is not None and not held.blocks:
-        faults.append(f"cannot run: not even one block fits ({held.limit})")
-    return faults
+        wrong.append(f"cannot run: not even one block fits ({held.limit})")
+    return wrong
