@@ -12,6 +12,13 @@ from setuptools import setup
 #: The top-level folders of code. Folder X/ is imported as chainrule.X, and api/ is chainrule.
 FOLDERS = ("engine", "layers", "optim", "training", "gpu", "api")
 
+#: What is installed beside the modules of a package.
+DATA = [
+    "py.typed",
+    *("*.npz", "data/*.npz", "data/*.gz", "data/*.md"),
+    *("kernels/*.cu", "kernels/*.cuh", "runtime/*.h", "runtime/*.cpp"),
+]
+
 
 def package_map(root: Path) -> dict[str, str]:
     """The folder of every package below `root`, by the package's name, subpackages included."""
@@ -36,20 +43,7 @@ atexit.register(shutil.rmtree, build_base, ignore_errors=True)
 setup(
     packages=list(packages),
     package_dir=packages,
-    package_data={
-        name: [
-            "py.typed",
-            "*.npz",
-            "data/*.npz",
-            "data/*.gz",
-            "data/*.md",
-            "kernels/*.cu",
-            "kernels/*.cuh",
-            "runtime/*.h",
-            "runtime/*.cpp",
-        ]
-        for name in packages
-    },
+    package_data=dict.fromkeys(packages, DATA),
     include_package_data=False,
     options={"build": {"build_base": build_base}},
 )

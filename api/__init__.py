@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from chainrule import gpu  # makes its devices known
 from chainrule.engine import random
 from chainrule.engine.anomaly import detect_anomaly
 from chainrule.engine.checkpointing import checkpoint
@@ -28,7 +29,7 @@ from chainrule.engine.creation import (
 )
 from chainrule.engine.definitions import composition, elementwise, operation
 from chainrule.engine.derivatives import hessian, hvp, jacobian, jvp, vjp
-from chainrule.engine.devices import devices, kernels
+from chainrule.engine.devices import default_device, devices, kernels, set_default_device
 from chainrule.engine.dtypes import default_dtype, set_default_dtype
 from chainrule.engine.errors import (
     AnomalyError,
@@ -39,6 +40,7 @@ from chainrule.engine.errors import (
     ShapeError,
 )
 from chainrule.engine.habits import names_elsewhere
+from chainrule.engine.moving import from_dlpack
 from chainrule.engine.random import seed
 from chainrule.engine.record import RECORDS
 from chainrule.engine.tape import enable_grad, is_recording, no_grad
@@ -131,6 +133,7 @@ __all__ = [
     "checkpoint",
     "composition",
     "datasets",
+    "default_device",
     "default_dtype",
     "derivation",
     "detect_anomaly",
@@ -139,9 +142,11 @@ __all__ = [
     "elementwise",
     "enable_grad",
     "eye",
+    "from_dlpack",
     "full",
     "full_like",
     "grad",
+    "gpu",
     "gradcheck",
     "hessian",
     "hvp",
@@ -163,6 +168,7 @@ __all__ = [
     "optim",
     "random",
     "seed",
+    "set_default_device",
     "set_default_dtype",
     "tensor",
     "testing",

@@ -11,9 +11,7 @@ from .errors import DtypeError, ShapeError, describe
 from .tensor import Tensor, to_array, wrap
 
 
-def tensor(
-    data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = "cpu"
-) -> Tensor:
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A Tensor of a number, (nested) list, array or Tensor, which is copied.
 
     Arguments: `dtype`, by default that of the data (Python floats take the default dtype);
@@ -38,7 +36,7 @@ def _made(array: Any, requires_grad: bool, device: Any) -> Tensor:
 
 
 def full(
-    shape: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False, device: Any = "cpu"
+    shape: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
 ) -> Tensor:
     """A tensor of a shape whose elements all equal `fill_value`.
 
@@ -50,9 +48,7 @@ def full(
     return _made(where.xp.full(shape_of("full", shape), value), requires_grad, device)
 
 
-def zeros(
-    shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = "cpu"
-) -> Tensor:
+def zeros(shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A tensor of zeros, of the default dtype unless one is given.
 
     >>> zeros((2, 3)).shape
@@ -62,7 +58,7 @@ def zeros(
     return _made(get_device(device).xp.zeros(shape_of("zeros", shape), kind), requires_grad, device)
 
 
-def ones(shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = "cpu") -> Tensor:
+def ones(shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A tensor of ones, of the default dtype unless one is given.
 
     >>> ones(3).tolist()
@@ -113,7 +109,7 @@ def arange(
     step: float = 1,
     dtype: Any = None,
     requires_grad: bool = False,
-    device: Any = "cpu",
+    device: Any = None,
 ) -> Tensor:
     """The numbers start, start + step, ... before stop; from 0 if only one bound is given.
 
@@ -139,7 +135,7 @@ def linspace(
     dtype: Any = None,
     endpoint: bool = True,
     requires_grad: bool = False,
-    device: Any = "cpu",
+    device: Any = None,
 ) -> Tensor:
     """`num` numbers at equal distances from start to stop, with the end unless told otherwise.
 
@@ -157,7 +153,7 @@ def eye(
     k: int = 0,
     dtype: Any = None,
     requires_grad: bool = False,
-    device: Any = "cpu",
+    device: Any = None,
 ) -> Tensor:
     """Ones on the k-th diagonal, zeros elsewhere.
 

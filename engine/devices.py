@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,13 +40,17 @@ class Kernels:
     device: Device
     xp: Any
 
-    def __init__(self, name: str, device: Device, xp: Any, faster: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, device: Device, xp: Any, faster: dict[str, str], bound: bool = False
+    ) -> None:
         self.name, self.device, self.xp, self._faster = name, device, xp, faster
+        self._bound = bound  # do the faster kernels take this namespace, as references do?
 
     def __getattr__(self, name: str) -> Any:
         """Finds a kernel, or an array function, at its first use; later uses find it set."""
         if name in self.__dict__.get("_faster", ()):
             value = getattr(importlib.import_module(self._faster[name]), name)
+            value = functools.partial(value, self) if self._bound else value
         elif name in REFERENCE:
             value = functools.partial(REFERENCE[name], self)
         else:
@@ -65,15 +70,34 @@ class Kernels:
 class Device:
     """Where arrays live and which kernel sets compute there.
 
-    Attributes: `name`; `xp`, the array module; `kernels`, the set used by default; `sets`, all.
+    Attributes: `name`; `xp`, the array module; `kernels`, the set used by default; `sets`, all;
+    `on_host`, are its arrays the host's own, to be read without a copy?
     """
 
     __slots__ = ("kernels", "name", "sets", "xp")
 
-    def __init__(self, name: str, xp: Any, sets: dict[str, dict[str, str]], default: str) -> None:
+    on_host = True
+
+    def __init__(
+        self,
+        name: str,
+        xp: Any,
+        sets: dict[str, dict[str, str]],
+        default: str,
+        bound: bool = False,
+    ) -> None:
         self.name, self.xp = name, xp
-        self.sets = {each: Kernels(each, self, xp, faster) for each, faster in sets.items()}
+        self.sets = {each: Kernels(each, self, xp, faster, bound) for each, faster in sets.items()}
         self.kernels = self.sets[default]
+
+    def from_host(self, array: Any) -> Any:
+        """An array of this device with the elements of a NumPy array."""
+        return array
+
+    def to_host(self, array: Any) -> np.ndarray[Any, Any]:
+        """A NumPy array with the elements of an array of this device."""
+        host: np.ndarray[Any, Any] = array
+        return host
 
     def __repr__(self) -> str:
         return f"device({self.name!r})"
@@ -82,7 +106,23 @@ class Device:
         return self
 
 
+def moved(array: Any, source: Device, target: Device) -> Any:
+    """An array of one device on another; the same array if that is the same device."""
+    return array if source is target else target.from_host(source.to_host(array))
+
+
 _devices: dict[str, Device] = {}
+
+
+class Maker(NamedTuple):
+    """Who makes the devices of a kind: the function, their kernel sets, and whether they work."""
+
+    make: Callable[[str], Device]
+    sets: tuple[str, ...]
+    usable: Callable[[], bool]
+
+
+_makers: dict[str, Maker] = {}
 
 
 def register_device(device: Device) -> Device:
@@ -91,31 +131,75 @@ def register_device(device: Device) -> Device:
     return device
 
 
-def get_device(device: str | Device) -> Device:
-    """The device of that name.
+def register_maker(
+    kind: str, make: Callable[[str], Device], sets: tuple[str, ...], usable: Callable[[], bool]
+) -> None:
+    """Makes a kind of devices known, such as "cuda": one is made when its name is first used."""
+    _makers[kind] = Maker(make, sets, usable)
 
-    Raises DeviceError for an unknown one, listing the known.
+
+def get_device(device: str | Device | None) -> Device:
+    """The device of that name, which is made at its first use; the default one for None.
+
+    Raises DeviceError for an unknown one, listing the known, and for one that cannot be used here.
 
     >>> get_device("cpu")
     device('cpu')
     """
-    if isinstance(device, Device):
+    if type(device) is str:
+        found = _devices.get(device)
+        if found is not None:
+            return found
+        maker = _makers.get(device.partition(":")[0])
+        if maker is not None:
+            found = _devices[device] = maker.make(device)
+            return found
+    elif device is None:
+        return default_device()
+    elif isinstance(device, Device):
         return device
-    try:
-        return _devices[device]
-    except (KeyError, TypeError):
-        raise DeviceError(
-            f"device: {device!r} is unknown; known: {', '.join(map(repr, _devices))}"
-        ) from None
+    known = [*_devices, *(each for each in _makers if each not in _devices)]
+    raise DeviceError(f"device: {device!r} is unknown; known: {', '.join(map(repr, known))}")
 
 
 def devices() -> list[str]:
-    """The names of the devices that tensors can live on.
+    """The names of the devices that tensors can live on, here and now.
 
-    >>> devices()
-    ['cpu']
+    >>> "cpu" in devices()
+    True
     """
-    return list(_devices)
+    made = list(_devices)
+    return made + [kind for kind, each in _makers.items() if kind not in made and each.usable()]
+
+
+#: What `set_default_device` has set, and what the environment named when this was imported.
+_default: Device | None = None
+_named = os.environ.get("CHAINRULE_DEVICE") or "cpu"
+
+
+def set_default_device(device: str | Device | None) -> None:
+    """Sets the device of tensors and layers that are given none.
+
+    Until it is called (and after `set_default_device(None)`) that is the one which the environment
+    variable CHAINRULE_DEVICE named when chainrule was imported, or else "cpu".
+
+    Raises DeviceError for a device that is unknown, or cannot be used here.
+
+    >>> set_default_device("cpu")
+    >>> default_device()
+    device('cpu')
+    >>> set_default_device(None)
+    """
+    global _default
+    _default = None if device is None else get_device(device)
+
+
+def default_device() -> Device:
+    """The device of tensors and layers that are given none: "cpu" unless set.
+
+    Raises DeviceError if CHAINRULE_DEVICE names one that is unknown, or cannot be used here.
+    """
+    return get_device(_named) if _default is None else _default
 
 
 class Observer(Protocol):
@@ -182,6 +266,8 @@ state = ThreadState()
 def kernels(name: str) -> Iterator[None]:
     """Computes with the kernel set of that name in this thread, for the length of a `with` block.
 
+    A device that has no such set goes on with its own default.
+
     Raises DeviceError if no device has such a set.
 
     >>> import chainrule as cr
@@ -189,7 +275,10 @@ def kernels(name: str) -> Iterator[None]:
     ...     cr.tanh(cr.tensor(0.0)).item()
     0.0
     """
-    known = sorted({each for device in _devices.values() for each in device.sets})
+    known = sorted(
+        {each for device in _devices.values() for each in device.sets}
+        | {each for maker in _makers.values() for each in maker.sets}
+    )
     if name not in known:
         raise DeviceError(f"kernels: set {name!r} is unknown; known: {', '.join(known)}")
     before = state.mode

@@ -73,6 +73,22 @@ def explain(
     return ShapeError(text) if isinstance(error, ValueError) else DtypeError(text)
 
 
+def apart(where: str, one: str, other: str) -> DeviceError:
+    """The error for tensors of two devices in one operation."""
+    return DeviceError(
+        f"{where}: tensors on two devices, {one!r} and {other!r}; move one of them, as by "
+        f"x.to({one!r})"
+    )
+
+
+def elsewhere(where: str, device: str) -> DeviceError:
+    """The error for a tensor that the host cannot read without a copy."""
+    return DeviceError(
+        f"{where}: this tensor is on {device!r}, where NumPy cannot read it; copy it to the host "
+        "first, with x.cpu()"
+    )
+
+
 def _name(node: Any) -> str:
     return f"'{node.record.name}' (result shape {node.shape}, {node.dtype})" if node.record else ""
 

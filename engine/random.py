@@ -119,7 +119,7 @@ def replaying(then: Moment) -> Iterator[None]:
 
 def _result(array: Any, dtype: Any, where: str, requires_grad: bool, device: Any) -> Tensor:
     kind = default_dtype() if dtype is None else as_dtype(dtype, where)
-    array = get_device(device).xp.asarray(np.asarray(array).astype(kind))
+    array = get_device(device).from_host(np.asarray(array).astype(kind))
     return _made(array, requires_grad, device)
 
 
@@ -139,7 +139,7 @@ def normal(
     stddev: float = 1.0,
     dtype: Any = None,
     requires_grad: bool = False,
-    device: Any = "cpu",
+    device: Any = None,
 ) -> Tensor:
     """Numbers of a normal distribution with this mean and standard deviation.
 
@@ -157,7 +157,7 @@ def uniform(
     high: float = 1.0,
     dtype: Any = None,
     requires_grad: bool = False,
-    device: Any = "cpu",
+    device: Any = None,
 ) -> Tensor:
     """Numbers distributed evenly over [low, high).
 
@@ -179,7 +179,7 @@ def truncated_normal(
     stddev: float = 1.0,
     dtype: Any = None,
     requires_grad: bool = False,
-    device: Any = "cpu",
+    device: Any = None,
 ) -> Tensor:
     """Numbers of a normal distribution, drawn anew where beyond two standard deviations.
 
@@ -202,7 +202,7 @@ def randint(low: int, high: int, shape: Any = (), dtype: Any = "int64") -> Tenso
     if low < limits.min or high - 1 > limits.max:
         raise ValueError(f"randint: {low} to {high - 1} do not fit {limits.dtype}; use int64")
     drawn = generator().integers(low, high, shape_of("randint", shape))
-    return _result(drawn, dtype, "randint", False, "cpu")
+    return _result(drawn, dtype, "randint", False, None)
 
 
 def permutation(n: int) -> Tensor:
@@ -212,4 +212,4 @@ def permutation(n: int) -> Tensor:
     >>> sorted(cr.random.permutation(4).tolist())
     [0, 1, 2, 3]
     """
-    return _result(generator().permutation(n), "int64", "permutation", False, "cpu")
+    return _result(generator().permutation(n), "int64", "permutation", False, None)

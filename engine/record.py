@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from .cases import Case
-from .devices import Device, state
-from .errors import DeviceError, GradientError, ShapeError, describe, explain, freed, undefined
+from .devices import Device, cpu, state
+from .errors import GradientError, ShapeError, apart, describe, explain, freed, undefined
 from .foreign import pair, unshared, widened
 from .functions import TensorFunctions
 from .tape import FIXED, Node, Storage, next_moment
@@ -274,15 +274,14 @@ def apply(record: Record, inputs: Sequence[Any], static: dict[str, Any]) -> Tens
         bit += bit
         if value._device is not device:
             if device is not None:
-                raise DeviceError(
-                    f"{record.name}: tensors on two devices, {device.name!r} and "
-                    f"{value._device.name!r}; move one of them"
-                )
+                raise apart(record.name, device.name, value.device)
             device = value._device
     if device is None:  # numbers and arrays only
         if not inputs:
             raise ShapeError(f"{record.name}: give at least one tensor")
         return apply(record, [Tensor(value) for value in inputs], static)
+    if device is not cpu:
+        arrays = [device.from_host(each) if type(each) is ndarray else each for each in arrays]
     if record.variadic:
         kind = np.result_type(*arrays)  # numbers take it too
         arrays = [each if is_array(each) else device.xp.asarray(each, kind) for each in arrays]

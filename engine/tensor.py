@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .devices import Device, cpu, get_device, state
+from .devices import Device, cpu, get_device, moved, state
 from .dtypes import as_dtype, default_dtype
-from .errors import DtypeError, GradientError, ShapeError, describe, dropped, unseeded, untracked
+from .errors import (
+    DtypeError,
+    GradientError,
+    ShapeError,
+    apart,
+    describe,
+    dropped,
+    elsewhere,
+    unseeded,
+    untracked,
+)
 from .tape import Node, Storage, Watch, leaf, mark_changed, next_moment
 
 
@@ -30,9 +40,9 @@ def to_array(data: Any, dtype: Any = None, where: str = "tensor", device: Device
     if state.recording and any(each._node is not None for each in tensors):
         raise dropped(where, tensors, listed)
     if tensors and listed:
-        data = [each._data if isinstance(each, Tensor) else each for each in data]
+        data = [on_host(each) if isinstance(each, Tensor) else each for each in data]
     elif tensors:
-        data = data._data
+        data = moved(data._data, data._device, device)
     # Python floats have no dtype of their own: they take the default one.
     weak = not (is_array(data) or (listed and any(is_array(each) for each in data)))
     try:
@@ -45,6 +55,11 @@ def to_array(data: Any, dtype: Any = None, where: str = "tensor", device: Device
     elif weak and kind == np.float64:
         kind = default_dtype()
     return device.xp.array(array, dtype=kind)
+
+
+def on_host(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """The elements as a NumPy array: those of the CPU themselves, a copy of any other device's."""
+    return tensor._device.to_host(tensor._data)
 
 
 def as_operand(value: Any, where: str) -> Any:
@@ -62,12 +77,34 @@ def as_operand(value: Any, where: str) -> Any:
     )
 
 
+def device_for(data: Any, device: Any) -> Device:
+    """The device of a new tensor: the one that is named, or that of the data, or the default."""
+    if device is None and isinstance(data, Tensor):
+        return data._device
+    if device is None and hasattr(data, "__cuda_array_interface__"):
+        return get_device("cuda")
+    return get_device(device)
+
+
+def together(device: Device, value: Any, where: str) -> Any:
+    """The raw operand for an operation on a device: numbers and host arrays go to any.
+
+    Raises DeviceError for a Tensor of another device.
+    """
+    if isinstance(value, Tensor):
+        if value._device is not device:
+            raise apart(where, device.name, value.device)
+        return value._data
+    return device.from_host(value) if type(value) is np.ndarray else value
+
+
 class Tensor:
     """An array of numbers that can be differentiated with respect to.
 
     Arguments: `data`, a number, (nested) list, array or Tensor, which is copied; `dtype`, by
     default that of `data` (Python floats take `cr.default_dtype()`); `requires_grad`: should
-    gradients with respect to it be kept in `.grad`? `device`, a name such as "cpu".
+    gradients with respect to it be kept in `.grad`? `device`, a name such as "cpu", by default
+    that of a Tensor `data`, or else `cr.default_device()`.
 
     Raises DtypeError for data that are no numbers, and for integers that require gradients.
 
@@ -87,9 +124,9 @@ class Tensor:
     _storage: Storage
 
     def __init__(
-        self, data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = "cpu"
+        self, data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
     ) -> None:
-        self._device = get_device(device)
+        self._device = device_for(data, device)
         self._data = to_array(data, dtype, "tensor", self._device)
         self._storage, self._node = Storage(), None
         if requires_grad:
@@ -123,7 +160,12 @@ class Tensor:
         return self._device.name
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """The elements as a read-only view, without a copy; the gradient is not recorded."""
+        """The elements as a read-only view, without a copy; the gradient is not recorded.
+
+        Raises DeviceError for a tensor of another device than the CPU.
+        """
+        if not self._device.on_host:
+            raise elsewhere("numpy", self.device)
         view = self._data.view()
         view.flags.writeable = False
         return view
@@ -137,11 +179,11 @@ class Tensor:
             raise ShapeError(
                 f"item: a tensor of shape {self.shape} has {self.size} elements, not one"
             )
-        return self._data.item()
+        return on_host(self).item()
 
     def tolist(self) -> Any:
         """The elements as (nested lists of) Python numbers."""
-        return self._data.tolist()
+        return on_host(self).tolist()
 
     def __len__(self) -> int:
         if self.ndim == 0:
@@ -177,7 +219,7 @@ class Tensor:
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:
-        body = np.array2string(self._data, separator=", ", prefix="tensor(", threshold=200)
+        body = np.array2string(on_host(self), separator=", ", prefix="tensor(", threshold=200)
         parts = [body, f"shape={self.shape}", f"dtype={self.dtype}"]
         if self._device is not cpu:
             parts.append(f"device={self.device}")
@@ -237,7 +279,9 @@ class Tensor:
             if node is not None and node.watch is not None:
                 node.watch.grad = None
             return
-        value = value if isinstance(value, Tensor) else Tensor(value, self.dtype)
+        value = (
+            value if isinstance(value, Tensor) else Tensor(value, self.dtype, False, self._device)
+        )
         if node is None or value.shape != self.shape or value.dtype != self.dtype:
             raise GradientError(
                 f"grad: cannot set a gradient with {describe(value)} on a tensor with "
@@ -315,7 +359,7 @@ class Tensor:
                 )
             if self._node is not None or (isinstance(other, Tensor) and other._node is not None):
                 return NotImplemented  # Python goes on with a new tensor: x = x + other
-        raw = other._data if isinstance(other, Tensor) else other
+        raw = together(self._device, other, symbol)
         try:
             function(self._data, raw, out=self._data, casting="same_kind")
         except (ValueError, TypeError) as error:
@@ -327,29 +371,20 @@ class Tensor:
         mark_changed(self._storage)
         return self
 
-    def __iadd__(self, other: Any) -> Tensor:  # type: ignore[misc]
-        return self._change(self._device.xp.add, "+=", other)
-
-    def __isub__(self, other: Any) -> Tensor:  # type: ignore[misc]
-        return self._change(self._device.xp.subtract, "-=", other)
-
-    def __imul__(self, other: Any) -> Tensor:  # type: ignore[misc]
-        return self._change(self._device.xp.multiply, "*=", other)
-
-    def __itruediv__(self, other: Any) -> Tensor:  # type: ignore[misc]
-        return self._change(self._device.xp.divide, "/=", other)
-
     def assign(self, value: Any) -> None:
         """Copies `value` into this tensor's memory, whatever is recorded; it stays the same leaf.
 
         Raises ShapeError unless the shapes are equal.
         """
-        raw = value._data if isinstance(value, Tensor) else np.asarray(value)
+        if isinstance(value, Tensor):
+            raw = moved(value._data, value._device, self._device)
+        else:
+            raw = value if is_array(value) else np.asarray(value)
         if raw.shape != self.shape:
             raise ShapeError(
                 f"assign: the tensor has {describe(self)}, the new value {describe(raw)}"
             )
-        self._data[...] = raw
+        self._data[...] = self._device.from_host(raw) if type(raw) is np.ndarray else raw
         mark_changed(self._storage)
 
     if TYPE_CHECKING:  # attached from the operation records
@@ -361,6 +396,7 @@ class Tensor:
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _binary
         __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _binary
         __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _binary
+        __iadd__ = __isub__ = __imul__ = __itruediv__ = _binary
         __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = _binary
         __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _binary
 

@@ -1,5 +1,10 @@
-"""What is known of the machine's devices, and why each is or is not usable."""
+"""The GPU: kernels in CUDA C and in Numba's Python, what launches them, and an emulator of both.
 
-from .probe import DeviceReport, probe
+Importing this makes the devices "cuda" and "emulated" known to the engine by name; neither CuPy nor
+a compiler is looked for until one of them is used.
+"""
 
-__all__ = ["DeviceReport", "probe"]
+from . import devices
+from .probe import DeviceReport, probe, require, usable
+
+__all__ = ["DeviceReport", "devices", "probe", "require", "usable"]

@@ -102,6 +102,10 @@ def _in_place(ufunc: str, symbol: str) -> Callable[[Tensor, Any], Tensor]:
 
 
 for short, ufunc, symbol in (
+    ("add", "add", "+="),
+    ("sub", "subtract", "-="),
+    ("mul", "multiply", "*="),
+    ("truediv", "divide", "/="),
     ("pow", "power", "**="),
     ("floordiv", "floor_divide", "//="),
     ("mod", "remainder", "%="),

@@ -8,7 +8,6 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from ...engine.errors import describe
 from .compiling import GENERATED, RUNTIME
-from .errors import Report
+from .reports import Report
 
 #: Room around the copy of each array: what falls there is told, and does no harm.
 MARGIN = 4096
@@ -171,7 +170,7 @@ def watched_list(arena: Arena, variables: Sequence[tuple[str, int, int]]) -> cty
 
 def resolve(reports: Sequence[Report], library: Path) -> list[Report]:
     """The reports with file and line for each place in the program, by addr2line."""
-    places = {int(p) for each in reports for p in _PLACE.findall(each.file + each.text)}
+    places = {int(p) for each in reports for p in _PLACE.findall(each.file + each.other)}
     known = _lines(sorted(places), library)
 
     def line_of(match: re.Match[str]) -> str:
@@ -179,15 +178,15 @@ def resolve(reports: Sequence[Report], library: Path) -> list[Report]:
 
     resolved = []
     for each in reports:
-        text, own = _PLACE.sub(line_of, each.text), _PLACE.fullmatch(each.file)
+        text, own = _PLACE.sub(line_of, each.other), _PLACE.fullmatch(each.file)
         if own is None:
-            resolved.append(replace(each, text=text))
+            resolved.append(each._replace(other=text))
             continue
         (file, line), *callers = known[int(own[1])]
         if callers:
             text += ", called from " + ", ".join(f"{name}:{number}" for name, number in callers[:2])
-        resolved.append(replace(each, text=text, file=file, line=line))
-    return list({(each.kind, each.file, each.line, each.text): each for each in resolved}.values())
+        resolved.append(each._replace(other=text, file=file, line=line))
+    return list({(each.kind, each.file, each.line, each.other): each for each in resolved}.values())
 
 
 def _lines(places: Sequence[int], library: Path) -> dict[int, list[tuple[str, int]]]:

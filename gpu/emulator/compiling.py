@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from .errors import EmulatorError
+from .reports import EmulatorError
 
 RUNTIME = Path(__file__).parent / "runtime"
 #: The name of the text that is added to a module's own.

@@ -42,12 +42,12 @@ def test_backward_uses_the_set_of_the_forward_pass():
 def test_unknown_names_list_the_known():
     abacus = cr.kernels("abacus")
     with (
-        pytest.raises(cr.DeviceError, match="'abacus' is unknown; known: numba, reference"),
+        pytest.raises(cr.DeviceError, match="'abacus' is unknown; known: numba, raw, reference"),
         abacus,
     ):
         pass
-    with pytest.raises(cr.DeviceError, match="'cuda:9' is unknown; known: 'cpu'"):
-        cr.tensor([1.0], device="cuda:9")
+    with pytest.raises(cr.DeviceError, match="'abacus' is unknown; known: 'cpu'"):
+        cr.tensor([1.0], device="abacus")
 
 
 def test_importing_chainrule_loads_nothing_heavy():

@@ -88,23 +88,23 @@ CALLBACK void __ubsan_handle_out_of_bounds(Outside* data, uintptr_t index) {
     const int bits = 1 << (data->index->width >> 1);
     long long shown = (long long)index;
     if (data->index->width & 1 && bits < 64) shown = shown << (64 - bits) >> (64 - bits);  // signed
-    tell_at("bounds", "index " + std::to_string(shown) + " is out of bounds of an array of type " + data->array->name, FROM, false);
+    tell_at("out of bounds", "index " + std::to_string(shown) + " is out of bounds of an array of type " + data->array->name, FROM, false);
 }
 #define OVERFLOWS(operation, what)                                                                               \
     CALLBACK void __ubsan_handle_##operation##_overflow(Overflow* data, uintptr_t, uintptr_t) {                    \
-        tell_at("overflow", "the " what " overflows " + std::string(data->type->name), FROM, false);          \
+        tell_at("arithmetic", "the " what " overflows " + std::string(data->type->name), FROM, false);          \
     }
 OVERFLOWS(add, "sum")
 OVERFLOWS(sub, "difference")
 OVERFLOWS(mul, "product")
 CALLBACK void __ubsan_handle_negate_overflow(Overflow* data, uintptr_t) {
-    tell_at("overflow", "the negative overflows " + std::string(data->type->name), FROM, false);
+    tell_at("arithmetic", "the negative overflows " + std::string(data->type->name), FROM, false);
 }
 CALLBACK void __ubsan_handle_divrem_overflow(Overflow* data, uintptr_t, uintptr_t divisor) {
     const bool zero = divisor == 0;
-    tell_at("overflow", zero ? std::string("divides an integer by zero")
+    tell_at("arithmetic", zero ? std::string("divides an integer by zero")
                              : "the quotient overflows " + std::string(data->type->name), FROM, true);
 }
 CALLBACK void __ubsan_handle_shift_out_of_bounds(Outside* data, uintptr_t, uintptr_t count) {
-    tell_at("overflow", "shifts " + std::string(data->array->name) + " by " + std::to_string((long long)count), FROM, false);
+    tell_at("arithmetic", "shifts " + std::string(data->array->name) + " by " + std::to_string((long long)count), FROM, false);
 }

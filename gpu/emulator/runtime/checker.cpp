@@ -66,7 +66,7 @@ static std::string who(const Access& access) {
 
 static void tell_outside(uintptr_t address, unsigned size, bool write, uint32_t place) {
     std::string text = std::string(write ? "writes " : "reads ") + bytes(size);
-    if (address < 65536) return tell("null", text + " through a null pointer", place, 0, true);
+    if (address < 65536) return tell("out of bounds", text + " through a null pointer", place, 0, true);
     const Region* nearest = nullptr;
     uintptr_t least = ~uintptr_t(0);
     for (const Region& region : regions) {
@@ -85,7 +85,7 @@ static void tell_outside(uintptr_t address, unsigned size, bool write, uint32_t 
     } else {
         text += ", of which some are past the end of " + std::string(nearest->name);
     }
-    tell("bounds", text, place, 0, far);
+    tell("out of bounds", text, place, 0, far);
 }
 
 // ------------------------------------------------------------------------------------------------ order
@@ -231,7 +231,7 @@ void barrier_opens(int arrived, int total) {
     const Thread& thread = threads[waits];
     const std::string place = std::string(thread.file) + ":" + std::to_string(thread.line);
     if (!told.insert(std::make_tuple("divergent" + place, 0u, 0u)).second) return;
-    report("divergent", std::string(thread.name) + " is reached by " + std::to_string(arrived) + " of " +
+    report("divergent barrier", std::string(thread.name) + " is reached by " + std::to_string(arrived) + " of " +
            std::to_string(total) + " threads of the block; " + position(gone) + " has returned",
            thread.file, thread.line, waits);
 }
@@ -259,7 +259,7 @@ void shuffle_reads(int first, int lane, unsigned lanes) {
     const bool named = thread.mask >> source & 1u;
     snprintf(text, sizeof text, "%s: lane %d reads from lane %d, which %s (mask 0x%08x)", thread.name, lane, source,
              named ? "has returned, or is beyond the block" : "is not in the mask", thread.mask);
-    report("mask", text, thread.file, thread.line, first + lane);
+    report("shuffle mask", text, thread.file, thread.line, first + lane);
 }
 
 }  // namespace checker

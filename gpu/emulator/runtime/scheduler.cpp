@@ -119,7 +119,7 @@ BarrierResult barrier(const char* name, bool predicate, const char* file, int li
     if (arrived == 0) first_arrived = current;
     const Thread& first = threads[first_arrived];
     if (line != first.line || strcmp(file, first.file) || strcmp(name, first.name))
-        report_waiting("divergent", ": the threads of a block wait at different barriers");
+        report_waiting("divergent barrier", ": the threads of a block wait at different barriers");
     if (++arrived == alive) open_barrier();
     leave();
     return barrier_result;
@@ -140,7 +140,7 @@ static bool go_on(int t) {
     if (!thread.stack) {
         thread.stack = stacks.take();
         if (!thread.stack) {
-            report("memory", "no memory for the stack of a thread", "", 0, t);
+            report("crash", "there is no memory for the stack of a thread", "", 0, t);
             failed = true;
             return false;
         }

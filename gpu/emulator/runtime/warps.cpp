@@ -61,7 +61,7 @@ uint64_t exchange(Wait what, const char* name, unsigned mask, uint64_t value, in
     if (!(mask & lane)) {
         char text[160];
         snprintf(text, sizeof text, "%s: lane %d calls with mask 0x%08x, in which it is not", name, current % 32, mask);
-        fail("mask", text, file, line);
+        fail("shuffle mask", text, file, line);
     }
     thread.waits_for = what;
     thread.name = name;

@@ -1,0 +1,168 @@
+"""What runs a checked launch: CUDA C or Numba's kernels, on the GPU or in the emulator.
+
+Modules are compiled at their first launch and kept: by CuPy and the emulator also on disk.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from .sources import STANDARD, source
+from .table import INSTANCES, Entry, entries
+
+
+class Backend(Protocol):
+    """A way to run kernels on one device."""
+
+    def launch(
+        self,
+        entry: Entry,
+        real: str,
+        grid: tuple[int, int, int],
+        shared: int,
+        arguments: Sequence[Any],
+    ) -> None:
+        """Runs the instance of an entry for `real` numbers; all has been checked and cast."""
+
+
+def names(family: str) -> list[str]:
+    """The entry points of a family's module."""
+    return [each.instance(real) for each in entries(family) for real in INSTANCES]
+
+
+class RawCuda:
+    """CUDA C on the GPU, through CuPy, which compiles it with NVRTC for the GPU at hand."""
+
+    def __init__(self) -> None:
+        self._kernels: dict[str, Any] = {}
+
+    def launch(
+        self,
+        entry: Entry,
+        real: str,
+        grid: tuple[int, int, int],
+        shared: int,
+        arguments: Sequence[Any],
+    ) -> None:
+        """See `Backend`."""
+        name = entry.instance(real)
+        kernel = self._kernels.get(name)
+        if kernel is None:
+            kernel = self._kernels[name] = self._module(entry.family).get_function(name)
+        # CuPy takes None for a null pointer only as a number of a pointer's size.
+        given = tuple([np.uintp(0) if each is None else each for each in arguments])
+        kernel(grid, (entry.block, 1, 1), given, shared_mem=shared)
+
+    @functools.cache  # noqa: B019 (there is one backend for a process)
+    def _module(self, family: str) -> Any:
+        import cupy
+
+        from .errors import compile_error
+
+        module = cupy.RawModule(code=source(family), options=(STANDARD,))
+        try:
+            module.compile()
+        except cupy.cuda.compiler.CompileException as error:
+            raise compile_error(family, source(family), error.get_message()) from error
+        return module
+
+
+class RawEmulated:
+    """The same CUDA C, compiled by the host's C++ compiler and run on the CPU."""
+
+    def launch(
+        self,
+        entry: Entry,
+        real: str,
+        grid: tuple[int, int, int],
+        shared: int,
+        arguments: Sequence[Any],
+    ) -> None:
+        """See `Backend`."""
+        from .emulator.conduct import current
+
+        schedule, checked = current()
+        module = self._module(entry.family, checked)
+        module.launch(
+            entry.instance(real), grid, entry.block, arguments, shared=shared, schedule=schedule
+        )
+
+    @functools.cache  # noqa: B019 (there is one backend for a process)
+    def _module(self, family: str, checked: bool) -> Any:
+        from .emulator import Module
+
+        return Module(source(family), names(family), checked=checked)
+
+
+class NumbaEmulated:
+    """Numba's kernels as plain Python functions, run by the emulator."""
+
+    def launch(
+        self,
+        entry: Entry,
+        real: str,
+        grid: tuple[int, int, int],
+        shared: int,
+        arguments: Sequence[Any],
+    ) -> None:
+        """See `Backend`."""
+        from .emulator.conduct import current
+
+        schedule, checked = current()
+        flat = [
+            each.reshape(-1) if isinstance(each, np.ndarray) and each.ndim else each
+            for each in arguments
+        ]
+        kernel = self._kernels(entry.family, real)[entry.name]
+        kernel.launch(grid, entry.block, flat, shared=shared, schedule=schedule, checked=checked)
+
+    @functools.cache  # noqa: B019 (there is one backend for a process)
+    def _kernels(self, family: str, real: str) -> dict[str, Any]:
+        from .emulator.numba_language import cuda
+
+        return numba_kernels(family, cuda, real)
+
+
+class NumbaCuda:
+    """Numba's kernels on the GPU, compiled by Numba."""
+
+    def launch(
+        self,
+        entry: Entry,
+        real: str,
+        grid: tuple[int, int, int],
+        shared: int,
+        arguments: Sequence[Any],
+    ) -> None:
+        """See `Backend`."""
+        import cupy
+        from numba import cuda
+
+        kernel = self._kernels(entry.family, real)[entry.name]
+        stream = cuda.external_stream(cupy.cuda.get_current_stream().ptr)
+        flat = [
+            cuda.as_cuda_array(each.reshape(-1), sync=False)
+            if isinstance(each, cupy.ndarray)
+            else each
+            for each in arguments
+        ]
+        kernel[grid, entry.block, stream, shared](*flat)
+
+    @functools.cache  # noqa: B019 (there is one backend for a process)
+    def _kernels(self, family: str, real: str) -> dict[str, Any]:
+        from numba import cuda
+
+        return numba_kernels(family, cuda, real)
+
+
+def numba_kernels(family: str, cuda: Any, real: str) -> dict[str, Any]:
+    """The kernels of a family in Numba's language, for "float32" or "float64" numbers."""
+    import importlib
+
+    module = importlib.import_module(f"{__package__}.numba_kernels.{family}")
+    found: dict[str, Any] = module.kernels(cuda, np.dtype(real).type)
+    return found

@@ -1,0 +1,153 @@
+"""The devices "cuda" and "emulated", made when they are first asked for.
+
+On both, the kernel sets "raw" (CUDA C, the default) and "numba" (Numba CUDA) launch the entries of
+the table, and the rest is array code: CuPy's on a GPU, NumPy's in the emulator. A tensor of the
+emulated device is kept apart from the CPU's as one on a GPU would be, so that a program which runs
+there moves its data where it must.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from chainrule.engine.devices import Device, register_maker
+from chainrule.engine.errors import DeviceError
+
+from .probe import require, usable
+from .table import replacements
+
+#: The kernel sets of a GPU, the default first.
+SETS = ("raw", "numba", "reference")
+
+
+class GpuDevice(Device):
+    """A GPU, or the emulator in its place.
+
+    Attributes: `copies_back`, how many arrays were copied to the host since it was made.
+    """
+
+    __slots__ = ("_backends", "copies_back")
+
+    def __init__(self, name: str, xp: Any, backends: dict[str, Any]) -> None:
+        ours = replacements()
+        sets = {each: {} if each == "reference" else ours for each in SETS}
+        super().__init__(name, xp, sets, SETS[0], bound=True)
+        self._backends = backends
+        self.copies_back = 0
+
+    def backend(self, kernel_set: str) -> Any:
+        """What runs the kernels of a set.
+
+        Raises DeviceError for the set "reference", which launches nothing.
+        """
+        try:
+            return self._backends[kernel_set]
+        except KeyError:
+            raise DeviceError(
+                f"device {self.name!r}: the kernel set {kernel_set!r} launches no kernels; use "
+                "cr.kernels('raw') or cr.kernels('numba')"
+            ) from None
+
+    def to_host(self, array: Any) -> np.ndarray[Any, Any]:
+        """A copy of an array of this device as a NumPy array."""
+        self.copies_back += 1
+        return self._fetched(array)
+
+    def _fetched(self, array: Any) -> np.ndarray[Any, Any]:
+        raise NotImplementedError
+
+    def synchronize(self) -> None:
+        """Waits until all that was launched has run."""
+
+
+class EmulatedDevice(GpuDevice):
+    """The GPU's kernels, run on the CPU."""
+
+    __slots__ = ()
+
+    on_host = False
+
+    def __init__(self) -> None:
+        from .backends import NumbaEmulated, RawEmulated
+
+        super().__init__("emulated", np, {"raw": RawEmulated(), "numba": NumbaEmulated()})
+
+    def from_host(self, array: Any) -> Any:
+        """A copy of a NumPy array, which stands for the one in a GPU's memory."""
+        return np.array(array)
+
+    def _fetched(self, array: Any) -> np.ndarray[Any, Any]:
+        return np.array(array)
+
+
+class CudaDevice(GpuDevice):
+    """An NVIDIA GPU, through CuPy. One process computes on one GPU."""
+
+    __slots__ = ("index",)
+
+    on_host = False
+
+    def __init__(self, name: str, index: int) -> None:
+        import cupy
+
+        from .backends import NumbaCuda, RawCuda
+
+        super().__init__(name, cupy, {"raw": RawCuda(), "numba": NumbaCuda()})
+        self.index = index
+        cupy.cuda.Device(index).use()
+
+    def from_host(self, array: Any) -> Any:
+        """A copy of a NumPy array in the GPU's memory."""
+        return self.xp.array(array)
+
+    def _fetched(self, array: Any) -> np.ndarray[Any, Any]:
+        fetched: np.ndarray[Any, Any] = self.xp.asnumpy(array)
+        return fetched
+
+    def synchronize(self) -> None:
+        """Waits until all that was launched has run."""
+        self.xp.cuda.get_current_stream().synchronize()
+
+
+#: The GPU that this process computes on, once it has been asked for.
+_chosen: CudaDevice | None = None
+
+
+def make_cuda(name: str) -> Device:
+    """The device "cuda", or "cuda:1".
+
+    Raises DeviceError, with the reason and the remedy, if it is not usable here.
+    """
+    global _chosen
+    _, _, number = name.partition(":")
+    if number and not number.isdecimal():
+        raise DeviceError(f"device: {name!r} is unknown; a GPU is 'cuda', 'cuda:0', 'cuda:1', ...")
+    index = int(number or 0)
+    if _chosen is None:
+        require("cuda")
+        import cupy
+
+        count = cupy.cuda.runtime.getDeviceCount()
+        if index >= count:
+            raise DeviceError(f"device: there is no {name!r} here; CUDA sees {count} GPUs")
+        _chosen = CudaDevice(f"cuda:{index}" if index else "cuda", index)
+    if number and _chosen.index != index:
+        raise DeviceError(
+            f"device: this process computes on {_chosen.name!r}, and one process computes on one "
+            f"GPU; for {name!r} start another one, or set CUDA_VISIBLE_DEVICES={index}"
+        )
+    return _chosen
+
+
+def make_emulated(name: str) -> Device:
+    """The device "emulated", on which the GPU's kernels run on the CPU."""
+    if name != "emulated":
+        raise DeviceError(f"device: {name!r} is unknown; the emulator is 'emulated'")
+    return EmulatedDevice()
+
+
+register_maker("cuda", make_cuda, SETS, functools.partial(usable, "cuda"))
+register_maker("emulated", make_emulated, SETS, functools.partial(usable, "emulated"))

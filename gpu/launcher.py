@@ -1,0 +1,150 @@
+"""The one launcher: checks a launch against the table, and hands it to the device.
+
+A kernel that is given a wrong pointer or size reads and writes anywhere, so nothing reaches one
+unchecked: the number of arguments, the dtype, order in memory and number of elements of every
+array, the range of every number, which is cast to the parameter's type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.engine.errors import DeviceError, DtypeError, ShapeError, describe
+
+from .table import INSTANCES, Entry, Parameter
+
+#: The most blocks along each axis of a grid.
+LARGEST_GRID = (2**31 - 1, 65_535, 65_535)
+#: Bytes of shared memory that a block may have on every GPU without being asked for.
+LARGEST_SHARED = 48 * 1024
+
+
+def launch(k: Any, entry: Entry, arguments: Sequence[Any], grid: Any, shared: int = 0) -> None:
+    """Runs an entry of the table on the device of `k`; a grid of no blocks runs nothing.
+
+    Arguments: `arguments`, arrays of the device and numbers, in the order of the parameters;
+    `grid`, the number of blocks, or a tuple of up to three; `shared`, bytes of shared memory
+    beside what the kernel declares.
+
+    Raises TypeError for a wrong number of arguments; DtypeError and ShapeError for an array that
+    is of another dtype, not contiguous, or of another size; ShapeError for a number that does not
+    fit its parameter; DeviceError for an array of another device.
+    """
+    if len(arguments) != len(entry.parameters):
+        raise TypeError(
+            f"{entry.name}: takes {len(entry.parameters)} arguments "
+            f"({', '.join(each.name for each in entry.parameters)}), got {len(arguments)}"
+        )
+    blocks = _grid(entry, grid)
+    if shared and not entry.dynamic:
+        raise ShapeError(f"{entry.name}: takes no shared memory by size; declare dynamic=True")
+    if not 0 <= shared <= LARGEST_SHARED:
+        raise ShapeError(
+            f"{entry.name}: a block may have up to {LARGEST_SHARED} bytes of shared memory, "
+            f"asked for {shared}"
+        )
+    real = _real(entry, arguments)
+    cast = [
+        _array(k, entry, parameter, given, real)
+        if parameter.access is not None
+        else _number(entry, parameter, given, real)
+        for parameter, given in zip(entry.parameters, arguments, strict=True)
+    ]
+    numbers = [
+        int(given) if given.dtype.kind in "iu" else given
+        for parameter, given in zip(entry.parameters, cast, strict=True)
+        if parameter.access is None
+    ]
+    arrays = [
+        given
+        for parameter, given in zip(entry.parameters, cast, strict=True)
+        if parameter.access is not None
+    ]
+    for parameter, given, size in zip(entry.arrays, arrays, entry.sizes(*numbers), strict=True):
+        if given is not None and given.size != size:
+            raise ShapeError(
+                f"{entry.name}: {parameter.name} must have {parameter.size} = {size} elements, "
+                f"got {describe(given)}"
+            )
+    if 0 in blocks:
+        return
+    k.device.backend(k.name).launch(entry, real, blocks, shared, cast)
+
+
+def _grid(entry: Entry, grid: Any) -> tuple[int, int, int]:
+    given = tuple(grid) if isinstance(grid, (tuple, list)) else (grid,)
+    blocks = (*map(int, given), 1, 1)[:3]
+    if len(given) > 3 or any(
+        not 0 <= each <= most for each, most in zip(blocks, LARGEST_GRID, strict=True)
+    ):
+        raise ShapeError(
+            f"{entry.name}: grid must be up to three numbers of blocks, at most {LARGEST_GRID}, "
+            f"got {grid}"
+        )
+    return blocks[0], blocks[1], blocks[2]
+
+
+def _real(entry: Entry, arguments: Sequence[Any]) -> str:
+    """The type of the instance: the dtype of the first array of real numbers."""
+    for parameter, given in zip(entry.parameters, arguments, strict=True):
+        if parameter.access is not None and parameter.type.c is None and given is not None:
+            name = str(getattr(given, "dtype", type(given).__name__))
+            if name not in INSTANCES:
+                raise DtypeError(
+                    f"{entry.name}: {parameter.name} must be of float32 or float64, got "
+                    f"{describe(given)}; convert it with .astype('float32')"
+                )
+            return name
+    return "float32"
+
+
+def _array(k: Any, entry: Entry, parameter: Parameter, given: Any, real: str) -> Any:
+    where = f"{entry.name}: {parameter.name}"
+    if given is None:
+        if parameter.optional:
+            return None
+        raise TypeError(f"{where} must be an array, got None")
+    if not isinstance(given, k.device.xp.ndarray):
+        raise DeviceError(
+            f"{where} must be an array of device {k.device.name!r}, got {type(given).__module__}."
+            f"{type(given).__name__} with {describe(given)}; move it there first"
+        )
+    dtype = parameter.dtype(real)
+    if given.dtype != dtype:
+        raise DtypeError(f"{where} must be of {dtype}, got {describe(given)}")
+    if not given.flags.c_contiguous:
+        raise ShapeError(
+            f"{where} must lie in memory in order, without gaps, got {describe(given)} with "
+            f"strides {given.strides}; make it so with xp.ascontiguousarray"
+        )
+    if parameter.access != "reads" and isinstance(given, np.ndarray) and not given.flags.writeable:
+        raise ShapeError(f"{where} is written to, and is read-only; give a copy")
+    return given
+
+
+def _number(entry: Entry, parameter: Parameter, given: Any, real: str) -> Any:
+    kind = parameter.dtype(real)
+    try:
+        if kind.kind == "f":
+            with np.errstate(over="ignore"):
+                return kind.type(given)
+        if int(given) != given:
+            raise TypeError("it is not a whole number")
+        limits = np.iinfo(kind)
+        if not limits.min <= int(given) <= limits.max:
+            raise ShapeError(
+                f"{entry.name}: {parameter.name} is {given}; it must be from {limits.min} to "
+                f"{limits.max}: no single dimension of a GPU array may be longer. Cut the array "
+                "along that axis"
+            )
+        return kind.type(int(given))
+    except ShapeError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise DtypeError(
+            f"{entry.name}: {parameter.name} must be a number for {kind}, got {describe(given)}: "
+            f"{error}"
+        ) from error

@@ -1,0 +1,51 @@
+"""The source text of a family's module of CUDA C: what is shared, the templates, the entry points.
+
+The same text goes to NVRTC, to nvcc and, for the emulator, to the host's C++ compiler. Each part is
+preceded by a #line directive, so that errors name the file and line that a reader can open.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+
+from .table import INSTANCES, Entry, Parameter, entries
+
+#: How every compiler is told to read it.
+STANDARD = "-std=c++17"
+
+
+@functools.cache
+def text(name: str) -> str:
+    """The text of a file in `kernels/`."""
+    return (resources.files(__package__) / "kernels" / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def source(family: str) -> str:
+    """The whole text of a family's module."""
+    parts = []
+    for name in ("common.cuh", f"{family}.cu"):
+        parts += [f'#line 1 "{name}"', text(name).rstrip("\n")]
+    parts.append(f'#line 1 "{family} entry points"')
+    parts += [wrapper(each, real) for each in entries(family) for real in INSTANCES]
+    return "\n".join(parts) + "\n"
+
+
+def wrapper(entry: Entry, real: str) -> str:
+    """The entry point for one type: an instance of the template, under a name without mangling."""
+    declared = ", ".join(_declared(each, INSTANCES[real]) for each in entry.parameters)
+    given = ", ".join(each.name for each in entry.parameters)
+    return (
+        f'extern "C" __global__ void __launch_bounds__({entry.block})\n'
+        f"{entry.instance(real)}({declared})\n"
+        f"{{ {entry.name}<{INSTANCES[real]}>({given}); }}"
+    )
+
+
+def _declared(parameter: Parameter, real: str) -> str:
+    kind = parameter.type.c or real
+    if parameter.access is None:
+        return f"{kind} {parameter.name}"
+    constant = "const " if parameter.access == "reads" else ""
+    return f"{constant}{kind}* __restrict__ {parameter.name}"
