@@ -178,6 +178,7 @@ def _cached(compiler: Sequence[str], command: Sequence[str], text: str, suffix: 
             capture_output=True,
             text=True,
             cwd=folder,
+            env={**os.environ, "LC_ALL": "C"},
         )
         if done.returncode:
             raise EmulatorError(f"{command[0]} does not compile the kernel:\n{_shown(done.stderr)}")

@@ -3,6 +3,7 @@
 #include "checker.h"
 
 #include <link.h>
+#include <string.h>
 
 #include <algorithm>
 #include <set>
@@ -236,7 +237,22 @@ void barrier_opens(int arrived, int total) {
            thread.file, thread.line, waits);
 }
 
-void warp_meets(int first, unsigned lanes) {
+// Of a fault of one warp operation at one place, only the first is told.
+static void tell_mask(int thread, const std::string& text) {
+    const Thread& at = threads[thread];
+    const std::string place = std::string(at.file) + ":" + std::to_string(at.line);
+    if (told.insert(std::make_tuple("mask" + place, 0u, 0u)).second)
+        report("shuffle mask", std::string(at.name) + text, at.file, at.line, thread);
+}
+
+static std::string mask_text(const Thread& thread) {
+    char text[24];
+    snprintf(text, sizeof text, " with mask 0x%08x", thread.mask);
+    return text;
+}
+
+// Only __syncwarp promises that the lanes see what each other wrote before.
+static void see_each_other(int first, unsigned lanes) {
     uint32_t joined[32] = {};
     for (unsigned rest = lanes; rest; rest &= rest - 1) {
         const uint32_t* known = clocks[first + __builtin_ctz(rest)];
@@ -249,17 +265,29 @@ void warp_meets(int first, unsigned lanes) {
     }
 }
 
+void lanes_meet(int first, unsigned lanes) {
+    const Thread& leader = threads[first + __builtin_ctz(lanes)];
+    for (unsigned rest = lanes; rest; rest &= rest - 1) {
+        const Thread& thread = threads[first + __builtin_ctz(rest)];
+        if (thread.line == leader.line && thread.name == leader.name && !strcmp(thread.file, leader.file)) continue;
+        tell_mask(first + __builtin_ctz(rest), mask_text(thread) + " meets " + leader.name + " of " +
+                  position(first + __builtin_ctz(lanes)) + " at " + leader.file + ":" + std::to_string(leader.line));
+    }
+    for (unsigned rest = leader.mask & ~lanes; rest; rest &= rest - 1) {
+        const int other = first + __builtin_ctz(rest);
+        if (other < (int)states.size() && states[other] == State::done)
+            tell_mask(first + __builtin_ctz(lanes), mask_text(leader) + ", which names " + position(other) +
+                      ", but that has returned");
+    }
+    if (leader.waits_for == Wait::syncwarp) see_each_other(first, lanes);
+}
+
 void shuffle_reads(int first, int lane, unsigned lanes) {
     const Thread& thread = threads[first + lane];
     const int source = thread.source & 31;
     if (lanes >> source & 1u) return;
-    const std::string place = std::string(thread.file) + ":" + std::to_string(thread.line);
-    if (!told.insert(std::make_tuple("mask" + place, 0u, 0u)).second) return;
-    char text[200];
-    const bool named = thread.mask >> source & 1u;
-    snprintf(text, sizeof text, "%s: lane %d reads from lane %d, which %s (mask 0x%08x)", thread.name, lane, source,
-             named ? "has returned, or is beyond the block" : "is not in the mask", thread.mask);
-    report("shuffle mask", text, thread.file, thread.line, first + lane);
+    tell_mask(first + lane, mask_text(thread) + ": lane " + std::to_string(lane) + " reads from lane " +
+              std::to_string(source) + ", which takes no part");
 }
 
 }  // namespace checker

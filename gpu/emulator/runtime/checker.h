@@ -11,7 +11,7 @@ void end_launch();
 void begin_block(int threads);
 void thread_goes_on(int thread, const char* stack);
 void barrier_opens(int arrived, int threads);
-void warp_meets(int first, unsigned lanes);              // __syncwarp: the lanes see each other's memory
+void lanes_meet(int first, unsigned lanes);               // these lanes of the warp that begins with `first`
 void shuffle_reads(int first, int lane, unsigned lanes);  // a shuffle of this lane, among these
 #else
 inline void begin_launch() {}
@@ -19,7 +19,7 @@ inline void end_launch() {}
 inline void begin_block(int) {}
 inline void thread_goes_on(int, const char*) {}
 inline void barrier_opens(int, int) {}
-inline void warp_meets(int, unsigned) {}
+inline void lanes_meet(int, unsigned) {}
 inline void shuffle_reads(int, int, unsigned) {}
 #endif
 

@@ -10,7 +10,7 @@ static bool same(const Thread& a, const Thread& b) {
 
 // All lanes of the group are there: each gets its result before any of them goes on.
 static void release(int first, unsigned lanes) {
-    if (threads[first + __builtin_ctz(lanes)].waits_for == Wait::syncwarp) checker::warp_meets(first, lanes);
+    checker::lanes_meet(first, lanes);
     uint64_t given[32];
     for (int lane = 0; lane < 32; ++lane)
         if (lanes >> lane & 1u) given[lane] = threads[first + lane].value;
