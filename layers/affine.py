@@ -72,7 +72,8 @@ class Affine(Layer):
     def _fused(self, x: Tensor) -> Callable[[Any, Any], Any] | None:
         """The operation that is sum with the bias and activation in one, where that pays.
 
-        On the CPU it does not: what it would save is one node of the graph in three.
+        On the CPU it does not: forward and back, for (32, 500), both ways take 26 µs. There the
+        graph shows the two operations.
         """
         if x._device is cpu or self.bias is None:
             return None

@@ -65,7 +65,8 @@ def test_errors() -> None:
 @pytest.mark.parametrize("name", BIASED)
 def test_layers_compute_the_same_on_every_device(name: str) -> None:
     """On the emulated device, with the reference set, a layer uses them: to the bit what the CPU's
-    two operations give."""
+    two operations give.
+    """
     x = np.random.default_rng(1).standard_normal((4, 3)).astype("float32")
     layer = cr.layers.Dense(5, activation=name)
     layer(x)
