@@ -141,7 +141,9 @@ def _number(entry: Entry, parameter: Parameter, given: Any, real: str) -> Any:
                 "along that axis"
             )
         return kind.type(int(given))
-    except TypeError as error:
+    except ShapeError:
+        raise
+    except (TypeError, ValueError) as error:
         raise DtypeError(
             f"{entry.name}: {parameter.name} must be a number for {kind}, got {describe(given)}: "
             f"{error}"

@@ -8,6 +8,7 @@ import os
 # of seconds takes minutes. It reads this when NumPy is first imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import pytest
 from hypothesis import settings
 
 # How often a test draws that does not say so itself: fewer, where another run draws them all.
@@ -18,3 +19,18 @@ settings.register_profile(
     "ci", deadline=None, derandomize=True, print_blob=True, max_examples=examples
 )
 settings.load_profile("ci" if os.environ.get("CI", "").lower() in ("1", "true") else "local")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where there is no GPU, tests for one are left out, unless `-m gpu` or the like asks for them.
+
+    Asked for, they are skipped, with the reason.
+    """
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked or "gpu" in config.getoption("-m"):
+        return
+    from chainrule.gpu.probe import probe_cuda
+
+    if not probe_cuda().usable:
+        config.hook.pytest_deselected(items=marked)
+        items[:] = [item for item in items if item not in set(marked)]

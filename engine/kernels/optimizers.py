@@ -76,3 +76,33 @@ def adam_step_as_printed(
     v *= beta_2
     v += (1 - beta_2) * (g * g)
     w -= learning_rate * (m / (1 - beta_1**t)) / (1 - beta_2**t)
+
+
+# The size of a gradient: 0-d arrays, so that nothing waits for a GPU to be read. ---------------
+
+
+@reference
+def sum_of_squares(xp: Any, g: Any) -> Any:
+    """The sum of the squares of all elements, a 0-d array of g's dtype; always in one order.
+
+    >>> from chainrule.engine.devices import cpu
+    >>> import numpy as np
+    >>> cpu.kernels.sum_of_squares(np.array([3.0, 4.0]))
+    array(25.)
+    """
+    return xp.asarray((g * g).sum())
+
+
+@reference
+def clip_to_norm(xp: Any, g: Any, norm: Any, limit: float) -> None:
+    """g <- g * limit / norm, where the norm is above the limit; the norm is a 0-d array.
+
+    A norm that is NaN makes all of g NaN; an infinite one makes it 0, and NaN where g is infinite.
+    """
+    g *= limit / xp.maximum(norm, limit)
+
+
+@reference
+def all_finite(xp: Any, x: Any) -> Any:
+    """Is no element infinite or NaN? A 0-d array of a boolean."""
+    return xp.asarray(xp.isfinite(x).all())

@@ -1,0 +1,358 @@
+"""Runs one launch of an emulated Numba kernel: blocks one after the other, threads as fibers.
+
+A thread runs until it waits: at a barrier of its block, or at an instruction of its warp (a
+shuffle, a vote, `syncwarp`), which gives its results when all lanes that the mask names are there.
+The schedule says in which order threads that can go on do so. In checked mode each access to an
+array is compared with the earlier ones: two of different threads, one of them a write, must have a
+barrier between them (or `syncwarp`, within a warp; or, between blocks, `threadfence` and atomic
+operations on one element).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .conduct import Orders
+from .numba_memory import Access, CheckedArray, Shadow, fresh, shown
+from .numba_waiting import WARP, go_on
+from .reports import Report, faulty
+
+FULL = 0xFFFFFFFF
+SHARED_LIMIT = 48 * 1024
+_MOST_REPORTS = 16
+_MOST_ATOMICS = 1_000_000  # by one thread without waiting: it spins for what cannot happen
+_OURS = str(Path(__file__).with_name("numba_"))
+
+
+class Dim3(NamedTuple):
+    """An index, or a size, in three dimensions."""
+
+    x: int = 1
+    y: int = 1
+    z: int = 1
+
+
+def dim3(size: Any) -> Dim3:
+    """The size of a grid or of a block: an integer, or up to three.
+
+    >>> dim3(7), dim3((7, 2))
+    (Dim3(x=7, y=1, z=1), Dim3(x=7, y=2, z=1))
+    """
+    return Dim3(*size) if isinstance(size, tuple) else Dim3(size)
+
+
+def indices(size: Dim3) -> list[Dim3]:
+    """All indices below a size, x running fastest."""
+    return [Dim3(x, y, z) for z in range(size.z) for y in range(size.y) for x in range(size.x)]
+
+
+class Request(NamedTuple):
+    """What a thread waits for: kind of instruction, its operands, and where it stands."""
+
+    kind: str
+    mask: int
+    value: Any
+    lane: int
+    place: list[tuple[Any, int]]
+    file: str
+    line: int
+
+
+class Thread:
+    """One thread of a block."""
+
+    __slots__ = (
+        "answer",
+        "atomics",
+        "block",
+        "clock",
+        "done",
+        "fiber",
+        "index",
+        "lane",
+        "number",
+        "request",
+    )
+
+    def __init__(self, block: Block, number: int, index: Dim3) -> None:
+        self.block, self.number, self.index = block, number, index
+        self.lane = number % WARP
+        self.fiber: Any = None
+        self.request: Request | None = None
+        self.answer: Any = None
+        self.done = False
+        self.atomics = 0
+        self.clock: list[int] = []  # of its warp's lanes, as this thread knows them
+
+
+class Block:
+    """One block: its threads, and the memory that they share."""
+
+    def __init__(self, index: Dim3, dynamic: int) -> None:
+        self.index = index
+        self.epoch = 0
+        self.shared: dict[Any, Any] = {}
+        self.bytes = dynamic
+        self.dynamic = np.full(dynamic, 0xFF, np.uint8)  # NaN, as float32 and as float64
+        self.fenced = False
+        self.seen: set[Block] = set()
+        self.threads: list[Thread] = []
+
+    def warps(self) -> Iterator[list[Thread]]:
+        """The threads, warp by warp."""
+        for start in range(0, len(self.threads), WARP):
+            yield self.threads[start : start + WARP]
+
+
+class Run:
+    """One launch of a kernel.
+
+    Attributes: `block` and `thread`, those that are running; `language`, the namespace `cuda`.
+    """
+
+    block: Block
+    thread: Thread
+
+    def __init__(
+        self, name: str, language: Any, schedule: str, checked: bool, dynamic: int = 0
+    ) -> None:
+        self.name, self.language, self.checked = name, language, checked
+        self.orders = Orders(schedule)
+        self.dynamic = dynamic
+        self.hub: Any = None
+        self.reports: dict[tuple[str, str, int], Report] = {}
+        self.released: dict[tuple[int, int], set[Block]] = {}
+        self.shadows: dict[tuple[int, int], Shadow] = {}
+
+    # ------------------------------------------------------------------ blocks and threads
+
+    def launch(
+        self,
+        function: Callable[..., Any],
+        blocks: Sequence[Dim3],
+        block: Dim3,
+        arguments: Sequence[Any],
+        fibers: bool,
+    ) -> None:
+        """Runs the blocks of those indices; raises EmulatorError for what they do wrong."""
+        places = indices(block)
+        for number in self.orders.next(len(blocks)):
+            self.block = Block(blocks[number], self.dynamic)
+            self.block.threads = [
+                Thread(self.block, each, index) for each, index in enumerate(places)
+            ]
+            if self.checked:
+                for warp in self.block.warps():
+                    for thread in warp:
+                        thread.clock = [0] * len(warp)
+            self.language.blockIdx = self.block.index
+            (self.run_fibers if fibers else self.run_plainly)(function, arguments)
+        if self.reports:
+            raise faulty(self.name, list(self.reports.values()))
+
+    def enter(self, thread: Thread) -> None:
+        """Makes a thread the one that runs."""
+        self.thread = thread
+        language = self.language
+        language.threadIdx, language.laneid = thread.index, thread.lane
+
+    def body(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+        """What a thread does: the kernel, without NumPy's warnings, which CUDA does not give."""
+        with np.errstate(all="ignore"):
+            try:
+                function(*arguments)
+            except IndexError as error:
+                self.fail_at(error)
+        self.thread.done = True
+
+    def fail_at(self, error: IndexError) -> None:
+        """Retells an IndexError that the kernel's own line raised."""
+        trace = error.__traceback__
+        place = ("", 0)
+        while trace is not None:
+            if not _is_ours(trace.tb_frame):
+                place = (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+            trace = trace.tb_next
+        report = self.told("out of bounds", *place, str(error))
+        raise faulty(self.name, [*self.reports.values(), report]) from error
+
+    def run_plainly(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+        """Runs the threads of the block one after the other: none of them waits."""
+        for number in self.orders.next(len(self.block.threads)):
+            self.enter(self.block.threads[number])
+            self.body(function, arguments)
+
+    def run_fibers(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+        """Runs the threads of the block until each is done."""
+        greenlet = _greenlet()
+        self.hub = greenlet.getcurrent()
+        ready = self.block.threads
+        for thread in ready:
+            thread.fiber = greenlet.greenlet(self.body)
+        try:
+            first = True
+            while ready:
+                for number in self.orders.next(len(ready)):
+                    thread = ready[number]
+                    self.enter(thread)
+                    if first:
+                        thread.fiber.switch(function, arguments)
+                    else:
+                        answer, thread.answer = thread.answer, None
+                        thread.fiber.switch(answer)
+                first = False
+                ready = go_on(self)
+        finally:
+            for thread in self.block.threads:
+                if thread.fiber:  # begun, and not at its end
+                    thread.fiber.throw()
+            self.hub = None
+
+    def wait(self, kind: str, mask: int, value: Any, lane: int, frame: FrameType) -> Any:
+        """Lets the running thread wait at an instruction; gives the instruction's result."""
+        if self.hub is None:
+            raise RuntimeError(
+                f"{self.name}: the emulator saw no call of cuda.{kind} in the kernel; write it "
+                "out where it is called, cuda." + kind + "(...)"
+            )
+        thread, code = self.thread, frame.f_code
+        place = [(code, frame.f_lasti)]
+        caller = frame.f_back
+        while self.checked and caller is not None and not _is_ours(caller):
+            place.append((caller.f_code, caller.f_lasti))
+            caller = caller.f_back
+        thread.atomics = 0
+        thread.request = Request(kind, mask, value, lane, place, code.co_filename, frame.f_lineno)
+        return self.hub.switch()
+
+    # ------------------------------------------------------------------ reports
+
+    def told(self, kind: str, file: str, line: int, other: str, at: Thread | None = None) -> Report:
+        """A report of the running thread, or of the one that is given."""
+        thread = at or self.thread
+        return Report(kind, file, line, tuple(self.block.index), tuple(thread.index), other)
+
+    def keep(self, report: Report, fatal: bool = False) -> None:
+        """Keeps a report, the first of its kind on its line; ends the launch if it is fatal."""
+        self.reports.setdefault((report.kind, report.file, report.line), report)
+        if fatal or len(self.reports) >= _MOST_REPORTS:
+            raise faulty(self.name, list(self.reports.values()))
+
+    def fault(self, kind: str, thread: Thread, other: str, fatal: bool = False) -> None:
+        """Reports what a waiting thread does wrong."""
+        request = thread.request
+        assert request is not None
+        self.keep(self.told(kind, request.file, request.line, other, thread), fatal)
+
+    def report(self, kind: str, other: str, fatal: bool = False) -> None:
+        """Reports what the running thread does wrong, at its line of the kernel."""
+        frame = self.frame()
+        self.keep(self.told(kind, frame.f_code.co_filename, frame.f_lineno, other), fatal)
+
+    def frame(self) -> FrameType:
+        """The frame of the kernel, or of its device function, that runs."""
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None and _is_ours(frame):
+            frame = frame.f_back
+        assert frame is not None
+        return frame
+
+    # ------------------------------------------------------------------ memory
+
+    def show(self, value: Any, name: str, written: bool) -> Any:
+        """An argument as the kernel sees it."""
+        if not isinstance(value, np.ndarray):
+            return value
+        if not self.checked:
+            return shown(value)
+        start = value.__array_interface__["data"][0]
+        shadow = self.shadows.get((start, value.nbytes))
+        if shadow is None:
+            shadow = self.shadows[start, value.nbytes] = Shadow(name, "global", value.size, written)
+        return CheckedArray(value, shadow, self)
+
+    def shared_array(self, shape: Any, dtype: Any, frame: FrameType) -> Any:
+        """The shared array of a place in the source: one for the whole block."""
+        key = (id(frame.f_code), frame.f_lasti, shape, str(dtype))
+        found = self.block.shared.get(key)
+        if found is not None:
+            return found
+        array = fresh(shape, dtype)
+        if shape in (0, (0,)):
+            whole = len(self.block.dynamic) // array.itemsize * array.itemsize
+            array = self.block.dynamic[:whole].view(array.dtype)
+        else:
+            self.block.bytes += array.nbytes
+        if self.block.bytes > SHARED_LIMIT:
+            raise ValueError(
+                f"{self.name}: a block's shared arrays take {self.block.bytes} bytes together; "
+                f"{SHARED_LIMIT} is the limit"
+            )
+        return self.block.shared.setdefault(key, self.own(array, "shared"))
+
+    def own(self, array: np.ndarray, where: str) -> Any:
+        """Fresh memory of the kernel's own as the kernel sees it."""
+        if not self.checked:
+            return shown(array)
+        return CheckedArray(array, Shadow(f"{where} array", where, array.size, False), self)
+
+    # ------------------------------------------------------------------ the order of accesses
+
+    def access(self, atomic: bool = False) -> Access:
+        """The running thread's access, now."""
+        thread = self.thread
+        return Access(
+            thread, self.block.epoch, thread.clock[thread.lane], self.frame().f_lineno, atomic
+        )
+
+    def ordered(self, earlier: Access) -> bool:
+        """Has the running thread made sure that an earlier access is over?"""
+        thread, other = self.thread, earlier.thread
+        if other is thread:
+            return True
+        if other.block is not thread.block:
+            return other.block in thread.block.seen
+        if earlier.epoch < self.block.epoch:
+            return True
+        same_warp = other.number // WARP == thread.number // WARP
+        return same_warp and thread.clock[other.lane] > earlier.clock
+
+    def touch_atomically(self, array: Any, index: Any) -> Any:
+        """The flat array and the position at which an atomic operation works."""
+        self.thread.atomics += 1
+        if self.thread.atomics > _MOST_ATOMICS:
+            text = f"{_MOST_ATOMICS} atomic operations without waiting: does it spin?"
+            self.report("deadlock", text, fatal=True)
+        if not isinstance(array, CheckedArray):
+            return array, index
+        offset = array.offset(index)
+        if offset is None:
+            return fresh(1, array.dtype), 0
+        array.write(offset, atomic=True)
+        block, key = self.block, (id(array.shadow), offset)
+        released = self.released.setdefault(key, set())
+        block.seen |= released
+        if block.fenced:
+            released |= block.seen | {block}
+        return array.flat, offset
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_OURS)
+
+
+def _greenlet() -> Any:
+    try:
+        import greenlet
+    except ImportError as error:
+        raise ImportError(
+            "emulating a Numba kernel whose threads wait for each other needs greenlet: "
+            "pip install greenlet"
+        ) from error
+    return greenlet
