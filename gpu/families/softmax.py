@@ -32,9 +32,7 @@ log_softmax_forward = _entry("log_softmax_forward", _reads("x"), _writes("y"), *
 masked_softmax_forward = _entry(
     "masked_softmax_forward", _reads("x"), _MASK, _writes("y"), *_SHAPE, *_REPEATED, *_TEAM
 )
-softmax_pull = _entry(
-    "softmax_backward", _reads("g"), _reads("y"), _writes("dx"), *_SHAPE, *_TEAM
-)
+softmax_pull = _entry("softmax_backward", _reads("g"), _reads("y"), _writes("dx"), *_SHAPE, *_TEAM)
 masked_softmax_pull = _entry(
     "masked_softmax_backward",
     *(_reads("g"), _reads("y"), _MASK, _writes("dx"), *_SHAPE, *_REPEATED, *_TEAM),
