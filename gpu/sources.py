@@ -33,11 +33,15 @@ def source(family: str) -> str:
 
 
 def wrapper(entry: Entry, real: str) -> str:
-    """The entry point for one type: an instance of the template, under a name without mangling."""
+    """The entry point for one type: an instance of the template, under a name without mangling.
+
+    One block for each multiprocessor is promised as the least, which costs nothing, and keeps the
+    compiler from moving registers to memory to make room for more.
+    """
     declared = ", ".join(_declared(each, INSTANCES[real]) for each in entry.parameters)
     given = ", ".join(each.name for each in entry.parameters)
     return (
-        f'extern "C" __global__ void __launch_bounds__({entry.block})\n'
+        f'extern "C" __global__ void __launch_bounds__({entry.block}, 1)\n'
         f"{entry.instance(real)}({declared})\n"
         f"{{ {entry.name}<{INSTANCES[real]}>({given}); }}"
     )
