@@ -60,7 +60,9 @@ def suits(dtype: Any, seen: Windows, channels: int) -> bool:
     row = seen.lengths[-1] * math.prod(seen.window) * channels
     image = max(math.prod(seen.outer), math.prod(seen.lengths)) * channels
     return (
-        str(dtype) in INSTANCES and len(seen.sizes) in (1, 2) and max(*seen.outer, row, image) <= LARGEST
+        str(dtype) in INSTANCES
+        and len(seen.sizes) in (1, 2)
+        and max(*seen.outer, row, image) <= LARGEST
     )
 
 
