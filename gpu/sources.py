@@ -35,8 +35,8 @@ def source(family: str) -> str:
 def wrapper(entry: Entry, real: str) -> str:
     """The entry point for one type: an instance of the template, under a name without mangling.
 
-    One block for each multiprocessor is promised as the least, which costs nothing, and keeps the
-    compiler from moving registers to memory to make room for more.
+    One block on a multiprocessor is enough (the second bound): otherwise the assembler spills a few
+    registers to have one block more there.
     """
     declared = ", ".join(_declared(each, INSTANCES[real]) for each in entry.parameters)
     given = ", ".join(each.name for each in entry.parameters)

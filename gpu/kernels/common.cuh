@@ -146,3 +146,84 @@ template <typename Op, typename T> __device__ __forceinline__ T block_reduce(T v
     __syncthreads();
     return value;
 }
+
+// Rows --------------------------------------------------------------------------------------
+//
+// A *team* is the threads that share a row: 1, 2, 4, ... 32 lanes of a warp, or the whole block. A
+// block takes blockDim.x / team rows at a time, which lie one after the other in memory. Teams whose
+// row is beyond the last go on with a row of 0 numbers, since their threads take part in shuffles
+// and barriers. Each thread has the numbers rank, rank + team, ... of its row, or as many packs.
+
+// Of a value in each thread of a team, the reduction; every thread gets it. All threads of the block
+// take part. `spare`: see block_reduce.
+template <typename Op, typename T> __device__ __forceinline__ T team_reduce(T value, int team, T* spare)
+{
+    if (team > 32) return block_reduce<Op>(value, spare);
+    for (int distance = team / 2; distance > 0; distance /= 2)
+        value = Op::of(value, __shfl_xor_sync(FULL_WARP, value, distance));
+    return value;
+}
+
+// Calls f(j, row[j]) for the numbers of a thread, in order; 16 bytes at a time if `packed`.
+template <typename T, typename F>
+__device__ __forceinline__ void read_row(const T* row, uint32 n, uint32 rank, uint32 team, bool packed, F f)
+{
+    if (packed) {
+        for (uint32 start = rank * Pack<T>::size; start < n; start += team * Pack<T>::size) {
+            const Pack<T> value = load_pack(row + start);
+#pragma unroll
+            for (int i = 0; i < Pack<T>::size; ++i) f(start + i, value.at[i]);
+        }
+    } else {
+        for (uint32 j = rank; j < n; j += team) f(j, row[j]);
+    }
+}
+
+// Sets row[j] = f(j) for the numbers of a thread, in the same order.
+template <typename T, typename F>
+__device__ __forceinline__ void write_row(T* row, uint32 n, uint32 rank, uint32 team, bool packed, F f)
+{
+    if (packed) {
+        for (uint32 start = rank * Pack<T>::size; start < n; start += team * Pack<T>::size) {
+            Pack<T> value;
+#pragma unroll
+            for (int i = 0; i < Pack<T>::size; ++i) value.at[i] = f(start + i);
+            store_pack(row + start, value);
+        }
+    } else {
+        for (uint32 j = rank; j < n; j += team) row[j] = f(j);
+    }
+}
+
+// Sets to[j] = f(j, from[j]) for the numbers of a thread, in the same order.
+template <typename T, typename F>
+__device__ __forceinline__ void map_row(
+    const T* from, T* to, uint32 n, uint32 rank, uint32 team, bool packed, F f)
+{
+    if (packed) {
+        for (uint32 start = rank * Pack<T>::size; start < n; start += team * Pack<T>::size) {
+            Pack<T> value = load_pack(from + start);
+#pragma unroll
+            for (int i = 0; i < Pack<T>::size; ++i) value.at[i] = f(start + i, value.at[i]);
+            store_pack(to + start, value);
+        }
+    } else {
+        for (uint32 j = rank; j < n; j += team) to[j] = f(j, from[j]);
+    }
+}
+
+// How many numbers of a row of `columns` a thread of a team has at most.
+template <typename T> __device__ __forceinline__ uint32 slots(int columns, int team)
+{
+    const uint32 step = team * Pack<T>::size;
+    return (columns + step - 1) / step * Pack<T>::size;
+}
+
+// Where a thread keeps its numbers of a row in shared memory, of one out of several `arrays`: the i-th
+// at [i * team], so that neighbours in a warp have neighbouring words. No other thread touches them.
+template <typename T>
+__device__ __forceinline__ T* kept_row(int columns, int team, int arrays = 1, int array = 0)
+{
+    const uint32 row = threadIdx.x / team, rank = threadIdx.x % team;
+    return (T*)dynamic_shared + (row * arrays + array) * slots<T>(columns, team) * team + rank;
+}
