@@ -11,16 +11,17 @@ operations on one element).
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .conduct import Orders
+from .numba_blocks import WARP, Block, Dim3, Request, Thread, indices
 from .numba_memory import Access, CheckedArray, Shadow, fresh, shown
-from .numba_waiting import WARP, go_on
+from .numba_waiting import go_on
 from .reports import EmulatorError, Report
 
 FULL = 0xFFFFFFFF
@@ -28,86 +29,6 @@ SHARED_LIMIT = 48 * 1024
 _MOST_REPORTS = 16
 _MOST_ATOMICS = 1_000_000  # by one thread without waiting: it spins for what cannot happen
 _OURS = str(Path(__file__).with_name("numba_"))
-
-
-class Dim3(NamedTuple):
-    """An index, or a size, in three dimensions."""
-
-    x: int = 1
-    y: int = 1
-    z: int = 1
-
-
-def dim3(size: Any) -> Dim3:
-    """The size of a grid or of a block: an integer, or up to three.
-
-    >>> dim3(7), dim3((7, 2))
-    (Dim3(x=7, y=1, z=1), Dim3(x=7, y=2, z=1))
-    """
-    return Dim3(*size) if isinstance(size, tuple) else Dim3(size)
-
-
-def indices(size: Dim3) -> list[Dim3]:
-    """All indices below a size, x running fastest."""
-    return [Dim3(x, y, z) for z in range(size.z) for y in range(size.y) for x in range(size.x)]
-
-
-class Request(NamedTuple):
-    """What a thread waits for: kind of instruction, its operands, and where it stands."""
-
-    kind: str
-    mask: int
-    value: Any
-    lane: int
-    place: list[tuple[Any, int]]
-    file: str
-    line: int
-
-
-class Thread:
-    """One thread of a block."""
-
-    __slots__ = (
-        "answer",
-        "atomics",
-        "block",
-        "clock",
-        "done",
-        "fiber",
-        "index",
-        "lane",
-        "number",
-        "request",
-    )
-
-    def __init__(self, block: Block, number: int, index: Dim3) -> None:
-        self.block, self.number, self.index = block, number, index
-        self.lane = number % WARP
-        self.fiber: Any = None
-        self.request: Request | None = None
-        self.answer: Any = None
-        self.done = False
-        self.atomics = 0
-        self.clock: list[int] = []  # of its warp's lanes, as this thread knows them
-
-
-class Block:
-    """One block: its threads, and the memory that they share."""
-
-    def __init__(self, index: Dim3, dynamic: int) -> None:
-        self.index = index
-        self.epoch = 0
-        self.shared: dict[Any, Any] = {}
-        self.bytes = dynamic
-        self.dynamic = np.full(dynamic, 0xFF, np.uint8)  # NaN, as float32 and as float64
-        self.fenced = False
-        self.seen: set[Block] = set()
-        self.threads: list[Thread] = []
-
-    def warps(self) -> Iterator[list[Thread]]:
-        """The threads, warp by warp."""
-        for start in range(0, len(self.threads), WARP):
-            yield self.threads[start : start + WARP]
 
 
 class Run:
@@ -155,6 +76,16 @@ class Run:
             (self.run_fibers if fibers else self.run_plainly)(function, arguments)
         if self.reports:
             raise EmulatorError(self.name, list(self.reports.values()))
+
+    def look_for_gaps(self, function: Callable[..., Any]) -> None:
+        """Raises EmulatorError if a whole launch left an element of an output unwritten."""
+        for shadow in self.shadows.values():
+            (gaps,) = np.nonzero(~shadow.written)
+            if len(gaps):
+                place = (function.__code__.co_filename, function.__code__.co_firstlineno)
+                text = f"{len(gaps)} elements, as {shadow.name}[{gaps[0]}], are never written"
+                report = Report("uninitialised", *place, (0, 0, 0), (0, 0, 0), text)
+                raise EmulatorError(self.name, [report])
 
     def enter(self, thread: Thread) -> None:
         """Makes a thread the one that runs."""
@@ -236,7 +167,7 @@ class Run:
     def told(self, kind: str, file: str, line: int, other: str, at: Thread | None = None) -> Report:
         """A report of the running thread, or of the one that is given."""
         thread = at or self.thread
-        return Report(kind, file, line, tuple(self.block.index), tuple(thread.index), other)
+        return Report(kind, file, line, (*self.block.index,), (*thread.index,), other)
 
     def keep(self, report: Report, fatal: bool = False) -> None:
         """Keeps a report, the first of its kind on its line; ends the launch if it is fatal."""

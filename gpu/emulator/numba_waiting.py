@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from .numba_threads import Run, Thread
+from .numba_blocks import WARP
 
-WARP = 32
+if TYPE_CHECKING:
+    from .numba_blocks import Thread
+    from .numba_threads import Run
 
 
 def go_on(run: Run) -> list[Thread]:
