@@ -16,7 +16,7 @@ from ..cases import case
 from ..definitions import operation
 from ..errors import DtypeError, ShapeError, describe
 from ..record import tensor_functions as F
-from ..tensor import Tensor
+from ..tensor import Tensor, on_host
 from .activations import sigmoid, tanh
 from .choices import where
 from .joining import stack
@@ -35,7 +35,7 @@ def raw_mask(name: str, mask: Any) -> Any:
     """
     if mask is None:
         return None
-    raw = np.array(mask.numpy() if isinstance(mask, Tensor) else mask)
+    raw = np.array(on_host(mask) if isinstance(mask, Tensor) else mask)
     if raw.dtype.kind != "b":
         raise DtypeError(
             f"{name}: mask must be booleans, True at the real steps, got {describe(raw)}; for "

@@ -22,7 +22,7 @@ from .conduct import Orders
 from .numba_blocks import WARP, Block, Dim3, Request, Thread, indices
 from .numba_memory import Access, CheckedArray, Shadow, fresh, shown
 from .numba_waiting import go_on
-from .reports import EmulatorError, Report
+from .reports import Report, faulty
 
 FULL = 0xFFFFFFFF
 SHARED_LIMIT = 48 * 1024
@@ -75,7 +75,7 @@ class Run:
             self.language.blockIdx = self.block.index
             (self.run_fibers if fibers else self.run_plainly)(function, arguments)
         if self.reports:
-            raise EmulatorError(self.name, list(self.reports.values()))
+            raise faulty(self.name, list(self.reports.values()))
 
     def look_for_gaps(self, function: Callable[..., Any]) -> None:
         """Raises EmulatorError if a whole launch left an element of an output unwritten."""
@@ -85,7 +85,7 @@ class Run:
                 place = (function.__code__.co_filename, function.__code__.co_firstlineno)
                 text = f"{len(gaps)} elements, as {shadow.name}[{gaps[0]}], are never written"
                 report = Report("uninitialised", *place, (0, 0, 0), (0, 0, 0), text)
-                raise EmulatorError(self.name, [report])
+                raise faulty(self.name, [report])
 
     def enter(self, thread: Thread) -> None:
         """Makes a thread the one that runs."""
@@ -111,7 +111,7 @@ class Run:
                 place = (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
             trace = trace.tb_next
         report = self.told("out of bounds", *place, str(error))
-        raise EmulatorError(self.name, [*self.reports.values(), report]) from error
+        raise faulty(self.name, [*self.reports.values(), report]) from error
 
     def run_plainly(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         """Runs the threads of the block one after the other: none of them waits."""
@@ -173,7 +173,7 @@ class Run:
         """Keeps a report, the first of its kind on its line; ends the launch if it is fatal."""
         self.reports.setdefault((report.kind, report.file, report.line), report)
         if fatal or len(self.reports) >= _MOST_REPORTS:
-            raise EmulatorError(self.name, list(self.reports.values()))
+            raise faulty(self.name, list(self.reports.values()))
 
     def fault(self, kind: str, thread: Thread, other: str, fatal: bool = False) -> None:
         """Reports what a waiting thread does wrong."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from chainrule.engine.errors import DeviceError
+
 #: kind of fault -> what it means.
 KINDS = {
     "race": "two threads touch one element, one of them writes, and no barrier is between",
@@ -37,17 +39,24 @@ class Report(NamedTuple):
         return f"{where}: {self.other}" if self.other else f"{where}: {KINDS[self.kind]}"
 
 
-class EmulatorError(RuntimeError):
-    """A kernel that does what no GPU promises to do well.
+class EmulatorError(DeviceError):
+    """A kernel that cannot be compiled or launched, or that did what no GPU promises to do well.
 
-    Attributes: `kernel`, its name; `reports`, what was found, at least one report.
+    Attributes: `reports`, the faults of a launch, in the order in which they were found; none if
+    it never ran.
+    """
 
-    >>> print(EmulatorError("add", [Report("race", "add.cu", 7, (0, 0, 0), (1, 0, 0), "total[0]")]))
+    def __init__(self, message: str, reports: Sequence[Report] = ()) -> None:
+        super().__init__(message)
+        self.reports = tuple(reports)
+
+
+def faulty(kernel: str, reports: Sequence[Report]) -> EmulatorError:
+    """The error that lists the faults of one launch.
+
+    >>> print(faulty("add", [Report("race", "add.cu", 7, (0, 0, 0), (1, 0, 0), "total[0]")]))
     add: 1 fault
       add.cu:7: race, block (0, 0, 0), thread (1, 0, 0): total[0]
     """
-
-    def __init__(self, kernel: str, reports: Sequence[Report]) -> None:
-        self.kernel, self.reports = kernel, tuple(reports)
-        count = f"{len(reports)} fault" + ("" if len(reports) == 1 else "s")
-        super().__init__("\n  ".join([f"{kernel}: {count}", *map(str, reports)]))
+    count = f"{len(reports)} fault" + ("" if len(reports) == 1 else "s")
+    return EmulatorError("\n  ".join([f"{kernel}: {count}", *map(str, reports)]), reports)

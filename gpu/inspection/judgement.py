@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..sources import source
+from ..table import INSTANCES, entries
 from .compilers import Compiler
 from .listings import (
     Usage,
@@ -18,7 +20,8 @@ from .listings import (
 )
 from .occupancy import LIMITS, Occupancy, occupancy
 
-#: What is compiled for: Turing, Ampere, Hopper and Blackwell; a GPU in between runs one of these.
+#: What is compiled for here: Turing, Ampere, Hopper and Blackwell, each in its first version; at
+#: run time it is the very GPU.
 ARCHITECTURES = (75, 80, 90, 100)
 
 
@@ -51,6 +54,19 @@ class KernelReport:
         plain = asdict(self)
         plain["occupancy"] = None if self.occupancy is None else self.occupancy._asdict()
         return plain
+
+
+def inspect_family(family: str, architecture: int, compiler: Compiler) -> list[KernelReport]:
+    """Compiles the kernels of a family of the table, and reports on each.
+
+    The occupancy of a kernel whose launch says how much shared memory a block has is the most that
+    it can be: with none.
+
+    Raises CompileError for a source that does not compile, ValueError for an unknown family.
+    """
+    blocks = {each.instance(real): each.block for each in entries(family) for real in INSTANCES}
+    reports = inspect_source(source(family), f"{family}.cu", architecture, compiler, blocks)
+    return [each for each in reports if each.kernel in blocks]
 
 
 def inspect_source(

@@ -1,0 +1,159 @@
+"""CUDA C++ text to a shared library, with the host's C++ compiler; compiled once, then cached."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from .reports import EmulatorError
+
+RUNTIME = Path(__file__).parent / "runtime"
+RUNTIME_SOURCES = ("scheduler.cpp", "warps.cpp")
+FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=off")
+
+#: `extern __shared__ float buffer[];` names the block's dynamic shared memory, by any name.
+DYNAMIC = re.compile(r"\bextern\s+__shared__\b([^;\[\]]*?\b\w+\s*)\[\s*\]\s*;")
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"[^\n]*$', re.MULTILINE)
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: $CHAINRULE_CACHE, or chainrule in the user's cache."""
+    own = os.environ.get("CHAINRULE_CACHE")
+    if own:
+        return Path(own) / "emulator"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "chainrule" / "emulator"
+
+
+def find_compiler() -> list[str]:
+    """The command of the host's C++ compiler: $CXX, g++ or clang++."""
+    chosen = os.environ.get("CXX", "").split()
+    for command in [chosen] if chosen else [["g++"], ["clang++"]]:
+        path = shutil.which(command[0])
+        if path:
+            return [path, *command[1:]]
+    where = f"$CXX is {' '.join(chosen)!r}, which is not there" if chosen else "no g++ or clang++"
+    raise EmulatorError(
+        f"the emulator needs a C++ compiler: {where}; install g++ (Debian and Ubuntu: apt-get "
+        "install g++; macOS: xcode-select --install), or set CXX to one"
+    )
+
+
+@lru_cache
+def _version(command: tuple[str, ...]) -> str:
+    return subprocess.run([*command, "--version"], capture_output=True, text=True).stdout
+
+
+@lru_cache
+def _runtime_text() -> bytes:
+    files = sorted(RUNTIME.glob("*.h")) + sorted(RUNTIME.glob("*.cpp"))
+    return b"\0".join(file.name.encode() + b"\0" + file.read_bytes() for file in files)
+
+
+def expand(text: str, file: str, folder: Path | None, seen: frozenset[Path] = frozenset()) -> str:
+    """The text with the files that it includes by `#include "..."` put in their places."""
+
+    def put(match: re.Match[str]) -> str:
+        line = text.count("\n", 0, match.start()) + 1
+        path = None if folder is None else (folder / match[1]).resolve()
+        if path is None or not path.is_file() or path in seen:
+            return match[0]
+        inner = path.read_text(encoding="utf-8")
+        inner = expand(inner, match[1], path.parent, seen | {path})
+        if "#pragma once" in inner:
+            guard = "CHAINRULE_" + hashlib.sha256(str(path).encode()).hexdigest()[:16]
+            inner = inner.replace("#pragma once", "")
+            inner = f'#ifndef {guard}\n#define {guard}\n#line 1 "{match[1]}"\n{inner}\n#endif'
+        return f'#line 1 "{match[1]}"\n{inner}\n#line {line + 1} "{file}"'
+
+    return INCLUDE.sub(put, text)
+
+
+def translate(text: str, kernels: Sequence[str]) -> str:
+    """What the compiler gets: dynamic shared memory gets its name, each kernel a description."""
+    label = '__asm__(CHAINRULE_LABEL("chainrule_dynamic_shared"))'
+    text = DYNAMIC.sub(lambda match: f"extern {match[1]}[] {label};", text)
+    return "\n".join(
+        [
+            '#line 1 "kernel.cu"',
+            text,
+            '#line 1 "generated"',
+            *(f"CHAINRULE_KERNEL({name})" for name in kernels),
+            "",
+        ]
+    )
+
+
+def compile_module(source: str, kernels: Sequence[str], *, checked: bool = False) -> Path:
+    """The shared library of a module, compiled unless the cache has it.
+
+    Raises EmulatorError, with what the compiler said, for text that it does not take.
+    """
+    compiler = find_compiler()
+    flags = [*FLAGS, "-O2", "-g1"]
+    runtime = _runtime_object(compiler, flags)
+    header = ["-include", str(RUNTIME / "cuda_emulated.h"), "-Wno-unknown-pragmas"]
+    text = translate(source, kernels)
+    command = [*compiler, *flags, *header, "-shared", "-x", "c++", "-", "-x", "none"]
+    return _cached(compiler, command, text, ".so", [str(runtime)])
+
+
+def _runtime_object(compiler: Sequence[str], flags: Sequence[str]) -> Path:
+    text = "".join(f'#include "{name}"\n' for name in RUNTIME_SOURCES)
+    command = [*compiler, *flags, "-I", str(RUNTIME), "-c", "-x", "c++", "-"]
+    return _cached(compiler, command, text, ".o", [])
+
+
+def _cached(
+    compiler: Sequence[str], command: Sequence[str], text: str, suffix: str, objects: Sequence[str]
+) -> Path:
+    """The file that the command makes of the text, from the cache if it is there.
+
+    It is written under another name and renamed: processes may compile the same at once.
+    """
+    key = hashlib.sha256(_runtime_text())
+    for part in (_version(tuple(compiler)), *command, *objects, text):
+        key.update(b"\0" + part.replace(str(RUNTIME), "").encode())
+    folder = _writable(cache_folder())
+    target = folder / (key.hexdigest()[:40] + suffix)
+    if target.exists():
+        return target
+    descriptor, temporary = tempfile.mkstemp(suffix=suffix, dir=folder)
+    os.close(descriptor)
+    try:
+        done = subprocess.run(
+            [*command, *objects, "-o", temporary], input=text, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise EmulatorError(f"{command[0]} does not compile the kernel:\n{_shown(done.stderr)}")
+        os.chmod(temporary, 0o755)
+        os.replace(temporary, target)
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+    return target
+
+
+def _writable(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        pass_on = Path(tempfile.gettempdir()) / f"chainrule-{os.getuid()}" / "emulator"
+        pass_on.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return pass_on
+    return folder
+
+
+def _shown(log: str) -> str:
+    """The compiler's log without its middle, if it is very long."""
+    lines = log.splitlines()
+    if len(lines) <= 60:
+        return log
+    return "\n".join([*lines[:50], f"... {len(lines) - 60} lines ...", *lines[-10:]])

@@ -1,0 +1,269 @@
+"""Launches kernels of a compiled module: arguments cast to the kernel's own C++ types, then run."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...engine.errors import describe
+from .compiling import compile_module, expand
+from .conduct import current, seed_of
+from .reports import EmulatorError, Report, faulty
+
+#: Limits of every device since compute capability 3.
+MOST_THREADS, MOST_BLOCK, MOST_SHARED = 1024, (1024, 1024, 64), 48 * 1024
+MOST_GRID = (2**31 - 1, 65535, 65535)
+
+#: The names of the orders, in the runtime's numbering.
+_ORDERS = ("forward", "reverse", "shuffle")
+_KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool"}
+
+
+class _Parameter(ctypes.Structure):
+    _fields_ = [
+        ("kind", ctypes.c_char),
+        ("pointee", ctypes.c_char),
+        ("constant", ctypes.c_ubyte),
+        ("vector", ctypes.c_ubyte),
+        ("size", ctypes.c_int32),
+    ]
+
+
+class _Kernel(ctypes.Structure):
+    _fields_ = [
+        ("call", ctypes.c_void_p),
+        ("parameters", ctypes.POINTER(_Parameter)),
+        ("count", ctypes.c_int32),
+    ]
+
+
+class _Launch(ctypes.Structure):
+    _fields_ = [
+        ("grid", ctypes.c_uint32 * 3),
+        ("block", ctypes.c_uint32 * 3),
+        ("shared", ctypes.c_uint32),
+        ("order", ctypes.c_int32),
+        ("seed", ctypes.c_uint64),
+        ("blocks", ctypes.c_void_p),
+        ("block_count", ctypes.c_int64),
+    ]
+
+
+class Module:
+    """Kernels compiled from one text of CUDA C++, to be launched on the CPU.
+
+    Arguments: `source`, the text; `kernels`, the names of its `__global__` functions (no templates,
+    no overloads); `checked`, whether every launch is checked. It is compiled at once, or taken from
+    the cache; an EmulatorError holds what the compiler said. Launches of a module, from several
+    threads, wait for each other.
+    """
+
+    def __init__(self, source: str, kernels: Sequence[str], checked: bool = False) -> None:
+        self.source = source
+        self.kernels = tuple(kernels)
+        self.checked = checked
+        self._lock = threading.Lock()
+        self._libraries: dict[bool, ctypes.CDLL] = {}
+        self._described: dict[tuple[str, bool], tuple[Any, list[Any]]] = {}
+        self._library(checked or current().checked)
+
+    def _library(self, checked: bool) -> ctypes.CDLL:
+        if checked not in self._libraries:
+            library = ctypes.CDLL(str(compile_module(self.source, self.kernels, checked=checked)))
+            library.chainrule_reports.restype = ctypes.c_char_p
+            self._libraries[checked] = library
+        return self._libraries[checked]
+
+    def _kernel(self, name: str, checked: bool) -> tuple[Any, list[Any]]:
+        if (name, checked) not in self._described:
+            if name not in self.kernels:
+                raise EmulatorError(f"{name}: the module has {', '.join(self.kernels)}")
+            kernel = _Kernel.in_dll(self._library(checked), f"chainrule_kernel_{name}")
+            parameters = [kernel.parameters[i] for i in range(kernel.count)]
+            self._described[name, checked] = kernel, parameters
+        return self._described[name, checked]
+
+    def launch(
+        self,
+        name: str,
+        grid: int | Sequence[int],
+        block: int | Sequence[int],
+        args: Sequence[Any],
+        shared: int = 0,
+        schedule: str | None = None,
+        blocks: Iterable[int] | None = None,
+        checked: bool | None = None,
+    ) -> None:
+        """Run one kernel.
+
+        Arguments: `grid`, `block`, up to three integers; `args`, for each parameter an array (C
+        contiguous, of the pointer's dtype), None (a null pointer) or a number, cast to the
+        parameter's type; `shared`, bytes of dynamic shared memory; `schedule` and `checked`, as
+        the functions of these names set them; `blocks`, the linear numbers of the blocks to run,
+        where not all of the grid is wanted. Raises EmulatorError for arguments that do not fit,
+        and for what goes wrong in the run.
+        """
+        checked = self.checked or current().checked if checked is None else checked
+        library = self._library(checked)
+        kernel, parameters = self._kernel(name, checked)
+        grid, block = _dimensions(name, "grid", grid), _dimensions(name, "block", block)
+        _check_limits(name, grid, block, shared)
+        if len(args) != len(parameters):
+            raise EmulatorError(f"{name}: takes {len(parameters)} arguments, got {len(args)}")
+        values = [_cast(name, i, p, args[i]) for i, p in enumerate(parameters)]
+        pointers = (ctypes.c_void_p * (len(values) + 1))(*map(ctypes.addressof, values))
+        schedule = current().schedule if schedule is None else schedule
+        seed, order = seed_of(schedule) or 0, _ORDERS.index(schedule.partition(":")[0])
+        launch = _Launch(grid, block, shared, order, seed, None, 0)
+        if blocks is not None:
+            chosen = _chosen(name, grid, blocks)
+            launch.blocks, launch.block_count = chosen.ctypes.data, chosen.size
+        if 0 in grid:
+            raise EmulatorError(f"{name}: the grid {grid} has no blocks")
+        with self._lock:
+            faults = library.chainrule_launch(ctypes.byref(kernel), pointers, ctypes.byref(launch))
+            text = library.chainrule_reports().decode() if faults else ""
+        if faults:
+            raise faulty(name, _parsed(text))
+
+
+def _parsed(text: str) -> list[Report]:
+    """The reports that the runtime wrote, one a line, fields separated by tabs."""
+    reports = []
+    for each in text.splitlines():
+        kind, file, line, block, thread, what = each.split("\t", 5)
+        b, t = ([int(i) for i in place.split(",")] for place in (block, thread))
+        reports.append(Report(kind, file, int(line), (b[0], b[1], b[2]), (t[0], t[1], t[2]), what))
+    return reports
+
+
+def run(
+    source: str | Path,
+    kernel: str,
+    grid: int | Sequence[int],
+    block: int | Sequence[int],
+    args: Sequence[Any],
+    schedule: str | None = None,
+    checked: bool | None = None,
+    shared: int = 0,
+    blocks: Iterable[int] | None = None,
+) -> None:
+    """Compile one kernel of CUDA C++ and run it on the CPU.
+
+    Arguments: `source`, the text, or the path of a `.cu` file; the others as in `Module.launch`.
+
+    >>> import numpy as np
+    >>> x = np.arange(5, dtype=np.float32)
+    >>> run('''
+    ...     __global__ void twice(float* x, int n) {
+    ...         int i = blockIdx.x * blockDim.x + threadIdx.x;
+    ...         if (i < n) x[i] = 2 * x[i];
+    ...     }
+    ... ''', "twice", grid=2, block=4, args=[x, x.size])  # doctest: +SKIP
+    >>> x  # doctest: +SKIP
+    array([0., 2., 4., 6., 8.], dtype=float32)
+    """
+    path = Path(source) if isinstance(source, Path) or str(source).endswith(".cu") else None
+    text = str(source) if path is None else path.read_text(encoding="utf-8")
+    name = "kernel.cu" if path is None else path.name
+    text = expand(text, name, None if path is None else path.parent)
+    text = text if path is None else f'#line 1 "{name}"\n{text}'
+    checked = current().checked if checked is None else checked
+    module = _module(text, kernel, checked)
+    module.launch(kernel, grid, block, args, shared, schedule, blocks, checked)
+
+
+_modules: dict[tuple[str, str, bool], Module] = {}
+
+
+def _module(text: str, kernel: str, checked: bool) -> Module:
+    key = text, kernel, checked
+    if key not in _modules:
+        _modules[key] = Module(text, [kernel], checked)
+    return _modules[key]
+
+
+def _dimensions(name: str, what: str, given: int | Sequence[int]) -> tuple[int, int, int]:
+    sizes = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+    if not 1 <= len(sizes) <= 3 or not all(isinstance(n, (int, np.integer)) for n in sizes):
+        raise EmulatorError(f"{name}: {what} is one to three integers, got {given!r}")
+    x, y, z = (*(int(n) for n in sizes), 1, 1)[:3]
+    return x, y, z
+
+
+def _check_limits(name: str, grid: Sequence[int], block: Sequence[int], shared: int) -> None:
+    if any(not 0 <= n <= most for n, most in zip(grid, MOST_GRID, strict=True)):
+        raise EmulatorError(f"{name}: grid {grid}, where a device takes at most {MOST_GRID}")
+    if any(not 1 <= n <= most for n, most in zip(block, MOST_BLOCK, strict=True)):
+        raise EmulatorError(f"{name}: block {block}, where a device takes at most {MOST_BLOCK}")
+    if np.prod(block) > MOST_THREADS:
+        raise EmulatorError(f"{name}: block {block} has more than {MOST_THREADS} threads")
+    if not 0 <= shared <= MOST_SHARED:
+        raise EmulatorError(f"{name}: {shared} bytes of shared memory, of at most {MOST_SHARED}")
+
+
+def _chosen(name: str, grid: Sequence[int], blocks: Iterable[int]) -> np.ndarray:
+    chosen = np.array(list(blocks), np.int64)
+    count = grid[0] * grid[1] * grid[2]
+    wrong = chosen[(chosen < 0) | (chosen >= count)]
+    if wrong.size:
+        raise EmulatorError(f"{name}: block {wrong[0]} is not one of the {count} of grid {grid}")
+    return chosen
+
+
+def _cast(name: str, position: int, parameter: Any, given: Any) -> Any:
+    """The argument as a C value of exactly the parameter's type."""
+    kind, size = parameter.kind.decode(), parameter.size
+    where = f"{name}: argument {position}"
+    if kind == "p":
+        return ctypes.c_void_p(_address(where, parameter, given))
+    expected = f"{_KINDS.get(kind, 'type')}{8 * size}"
+    if isinstance(given, np.ndarray) and given.ndim == 0:
+        given = given[()]
+    if kind == "o" or not isinstance(given, (bool, int, float, np.number, np.bool_)):
+        raise EmulatorError(
+            f"{where}: a number for a parameter of type {expected}, got {describe(given)}"
+        )
+    if kind == "f":
+        return (ctypes.c_float if size == 4 else ctypes.c_double)(float(given))
+    if isinstance(given, (float, np.floating)) or int(given) != given:
+        raise EmulatorError(
+            f"{where}: an integer for a parameter of type {expected}, got {given!r}"
+        )
+    value = int(given)
+    low, high = (
+        (-(2 ** (8 * size - 1)), 2 ** (8 * size - 1)) if kind == "i" else (0, 2 ** (8 * size))
+    )
+    if not low <= value < (2 if kind == "b" else high):
+        raise EmulatorError(f"{where}: {value} does not fit {expected}")
+    return getattr(ctypes, f"c_{_KINDS[kind] if kind != 'b' else 'uint'}{8 * size}")(value)
+
+
+def _address(where: str, parameter: Any, given: Any) -> int | None:
+    if given is None:
+        return None
+    kind, size = parameter.pointee.decode(), parameter.size
+    expected = f"{_KINDS.get(kind, 'void')}{8 * size}" if kind != "v" else "any dtype"
+    if not isinstance(given, np.ndarray):
+        raise EmulatorError(f"{where}: an array of {expected}, or None, got {describe(given)}")
+    kinds = {"b": "bu", "u": "ub" if size == 1 else "u", "v": given.dtype.kind}.get(kind, kind)
+    fits = kind == "v" or (given.dtype.kind in kinds and given.dtype.itemsize == size)
+    if not fits or not given.dtype.isnative:
+        raise EmulatorError(f"{where}: an array of {expected}, got {describe(given)}")
+    if not given.flags.c_contiguous:
+        raise EmulatorError(
+            f"{where}: the array ({describe(given)}) is not contiguous; np.ascontiguousarray copies"
+        )
+    if not parameter.constant and not given.flags.writeable:
+        raise EmulatorError(f"{where}: the array is read-only, the kernel's pointer is not const")
+    if given.size == 0:
+        return None
+    address = given.__array_interface__["data"][0]
+    if address % (size * parameter.vector):
+        raise EmulatorError(f"{where}: the array is not aligned to {size * parameter.vector} bytes")
+    return int(address)

@@ -1,0 +1,42 @@
+// The state of a launch, which the files of the runtime share.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "context.h"
+#include "interface.h"
+
+namespace emulated {
+
+enum class State : unsigned char { ready, at_barrier, in_warp, done };
+
+struct Thread {
+    Context context;
+    char* stack = nullptr;  // taken when it starts, given back when it returns
+    Wait waits_for;
+    const char* name;  // of the function that waits
+    const char* file;
+    int line;
+    unsigned mask;
+    int source;
+    uint64_t value;  // given to the other lanes, then got from them
+};
+
+struct Warp {
+    unsigned alive;  // the lanes that have not returned
+};
+
+extern std::vector<Thread> threads;
+extern std::vector<State> states;
+extern std::vector<Warp> warps;
+extern int current;       // the running thread's number in its block
+extern bool failed;       // the launch ends at the next switch
+extern std::string reports;
+
+// Adds a line to the reports: what is wrong, where, and in which thread of the present block.
+void report(const char* kind, const std::string& text, const char* file, int line, int thread);
+void leave();                    // from a fiber to the scheduler, until the thread is ready again
+void settle_warp(int warp);      // lets go what lanes of a warp have all that they wait for
+std::string position(int thread);  // "thread (3, 0, 0)"
+
+}  // namespace emulated
