@@ -32,20 +32,17 @@ def indices(size: Dim3) -> list[Dim3]:
     return [Dim3(x, y, z) for z in range(size.z) for y in range(size.y) for x in range(size.x)]
 
 
-class Request(NamedTuple):
-    """What a thread waits for: kind of instruction, its operands, and where it stands."""
-
-    kind: str
-    mask: int
-    value: Any
-    lane: int
-    place: list[tuple[Any, int]]
-    file: str
-    line: int
-
-
 class Thread:
-    """One thread of a block."""
+    """One thread of a block.
+
+    Attributes: `block`, `number` and `index` in it, `lane` in its warp; `fiber` that runs it;
+    `done`, has it ended? `atomics`, how many atomic operations since it last waited; `clock`, of
+    the lanes of its warp, as this thread knows them.
+
+    While it waits: `kind` of instruction, empty if it runs; `mask`, `value` and `source`, a lane,
+    its operands; `frame` of the kernel, and `place`, where in the code each function was called,
+    known in checked mode. `answer` is what the instruction will give.
+    """
 
     __slots__ = (
         "answer",
@@ -54,21 +51,34 @@ class Thread:
         "clock",
         "done",
         "fiber",
+        "frame",
         "index",
+        "kind",
         "lane",
+        "mask",
         "number",
-        "request",
+        "place",
+        "source",
+        "value",
     )
 
     def __init__(self, block: Block, number: int, index: Dim3) -> None:
         self.block, self.number, self.index = block, number, index
         self.lane = number % WARP
         self.fiber: Any = None
-        self.request: Request | None = None
+        self.done, self.atomics = False, 0
+        self.clock: list[int] = []
+        self.kind, self.mask, self.source = "", 0, 0
+        self.value: Any = None
         self.answer: Any = None
-        self.done = False
-        self.atomics = 0
-        self.clock: list[int] = []  # of its warp's lanes, as this thread knows them
+        self.frame: Any = None
+        self.place: tuple[Any, ...] = ()
+
+    @property
+    def line(self) -> int:
+        """The line at which it waits."""
+        line: int = self.frame.f_lineno
+        return line
 
 
 class Block:

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from .conduct import Orders
-from .numba_blocks import WARP, Block, Dim3, Request, Thread, indices
+from .numba_blocks import WARP, Block, Dim3, Thread, indices
+from .numba_fibers import Abandoned, give_back, hub, take
 from .numba_memory import Access, CheckedArray, Shadow, fresh, shown
 from .numba_waiting import go_on
 from .reports import Report, faulty
@@ -47,6 +48,7 @@ class Run:
         self.orders = Orders(schedule)
         self.dynamic = dynamic
         self.hub: Any = None
+        self.error: Exception | None = None
         self.reports: dict[tuple[str, str, int], Report] = {}
         self.released: dict[tuple[int, int], set[Block]] = {}
         self.shadows: dict[tuple[int, int], Shadow] = {}
@@ -93,73 +95,68 @@ class Run:
         language = self.language
         language.threadIdx, language.laneid = thread.index, thread.lane
 
-    def body(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
-        """What a thread does: the kernel, without NumPy's warnings, which CUDA does not give."""
-        with np.errstate(all="ignore"):
-            try:
-                function(*arguments)
-            except IndexError as error:
-                self.fail_at(error)
-        self.thread.done = True
-
-    def fail_at(self, error: IndexError) -> None:
-        """Retells an IndexError that the kernel's own line raised."""
-        trace = error.__traceback__
-        place = ("", 0)
-        while trace is not None:
-            if not _is_ours(trace.tb_frame):
-                place = (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
-            trace = trace.tb_next
-        report = self.told("out of bounds", *place, str(error))
-        raise faulty(self.name, [*self.reports.values(), report]) from error
-
     def run_plainly(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         """Runs the threads of the block one after the other: none of them waits."""
-        for number in self.orders.next(len(self.block.threads)):
-            self.enter(self.block.threads[number])
-            self.body(function, arguments)
+        with np.errstate(all="ignore"):
+            for number in self.orders.next(len(self.block.threads)):
+                self.enter(self.block.threads[number])
+                try:
+                    function(*arguments)
+                except IndexError as error:
+                    raise self.outside(error) from error
 
     def run_fibers(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         """Runs the threads of the block until each is done."""
-        greenlet = _greenlet()
-        self.hub = greenlet.getcurrent()
-        ready = self.block.threads
-        for thread in ready:
-            thread.fiber = greenlet.greenlet(self.body)
+        self.hub = hub()
+        threads = self.block.threads
+        fibers = take(len(threads), self.hub)
+        for thread, fiber in zip(threads, fibers, strict=True):
+            thread.fiber = fiber
+        started: list[Thread] = []
         try:
-            first = True
+            for number in self.orders.next(len(threads)):
+                thread = threads[number]
+                self.enter(thread)
+                started.append(thread)
+                thread.fiber.switch(self, function, arguments)
+                if self.error is not None:
+                    raise self.error
+            ready = go_on(self)
             while ready:
                 for number in self.orders.next(len(ready)):
                     thread = ready[number]
                     self.enter(thread)
-                    if first:
-                        thread.fiber.switch(function, arguments)
-                    else:
-                        answer, thread.answer = thread.answer, None
-                        thread.fiber.switch(answer)
-                first = False
+                    thread.fiber.switch(thread.answer)
+                    if self.error is not None:
+                        raise self.error
                 ready = go_on(self)
+        except IndexError as error:
+            raise self.outside(error) from error
         finally:
-            for thread in self.block.threads:
-                if thread.fiber:  # begun, and not at its end
-                    thread.fiber.throw()
-            self.hub = None
+            for thread in started:
+                if not thread.done:
+                    self.thread = thread
+                    thread.fiber.throw(Abandoned)
+            give_back(fibers)
 
-    def wait(self, kind: str, mask: int, value: Any, lane: int, frame: FrameType) -> Any:
+    def end(self, error: Exception | None) -> None:
+        """Notes that the running thread has ended, and how."""
+        self.thread.done = True
+        if error is not None and self.error is None:
+            self.error = error
+
+    def wait(self, kind: str, mask: int, value: Any, source: int, frame: FrameType) -> Any:
         """Lets the running thread wait at an instruction; gives the instruction's result."""
         if self.hub is None:
             raise RuntimeError(
                 f"{self.name}: the emulator saw no call of cuda.{kind} in the kernel; write it "
                 "out where it is called, cuda." + kind + "(...)"
             )
-        thread, code = self.thread, frame.f_code
-        place = [(code, frame.f_lasti)]
-        caller = frame.f_back
-        while self.checked and caller is not None and not _is_ours(caller):
-            place.append((caller.f_code, caller.f_lasti))
-            caller = caller.f_back
-        thread.atomics = 0
-        thread.request = Request(kind, mask, value, lane, place, code.co_filename, frame.f_lineno)
+        thread = self.thread
+        thread.kind, thread.mask, thread.value, thread.source = kind, mask, value, source
+        thread.frame, thread.atomics = frame, 0
+        if self.checked:
+            thread.place = _place(frame)
         return self.hub.switch()
 
     # ------------------------------------------------------------------ reports
@@ -177,9 +174,19 @@ class Run:
 
     def fault(self, kind: str, thread: Thread, other: str, fatal: bool = False) -> None:
         """Reports what a waiting thread does wrong."""
-        request = thread.request
-        assert request is not None
-        self.keep(self.told(kind, request.file, request.line, other, thread), fatal)
+        file = thread.frame.f_code.co_filename
+        self.keep(self.told(kind, file, thread.line, other, thread), fatal)
+
+    def outside(self, error: IndexError) -> Exception:
+        """Retells an IndexError that the kernel's own line raised."""
+        trace = error.__traceback__
+        place = ("", 0)
+        while trace is not None:
+            if not _is_ours(trace.tb_frame):
+                place = (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+            trace = trace.tb_next
+        report = self.told("out of bounds", *place, str(error))
+        return faulty(self.name, [*self.reports.values(), report])
 
     def report(self, kind: str, other: str, fatal: bool = False) -> None:
         """Reports what the running thread does wrong, at its line of the kernel."""
@@ -278,12 +285,10 @@ def _is_ours(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(_OURS)
 
 
-def _greenlet() -> Any:
-    try:
-        import greenlet
-    except ImportError as error:
-        raise ImportError(
-            "emulating a Numba kernel whose threads wait for each other needs greenlet: "
-            "pip install greenlet"
-        ) from error
-    return greenlet
+def _place(frame: FrameType | None) -> tuple[Any, ...]:
+    """Where the kernel stands, and where each of its functions was called."""
+    place: list[Any] = []
+    while frame is not None and not _is_ours(frame):
+        place += (frame.f_code, frame.f_lasti)
+        frame = frame.f_back
+    return tuple(place)
