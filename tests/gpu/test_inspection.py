@@ -158,10 +158,12 @@ def test_spills_of_a_function_count_for_the_kernel_that_calls_it(compiler) -> No
 
 
 def test_an_error_shows_the_line_of_the_source(compiler) -> None:
-    source = '#line 41 "softmax.cu"\n__device__ int f() { return undeclared; }\n'
+    line = "__device__ int f() { return undeclared; }"
+    source = f'int before;\n#line 41 "softmax.cu"\n{line}\n'
     with pytest.raises(inspection.CompileError, match=r"softmax\.cu\(41\).*undeclared") as caught:
         compiler.compile(source, "whole.cu", 80)
-    assert str(caught.value).startswith(f"{compiler.name}, sm_80:")
+    assert str(caught.value).startswith(f"whole.cu, compiled for sm_80 by {compiler.name}, does")
+    assert f"   41 | {line}" in str(caught.value)
 
 
 def test_an_unknown_architecture_is_an_error(compiler) -> None:
