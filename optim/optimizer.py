@@ -17,7 +17,7 @@ from chainrule.engine.devices import Device, Kernels, active_kernels
 from chainrule.engine.errors import DtypeError, GradientError, ShapeError, describe
 from chainrule.engine.habits import explains_arguments
 from chainrule.engine.tape import mark_changed
-from chainrule.engine.tensor import Tensor, wrap
+from chainrule.engine.tensor import Tensor
 
 from .packing import Block, Place, adjacent, aligned_zeros, pack, place_of
 
@@ -293,7 +293,7 @@ class Optimizer(ABC):
             state[f"steps.{i}"] = self._steps[i]
             for name in self._remembers:
                 if name in memory:
-                    array = wrap(memory[name], parameter._device).numpy().copy()
+                    array = np.array(parameter._device.to_host(memory[name]))
                 else:
                     array = np.zeros(parameter.shape, parameter.dtype)
                 state[f"{name}.{i}"] = array
