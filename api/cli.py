@@ -166,6 +166,12 @@ def parser() -> argparse.ArgumentParser:
     kernels.add_argument(
         "--compiler", choices=("nvrtc", "nvcc"), help="which one (default: the first there is)"
     )
+    kernels.add_argument(
+        "--set",
+        choices=("raw", "numba"),
+        default="raw",
+        help="the kernels in CUDA C, or those in Numba's Python (default: raw)",
+    )
     kernels.add_argument("--json", metavar="FILE", help="write the table as JSON, too")
 
     commands.add_parser(
@@ -207,7 +213,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         try:
             return kernels_command.run(
-                arguments.family, arguments.arch, arguments.compiler, arguments.json
+                arguments.family,
+                arguments.arch,
+                arguments.compiler,
+                arguments.json,
+                arguments.set,
             )
         except kernels_command.UsageError as error:
             print(f"chainrule kernels: error: {error}", file=sys.stderr)

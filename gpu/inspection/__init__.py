@@ -8,7 +8,7 @@ found (`compilers`), their words are read (`listings`), and what they tell is ju
 """
 
 from ..errors import CompileError
-from .compilers import Compiled, CompilerMissingError, Nvcc, Nvrtc, find_compiler
+from .compilers import Compiled, Compiler, CompilerMissingError, Nvcc, Nvrtc, find_compiler
 from .judgement import ARCHITECTURES, KernelReport, inspect_family, inspect_source
 from .occupancy import Occupancy, occupancy
 
@@ -16,6 +16,7 @@ __all__ = [
     "ARCHITECTURES",
     "CompileError",
     "Compiled",
+    "Compiler",
     "CompilerMissingError",
     "KernelReport",
     "Nvcc",

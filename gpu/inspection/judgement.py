@@ -56,8 +56,10 @@ class KernelReport:
         return plain
 
 
-def inspect_family(family: str, architecture: int, compiler: Compiler) -> list[KernelReport]:
-    """Compiles the kernels of a family of the table, and reports on each.
+def inspect_family(
+    family: str, architecture: int, compiler: Compiler, disassembled: bool = True
+) -> list[KernelReport]:
+    """Compiles the kernels of a family of the table, and reports on each; see `inspect_source`.
 
     The occupancy of a kernel whose launch says how much shared memory a block has is the most that
     it can be: with none.
@@ -65,7 +67,9 @@ def inspect_family(family: str, architecture: int, compiler: Compiler) -> list[K
     Raises CompileError for a source that does not compile, ValueError for an unknown family.
     """
     blocks = {each.instance(real): each.block for each in entries(family) for real in INSTANCES}
-    reports = inspect_source(source(family), f"{family}.cu", architecture, compiler, blocks)
+    reports = inspect_source(
+        source(family), f"{family}.cu", architecture, compiler, blocks, disassembled=disassembled
+    )
     return [each for each in reports if each.kernel in blocks]
 
 
@@ -76,11 +80,13 @@ def inspect_source(
     compiler: Compiler,
     blocks: Mapping[str, int] | None = None,
     options: Sequence[str] = (),
+    disassembled: bool = True,
 ) -> list[KernelReport]:
     """Compiles one source, and reports on each of its kernels, in the order of their names.
 
     Arguments: `name` of the source's file; `blocks`, the threads of a block of each kernel, by its
-    name; `options` for the compiler, after the usual ones.
+    name; `options` for the compiler, after the usual ones; `disassembled`, are doubles looked for
+    in the machine code too, where nvdisasm is at hand? It takes as long as compiling.
 
     A kernel whose name ends in `_float` should have no arithmetic on doubles.
 
@@ -88,7 +94,7 @@ def inspect_source(
     """
     compiled = compiler.compile(source, name, architecture, options)
     used, calls, doubles = read_usage(compiled.log), called(compiled.ptx), ptx_doubles(compiled.ptx)
-    program = nvdisasm()
+    program = nvdisasm() if disassembled else None
     sass = {} if program is None else sass_doubles(disassemble(compiled.cubin, program))
     reports = []
     for kernel in sorted(each for each in used if used[each].registers):

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from chainrule.cli import main
-from chainrule.gpu import inspection, sources, table
+from chainrule.gpu import inspection, numba_compiling, sources, table
 from chainrule.gpu.table import I32, REAL, entry, reads, scalar, writes
 
 SOUND = """\
@@ -87,6 +87,54 @@ def test_a_family_that_does_not_compile_fails(family, capsys) -> None:
     assert re.search(r'made\.cu\(3\): error: identifier "FACTOR" is undefined', text)
     assert "    3 |         y[i] = FACTOR * x[i];" in text
     assert "; 1 modules do not compile" in text
+
+
+def numba_family(monkeypatch, factor: str) -> None:
+    """The kernel in Numba's Python; `factor` is what it multiplies by."""
+    lacking = numba_compiling.missing()
+    if lacking is not None:
+        pytest.skip(lacking)
+
+    def kernels(cuda, real):
+        @cuda.jit
+        def made_scale(x, y, factor, n):
+            i = cuda.grid(1)
+            if i < n:
+                y[i] = factor * x[i]
+
+        @cuda.jit
+        def doubled(x, y, factor, n):
+            i = cuda.grid(1)
+            if i < n:
+                y[i] = 0.1 * x[i]
+
+        @cuda.jit
+        def refused(x, y, factor, n):
+            y[0] = x.sum_of_all()
+
+        return {"made_scale": {"factor": made_scale, "0.1": doubled, "sum": refused}[factor]}
+
+    name = "chainrule.gpu.numba_kernels.made"
+    module = ModuleType(name)
+    module.kernels = kernels  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, name, module)
+    numba_compiling._kernels.cache_clear()
+
+
+def test_the_kernels_of_numba(family, monkeypatch, capsys) -> None:
+    family(SOUND)
+    numba_family(monkeypatch, "factor")
+    assert main(["kernels", "--set", "numba", "--arch", "80"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("Compiled by Numba; ")
+    assert "\n2 kernels for sm_80: 0 of 2 at fault\n" in text
+    numba_family(monkeypatch, "0.1")
+    assert main(["kernels", "--set", "numba", "--arch", "80"]) == 1
+    text = capsys.readouterr().out
+    assert re.search(r"^made_scale_float .* WRONG$\n    doubles in a float kernel: ", text, re.M)
+    numba_family(monkeypatch, "sum")
+    assert main(["kernels", "--set", "numba", "--arch", "80"]) == 1
+    assert "made_scale_float, sm_80, by Numba: " in capsys.readouterr().out
 
 
 def test_bad_input(family, capsys, tmp_path) -> None:

@@ -71,7 +71,7 @@ ARCHITECTURES = (inspection.ARCHITECTURES[0], inspection.ARCHITECTURES[-1])
 
 
 @pytest.fixture(scope="module", params=["nvrtc", "nvcc"])
-def compiler(request: pytest.FixtureRequest) -> inspection.Nvrtc | inspection.Nvcc:
+def compiler(request: pytest.FixtureRequest) -> inspection.Compiler:
     try:
         return inspection.find_compiler(request.param)
     except inspection.CompilerMissingError as error:
@@ -113,6 +113,8 @@ def test_the_machine_code_tells_doubles_too(compiler) -> None:
     if program is None:
         pytest.skip("no nvdisasm: pip install nvidia-cuda-nvdisasm")
     assert "machine code DMUL" in inspect(compiler, DOUBLE)["tenth_float"].doubles
+    apart = inspection.inspect_source(DOUBLE, "made.cu", 80, compiler, disassembled=False)
+    assert not any("machine code" in told for each in apart for told in each.doubles)
     code = listings.disassemble(compiler.compile(SOUND, "made.cu", 80).cubin, program)
     found = listings.sass_doubles(code)
     assert not found["scale_float"]
