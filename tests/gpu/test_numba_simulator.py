@@ -6,17 +6,24 @@ again in a process of their own.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import pytest
 
+from chainrule.engine.devices import get_device
+from chainrule.engine.windows import windows
+from chainrule.gpu.backends import NumbaEmulated
 from chainrule.gpu.emulator.numba_language import cuda
+from chainrule.gpu.families.matmul import tiled_matmul
 
 from . import numba_examples
 
@@ -47,7 +54,8 @@ for i, (module, name, real, grid, block, count) in enumerate(launches):
         made[module, real] = factory(Simulated(), np.dtype(real).type)
     arguments = [given[f"{i} {j}"] for j in range(count)]
     arguments = [each if each.ndim else each[()] for each in arguments]
-    made[module, real][name][tuple(grid), block](*arguments)
+    with np.errstate(all="ignore"):
+        made[module, real][name][tuple(grid), block](*arguments)
     results.update({f"{i} {j}": each for j, each in enumerate(arguments)})
 np.savez(folder + "/results.npz", **results)
 """
@@ -87,37 +95,75 @@ def simulated(launches: list[Launch], folder: Path) -> list[list[Any]]:
 
 def examples(real: str) -> list[Launch]:
     """Launches of the examples on drawn arguments."""
-
-    def numbers(size: int) -> Any:
-        return RNG.normal(size=size).astype(real)
-
     mask = RNG.integers(0, 2, 70).astype(np.uint8)
     n, key = np.int64(70), np.uint64(2**63 + 12345)
+    x, y = numbers(70, real), numbers(70, real)
+    table, turned = numbers(11 * 13, real), numbers(11 * 13, real)
     drawn: list[tuple[str, tuple[int, ...], int, list[Any]]] = [
-        ("elementwise", (2,), 32, [numbers(70), mask, numbers(70), n, np.dtype(real).type(1.5)]),
-        ("row_sums", (3,), 64, [numbers(3 * 100), numbers(3), np.int32(100)]),
-        ("transpose", (2, 2), 64, [numbers(11 * 13), numbers(11 * 13), np.int32(11), np.int32(13)]),
+        ("elementwise", (2,), 32, [x, mask, y, n, np.dtype(real).type(1.5)]),
+        ("row_sums", (3,), 64, [numbers(3 * 100, real), numbers(3, real), np.int32(100)]),
+        ("transpose", (2, 2), 64, [table, turned, np.int32(11), np.int32(13)]),
         ("histogram", (2,), 32, [RNG.integers(0, 99, 70), np.zeros(16, np.int32), n]),
         ("scrambled", (3,), 32, [np.zeros(70, np.uint64), n, key]),
     ]
-    module = numba_examples.__name__
-    return [Launch(module, name, real, *rest) for name, *rest in drawn]
+    return [Launch(numba_examples.__name__, name, real, *rest) for name, *rest in drawn]
 
 
-def test_the_emulator_gives_what_the_simulator_gives(tmp_path: Path):
-    launches = [each for real in ("float32", "float64") for each in examples(real)]
-    made: dict[str, Any] = {}
+def numbers(shape: Any, real: str = "float32") -> Any:
+    """Random numbers of both signs."""
+    return RNG.normal(size=shape).astype(real)
+
+
+def of_the_project(k: Any) -> None:
+    """Calls the project's kernels that use neither shuffles nor many blocks."""
+    seen = windows((5, 6), (2, 3), (1, 2), "same", 1)
+    x = numbers((2, 5, 6, 2))
+    k.im2col(x[..., :1], seen)
+    k.col2im(numbers((*seen.window, 2, *seen.lengths, 1)), seen)
+    y = k.max_pool(x, (2, 3), (1, 2), "same")
+    k.max_pool_backward(numbers(y.shape), y, x, (2, 3), (1, 2), "same")
+    k.avg_pool(x, (2, 2), (2, 2), "valid")
+    tiled_matmul(k, numbers((5, 3)), numbers((3, 4)))
+
+
+def recorded(call: Callable[[Any], None]) -> list[Launch]:
+    """The launches of Numba's kernels in a call on the emulated device, each before it is made."""
+    launches: list[Launch] = []
+    launch = NumbaEmulated.launch
+
+    def note(self: Any, entry: Any, real: str, grid: Any, shared: int, arguments: Any) -> None:
+        given = [np.array(each).reshape(-1) if np.ndim(each) else each for each in arguments]
+        module = f"chainrule.gpu.numba_kernels.{entry.family}"
+        launches.append(Launch(module, entry.name, real, grid, entry.block, given))
+        launch(self, entry, real, grid, shared, arguments)
+
+    with mock.patch.object(NumbaEmulated, "launch", note):
+        call(get_device("emulated").sets["numba"])
+    return launches
+
+
+@pytest.fixture(scope="module")
+def launches() -> list[Launch]:
+    return [*examples("float32"), *examples("float64"), *recorded(of_the_project)]
+
+
+def test_the_emulator_gives_what_the_simulator_gives(launches: list[Launch], tmp_path: Path):
     for each, expected in zip(launches, simulated(launches, tmp_path), strict=True):
-        kind = np.dtype(each.real).type
-        kernels = made.setdefault(each.real, numba_examples.kernels(cuda, kind))
+        factory = importlib.import_module(each.module).kernels
+        kernel = factory(cuda, np.dtype(each.real).type)[each.name]
         changed = zip(each.arguments, expected, strict=True)
         assert any(np.any(before != after) for before, after in changed), each.name
         for schedule in ("forward", "reverse", "shuffle:3"):
             arguments = [value.copy() for value in each.arguments]
-            kernels[each.name].launch(
+            kernel.launch(
                 each.grid, each.block, arguments, schedule=schedule, checked=schedule != "reverse"
             )
             for got, other in zip(arguments, expected, strict=True):
                 # The simulator's functions are of float64, whatever they are given.
                 eps = np.finfo(each.real).eps if got.dtype.kind == "f" else 0
-                np.testing.assert_allclose(got, other, rtol=16 * eps, atol=4 * eps)
+                np.testing.assert_allclose(got, other, 16 * eps, 4 * eps, err_msg=each.name)
+
+
+def test_launches_of_the_project_are_among_them(launches: list[Launch]):
+    names = {each.name for each in launches}
+    assert names >= {"im2col", "col2im", "max_pool", "avg_pool", "tiled_matmul", "row_sums"}
