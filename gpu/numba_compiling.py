@@ -7,6 +7,7 @@ time; both are libraries that need no driver.
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 import threading
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ def variants(entry: Entry) -> list[frozenset[str]]:
 
 def signature(entry: Entry, real: str, left_out: frozenset[str] = _NONE) -> tuple[Any, ...]:
     """Numba's types of an entry's arguments, as a launch gives them."""
-    from numba.cuda import types
+    types: Any = importlib.import_module("numba.cuda.types")
     from numba.cuda.np.numpy_support import from_dtype
 
     def type_of(parameter: Any) -> Any:

@@ -33,11 +33,15 @@ def source(family: str) -> str:
 
 
 def wrapper(entry: Entry, real: str) -> str:
-    """The entry point for one type: an instance of the template, under a name without mangling."""
+    """The entry point for one type: an instance of the template, under a name without mangling.
+
+    One block on a multiprocessor is enough (the second bound): otherwise the assembler spills a few
+    registers to have one block more there.
+    """
     declared = ", ".join(_declared(each, INSTANCES[real]) for each in entry.parameters)
     given = ", ".join(each.name for each in entry.parameters)
     return (
-        f'extern "C" __global__ void __launch_bounds__({entry.block})\n'
+        f'extern "C" __global__ void __launch_bounds__({entry.block}, 1)\n'
         f"{entry.instance(real)}({declared})\n"
         f"{{ {entry.name}<{INSTANCES[real]}>({given}); }}"
     )

@@ -1,4 +1,4 @@
-// What the kernels share: blocks and warps, reductions, 16-byte loads, random words.
+// What the kernels share: blocks and warps, reductions, 16-byte loads, indices and windows.
 //
 // A block is a few warps of 32 threads. A reduction goes in two stages: within each warp by shuffles,
 // which read another thread's register, then over the warps through shared memory.
@@ -33,6 +33,72 @@ template <typename T> __device__ __forceinline__ void store_pack(T* p, const Pac
 {
     *(Pack<T>*)p = value;
 }
+
+// One number, in the shape of a Pack: for code that is written once for both.
+template <typename T> struct One {
+    static const int size = 1;
+    T at[1];
+};
+
+// The last digit of `rest`, a number written in the base `size`, which loses it. So the index of an
+// element is taken apart, the innermost axis first. A division of 64 bits would take four times as long.
+__device__ __forceinline__ int digit(uint32& rest, int size)
+{
+    const uint32 whole = rest / (uint32)size;
+    const int last = (int)(rest - whole * (uint32)size);
+    rest = whole;
+    return last;
+}
+
+// One axis of an array with windows on it: window `o` sees the elements o stride + i dilation - before,
+// for `i` from 0 to `window`; there are `length` of them.
+struct Axis {
+    int size, window, stride, dilation, before, length;
+
+    // What window `o` sees at offset `i`: an element, or a place in the margins.
+    __device__ __forceinline__ int seen(int o, int i) const
+    {
+        return o * stride + i * dilation - before;
+    }
+
+    __device__ __forceinline__ bool has(int element) const { return element >= 0 && element < size; }
+
+    // Which window sees an element at offset `i`; -1 if none does.
+    __device__ __forceinline__ int seer(int element, int i) const
+    {
+        const int start = element + before - i * dilation;
+        const int o = stride == 1 ? start : start / stride;
+        return start >= 0 && o < length && o * stride == start ? o : -1;
+    }
+
+    // How many elements window `o` sees, without the margins, where the dilation is 1.
+    __device__ __forceinline__ int count(int o) const
+    {
+        const int start = o * stride - before, end = start + window;
+        return (end < size ? end : size) - (start > 0 ? start : 0);
+    }
+};
+
+// Windows on the two axes of images, (images, height, width, channels); and the parameters that every
+// kernel with windows has, as gpu/windows.py lists them. An image, a block's blockIdx.y, has less than
+// 2^31 numbers; where it starts may be further.
+struct Windows {
+    int64 images;
+    Axis down, across;
+    int channels;
+};
+
+#define WINDOW_PARAMETERS                                                                          \
+    int64 images, int height, int width, int channels, int out_height, int out_width,              \
+        int window_height, int window_width, int stride_down, int stride_across,                   \
+        int dilation_down, int dilation_across, int top, int left
+
+#define WINDOWS_OF(size)                                                                           \
+    Windows                                                                                        \
+    {                                                                                              \
+        images, {height, window_height, stride_down, dilation_down, top, out_height},              \
+            {width, window_width, stride_across, dilation_across, left, out_width}, channels / size \
+    }
 
 template <typename T> __device__ __forceinline__ T infinity();
 template <> __device__ __forceinline__ float infinity<float>() { return __int_as_float(0x7f800000); }
@@ -79,4 +145,85 @@ template <typename Op, typename T> __device__ __forceinline__ T block_reduce(T v
     value = warp_reduce<Op>(lane < warps ? spare[lane] : Op::template start<T>());
     __syncthreads();
     return value;
+}
+
+// Rows --------------------------------------------------------------------------------------
+//
+// A *team* is the threads that share a row: 1, 2, 4, ... 32 lanes of a warp, or the whole block. A
+// block takes blockDim.x / team rows at a time, which lie one after the other in memory. Teams whose
+// row is beyond the last go on with a row of 0 numbers, since their threads take part in shuffles
+// and barriers. Each thread has the numbers rank, rank + team, ... of its row, or as many packs.
+
+// Of a value in each thread of a team, the reduction; every thread gets it. All threads of the block
+// take part. `spare`: see block_reduce.
+template <typename Op, typename T> __device__ __forceinline__ T team_reduce(T value, int team, T* spare)
+{
+    if (team > 32) return block_reduce<Op>(value, spare);
+    for (int distance = team / 2; distance > 0; distance /= 2)
+        value = Op::of(value, __shfl_xor_sync(FULL_WARP, value, distance));
+    return value;
+}
+
+// Calls f(j, row[j]) for the numbers of a thread, in order; 16 bytes at a time if `packed`.
+template <typename T, typename F>
+__device__ __forceinline__ void read_row(const T* row, uint32 n, uint32 rank, uint32 team, bool packed, F f)
+{
+    if (packed) {
+        for (uint32 start = rank * Pack<T>::size; start < n; start += team * Pack<T>::size) {
+            const Pack<T> value = load_pack(row + start);
+#pragma unroll
+            for (int i = 0; i < Pack<T>::size; ++i) f(start + i, value.at[i]);
+        }
+    } else {
+        for (uint32 j = rank; j < n; j += team) f(j, row[j]);
+    }
+}
+
+// Sets row[j] = f(j) for the numbers of a thread, in the same order.
+template <typename T, typename F>
+__device__ __forceinline__ void write_row(T* row, uint32 n, uint32 rank, uint32 team, bool packed, F f)
+{
+    if (packed) {
+        for (uint32 start = rank * Pack<T>::size; start < n; start += team * Pack<T>::size) {
+            Pack<T> value;
+#pragma unroll
+            for (int i = 0; i < Pack<T>::size; ++i) value.at[i] = f(start + i);
+            store_pack(row + start, value);
+        }
+    } else {
+        for (uint32 j = rank; j < n; j += team) row[j] = f(j);
+    }
+}
+
+// Sets to[j] = f(j, from[j]) for the numbers of a thread, in the same order.
+template <typename T, typename F>
+__device__ __forceinline__ void map_row(
+    const T* from, T* to, uint32 n, uint32 rank, uint32 team, bool packed, F f)
+{
+    if (packed) {
+        for (uint32 start = rank * Pack<T>::size; start < n; start += team * Pack<T>::size) {
+            Pack<T> value = load_pack(from + start);
+#pragma unroll
+            for (int i = 0; i < Pack<T>::size; ++i) value.at[i] = f(start + i, value.at[i]);
+            store_pack(to + start, value);
+        }
+    } else {
+        for (uint32 j = rank; j < n; j += team) to[j] = f(j, from[j]);
+    }
+}
+
+// How many numbers of a row of `columns` a thread of a team has at most.
+template <typename T> __device__ __forceinline__ uint32 slots(int columns, int team)
+{
+    const uint32 step = team * Pack<T>::size;
+    return (columns + step - 1) / step * Pack<T>::size;
+}
+
+// Where a thread keeps its numbers of a row in shared memory, of one out of several `arrays`: the i-th
+// at [i * team], so that neighbours in a warp have neighbouring words. No other thread touches them.
+template <typename T>
+__device__ __forceinline__ T* kept_row(int columns, int team, int arrays = 1, int array = 0)
+{
+    const uint32 row = threadIdx.x / team, rank = threadIdx.x % team;
+    return (T*)dynamic_shared + (row * arrays + array) * slots<T>(columns, team) * team + rank;
 }

@@ -1,0 +1,73 @@
+"""How rows are dealt out to the threads of a GPU: what the families of kernels on rows share.
+
+A *team* of threads shares a row: a few lanes of a warp, or a block. While a row is worked on it is
+kept in shared memory if it fits there, so that it is read once; see `kernels/common.cuh`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+#: Threads of a block.
+BLOCK = 256
+#: Bytes of shared memory for rows, of the 48 KB of a block. For the rows of the teams of a block
+#: less, so that several blocks run on a multiprocessor.
+MOST_KEPT, MOST_KEPT_BY_TEAMS = 47 * 1024, 32 * 1024
+#: Blocks of a grid, which goes on with further rows when it is through.
+MOST_BLOCKS = 2**31 - 1
+
+
+class Plan(NamedTuple):
+    """How one launch deals out its rows.
+
+    `team`, threads of a row: 1, 2, 4, ... 32, or the block; `kept`, are rows kept in shared
+    memory? `grid`, blocks; `shared`, bytes of shared memory of a block.
+    """
+
+    team: int
+    kept: bool
+    grid: int
+    shared: int
+
+
+def plan(rows: int, columns: int, itemsize: int, arrays: int = 1) -> Plan:
+    """The plan for `rows` of `columns` numbers, of which `arrays` rows are kept at a time.
+
+    >>> plan(100, 10, 4), plan(100, 1000, 4).team, plan(1, 1_000_000, 4).kept
+    (Plan(team=4, kept=True, grid=2, shared=4096), 32, False)
+    """
+    team = min(32, 2 ** max(0, math.ceil(math.log2(columns / 4)))) if columns > 4 else 1
+    shared = _kept(columns, itemsize, team) * arrays
+    if shared > MOST_KEPT_BY_TEAMS:
+        team, shared = BLOCK, _kept(columns, itemsize, BLOCK) * arrays
+    kept = shared <= MOST_KEPT
+    grid = min(-(-rows // (BLOCK // team)), MOST_BLOCKS)
+    return Plan(team, kept, grid, shared if kept else 0)
+
+
+def _kept(columns: int, itemsize: int, team: int) -> int:
+    """Bytes of the rows of a block: each thread's numbers are rounded up to 16 bytes."""
+    step = team * (16 // itemsize)
+    return -(-columns // step) * step * itemsize * (BLOCK // team)
+
+
+def real(*arrays: Any) -> bool:
+    """Are all of one dtype, float32 or float64, and is there an element?"""
+    first = arrays[0]
+    return (
+        getattr(first, "size", 0) > 0
+        and str(first.dtype) in ("float32", "float64")
+        and all(getattr(each, "dtype", None) == first.dtype for each in arrays)
+    )
+
+
+def one_axis(x: Any, axis: Any) -> int | None:
+    """The one axis meant by an int or a tuple, counted from 0; None if it is not one."""
+    if isinstance(axis, tuple):
+        if len(axis) != 1:
+            return None
+        axis = axis[0]
+    if not isinstance(axis, int) or not -x.ndim <= axis < x.ndim:
+        return None
+    return axis % x.ndim
