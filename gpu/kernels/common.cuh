@@ -161,3 +161,25 @@ __device__ __forceinline__ T* kept_row(int columns, int team, int arrays = 1, in
     const uint32 row = threadIdx.x / team, rank = threadIdx.x % team;
     return (T*)dynamic_shared + (row * arrays + array) * slots<T>(columns, team) * team + rank;
 }
+
+// Columns -----------------------------------------------------------------------------------
+//
+// A block works on `width` columns, 1, 2, 4, ... 32, which lie side by side in memory: thread t is at
+// column t % width, and takes every (blockDim.x / width)-th row from t / width on.
+
+// Of a value in each thread of a block, the reduction of those at the same column; the threads of the
+// first `width` get it. `kept` is shared memory for a number of each thread, free again afterwards.
+template <typename Op, typename T>
+__device__ __forceinline__ T column_reduce(T value, int width, T* kept)
+{
+    const int at = threadIdx.x, lane = at / width;
+    kept[at] = value;
+    __syncthreads();
+    for (int half = blockDim.x / width / 2; half > 0; half /= 2) {
+        if (lane < half) kept[at] = Op::of(kept[at], kept[at + half * width]);
+        __syncthreads();
+    }
+    value = kept[at];
+    __syncthreads();
+    return value;
+}
