@@ -11,7 +11,7 @@ __device__ __forceinline__ void reduce_rows(
     const T* x, T* y, int64 rows, int columns, int pieces, int length, int team)
 {
     __shared__ T spare[32];
-    const int rank = threadIdx.x % team, rows_of_block = blockDim.x / team;
+    const uint32 rank = threadIdx.x % team, rows_of_block = blockDim.x / team;
     const bool packed = packs(x, columns) && (pieces == 1 || length % Pack<T>::size == 0);
     const int64 tasks = rows * pieces;
 
@@ -20,8 +20,9 @@ __device__ __forceinline__ void reduce_rows(
         const int64 task = start + threadIdx.x / team;
         const int first = int(task % pieces) * length;
         const uint32 n = task < tasks ? min(length, columns - first) : 0;
+        const Portion mine{n, rank, uint32(team), packed};
         T value = Op::template start<T>();
-        read_row(x + task / pieces * columns + first, n, rank, team, packed,
+        read_row(x + task / pieces * columns + first, mine,
                  [&](uint32, T next) { value = Op::of(value, next); });
         value = team_reduce<Op>(value, team, spare);
         if (rank == 0 && task < tasks) y[task] = value;
@@ -132,7 +133,7 @@ __device__ void row_argmax(
 {
     __shared__ T values[32];
     __shared__ int64 places[32];
-    const int rank = threadIdx.x % team, rows_of_block = blockDim.x / team;
+    const uint32 rank = threadIdx.x % team, rows_of_block = blockDim.x / team;
     const bool packed = packs(x, columns) && (pieces == 1 || length % Pack<T>::size == 0);
     const int64 tasks = rows * pieces;
 
@@ -141,8 +142,9 @@ __device__ void row_argmax(
         const int64 task = start + threadIdx.x / team, row = task / pieces;
         const int first = int(task % pieces) * length;
         const uint32 n = task < tasks ? min(length, columns - first) : 0;
+        const Portion mine{n, rank, uint32(team), packed};
         Placed<T> best;
-        read_row(x + row * columns + first, n, rank, team, packed, [&](uint32 j, T next) {
+        read_row(x + row * columns + first, mine, [&](uint32 j, T next) {
             best.meet(next, given == nullptr ? first + (int64)j : given[row * columns + first + j]);
         });
         best = warp_first(best, min(team, 32));
