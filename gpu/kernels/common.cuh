@@ -18,6 +18,12 @@ template <typename T> struct __align__(16) Pack {
     T at[size];
 };
 
+// One number, for code that is written for packs, where 16 bytes cannot be moved.
+template <typename T> struct Single {
+    static const int size = 1;
+    T at[1];
+};
+
 // May a row of `length` numbers, at every multiple of `length` from `p`, be read 16 bytes at a time?
 template <typename T> __device__ __forceinline__ bool packs(const T* p, int64 length)
 {
@@ -34,6 +40,11 @@ template <typename T> __device__ __forceinline__ void store_pack(T* p, const Pac
     *(Pack<T>*)p = value;
 }
 
+// The number of a thread among all of the grid, and how many there are. Loops go from the one in
+// steps of the other, so that any grid will do.
+__device__ __forceinline__ int64 thread_in_grid() { return (int64)blockIdx.x * blockDim.x + threadIdx.x; }
+__device__ __forceinline__ int64 threads_in_grid() { return (int64)gridDim.x * blockDim.x; }
+
 template <typename T> __device__ __forceinline__ T infinity();
 template <> __device__ __forceinline__ float infinity<float>() { return __int_as_float(0x7f800000); }
 template <> __device__ __forceinline__ double infinity<double>()
@@ -47,6 +58,13 @@ template <typename T> __device__ __forceinline__ bool is_nan(T x) { return x != 
 template <typename T> __device__ __forceinline__ T larger(T a, T b)
 {
     return a > b || is_nan(a) ? a : b;
+}
+
+// 1 / (1 + exp(-x)), from exp(-|x|), which cannot overflow.
+template <typename T> __device__ __forceinline__ T logistic(T x)
+{
+    const T decay = exp(-fabs(x));
+    return (x >= T(0) ? T(1) : decay) / (T(1) + decay);
 }
 
 // What a reduction does with two numbers.
