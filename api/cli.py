@@ -1,4 +1,4 @@
-"""The command line: `chainrule train`, `chainrule gradcheck` and `chainrule doctor`."""
+"""The command line: `chainrule train`, `gradcheck`, `kernels` and `doctor`."""
 
 from __future__ import annotations
 
@@ -140,6 +140,40 @@ def parser() -> argparse.ArgumentParser:
     )
     gradcheck.add_argument("--json", action="store_true", help="print the reports as JSON")
 
+    kernels = commands.add_parser(
+        "kernels",
+        help="compile the GPU's kernels, and show what each uses; no GPU is needed",
+        description="Compiles the CUDA kernels to machine code, and prints for each the registers "
+        "of a thread, the memory, what was spilled from registers to memory, and the occupancy: "
+        "the share of a multiprocessor's places for warps that it can fill. The exit code is 1 if "
+        "a kernel spills, if one for floats computes with doubles, or if one does not compile.",
+    )
+    kernels.add_argument(
+        "--family",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a family of kernels, such as softmax; may be repeated (default: all)",
+    )
+    kernels.add_argument(
+        "--arch",
+        type=_count(50, "a compute capability without its point"),
+        action="append",
+        default=[],
+        metavar="80",
+        help="a compute capability, 80 for 8.0; may be repeated (default: 75, 80, 90, 100)",
+    )
+    kernels.add_argument(
+        "--compiler", choices=("nvrtc", "nvcc"), help="which one (default: the first there is)"
+    )
+    kernels.add_argument(
+        "--set",
+        choices=("raw", "numba"),
+        default="raw",
+        help="the kernels in CUDA C, or those in Numba's Python (default: raw)",
+    )
+    kernels.add_argument("--json", metavar="FILE", help="write the table as JSON, too")
+
     commands.add_parser(
         "doctor",
         help="print versions, BLAS and threads, and which devices are usable and why",
@@ -152,7 +186,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
-    Returns the exit code: 0, 1 for a wrong gradient, 2 for bad input, 130 after Ctrl-C.
+    Returns the exit code: 0, 1 for a wrong gradient or kernel, 2 for bad input, 130 after Ctrl-C.
 
     >>> main(["--version"]) in (0, None)  # doctest: +ELLIPSIS
     chainrule ...
@@ -173,6 +207,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(report())
         return 0
+
+    if arguments.command == "kernels":
+        from chainrule import kernels_command
+
+        try:
+            return kernels_command.run(
+                arguments.family,
+                arguments.arch,
+                arguments.compiler,
+                arguments.json,
+                arguments.set,
+            )
+        except kernels_command.UsageError as error:
+            print(f"chainrule kernels: error: {error}", file=sys.stderr)
+            return 2
 
     if arguments.command == "gradcheck":
         from chainrule import gradcheck_command

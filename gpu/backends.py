@@ -113,12 +113,22 @@ class NumbaEmulated:
         from .emulator.conduct import current
 
         schedule, checked = current()
-        flat = [
-            each.reshape(-1) if isinstance(each, np.ndarray) and each.ndim else each
-            for each in arguments
+        flat = [each.reshape(-1) if isinstance(each, np.ndarray) else each for each in arguments]
+        written = [
+            position
+            for position, parameter in enumerate(entry.parameters)
+            if parameter.access == "writes"
         ]
         kernel = self._kernels(entry.family, real)[entry.name]
-        kernel.launch(grid, entry.block, flat, shared=shared, schedule=schedule, checked=checked)
+        kernel.launch(
+            grid,
+            entry.block,
+            flat,
+            shared=shared,
+            schedule=schedule,
+            checked=checked,
+            writes=written,
+        )
 
     @functools.cache  # noqa: B019 (there is one backend for a process)
     def _kernels(self, family: str, real: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """References of the loss kernels: a row of logits and its target give one number.
 
-Each forward returns the losses and what its backward reads; rows are along the last axis.
+Each forward returns the losses and what its backward reads; rows are along the last axis. Labels
+that only a GPU knows are not read back: the loss of one that is no class is NaN.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..devices import reference
+from ..placing import on_device
 
 
 @reference
@@ -29,12 +31,16 @@ def softmax_cross_entropy_backward(xp: Any, g: Any, log_probabilities: Any, targ
 @reference
 def sparse_softmax_cross_entropy(xp: Any, logits: Any, labels: Any) -> Any:
     """-log_softmax(logits)[label] of each row, and log_softmax(logits)."""
-    labels = xp.asarray(labels)
-    if labels.size and not 0 <= labels.min() <= labels.max() < logits.shape[-1]:
-        raise ValueError(f"labels must be from 0 to {logits.shape[-1] - 1}, the classes of logits")
+    classes = logits.shape[-1]
+    if not on_device(labels):
+        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+            raise ValueError(f"labels must be from 0 to {classes - 1}, the classes of logits")
+        labels = xp.asarray(labels)
     log_probabilities = xp.log_softmax(logits, -1)
-    picked = xp.take_along_axis(log_probabilities, xp.expand_dims(labels, -1), -1)
-    return -picked[..., 0], log_probabilities
+    picked = xp.take_along_axis(log_probabilities, xp.expand_dims(labels, -1), -1)[..., 0]
+    if on_device(labels):  # to read them would take a copy back at every step
+        picked = xp.where((labels >= 0) & (labels < classes), picked, picked.dtype.type("nan"))
+    return -picked, log_probabilities
 
 
 @reference

@@ -85,6 +85,7 @@ sparse_softmax_cross_entropy = operation(
             g, residuals, labels
         )
     },
+    indices=("labels",),
     definition=lambda logits, labels: (
         -take_along_axis(log_softmax(logits, axis=-1), F.expand_dims(labels, -1), axis=-1)[..., 0]
     ),

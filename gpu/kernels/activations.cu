@@ -116,7 +116,7 @@ forward_any(const T* x, const T* bias, T* y, T* share, int64 size, int columns)
     if (packs(x, columns) && packs(bias, columns) && packs(y, columns) && packs(share, columns))
         forward_packs<A, Pack<T>>(x, bias, y, share, size, columns);
     else
-        forward_packs<A, Single<T>>(x, bias, y, share, size, columns);
+        forward_packs<A, One<T>>(x, bias, y, share, size, columns);
 }
 
 // y = f(x + bias); and by what f multiplied its argument, if `share` is asked for. Without a bias
@@ -204,8 +204,8 @@ backward_any(const T* g, const T* y, const T* x, const T* bias, T* slope, T* sum
         const Backward<A, Pack<T>, T> row = {g, y, x, bias, slope};
         sum_rows<Pack<T>>(row, sums, spare, rows, columns, chunks);
     } else {
-        const Backward<A, Single<T>, T> row = {g, y, x, bias, slope};
-        sum_rows<Single<T>>(row, sums, spare, rows, columns, chunks);
+        const Backward<A, One<T>, T> row = {g, y, x, bias, slope};
+        sum_rows<One<T>>(row, sums, spare, rows, columns, chunks);
     }
 }
 
@@ -242,7 +242,7 @@ column_sums(const T* x, T* sums, int64 rows, int columns, int chunks)
         const Loaded<Pack<T>, T> row = {x};
         sum_rows<Pack<T>>(row, sums, spare, rows, columns, chunks);
     } else {
-        const Loaded<Single<T>, T> row = {x};
-        sum_rows<Single<T>>(row, sums, spare, rows, columns, chunks);
+        const Loaded<One<T>, T> row = {x};
+        sum_rows<One<T>>(row, sums, spare, rows, columns, chunks);
     }
 }

@@ -52,7 +52,7 @@ gather_rows(const T* x, const int64* index, T* y, int64 rows, int64 count, int64
     if (packs(x, length) && packs(y, length))
         gather_packs<Pack<T>>(x, index, y, rows, count, length);
     else
-        gather_packs<Single<T>>(x, index, y, rows, count, length);
+        gather_packs<One<T>>(x, index, y, rows, count, length);
 }
 
 // Adding up -----------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ template <typename T> __device__ void segment_pieces(const T* values, const int6
     if (packs(values, length) && packs(pieces, length))
         pieces_packs<Pack<T>>(values, order, sorted, offsets, pieces, count, length, chunk);
     else
-        pieces_packs<Single<T>>(values, order, sorted, offsets, pieces, count, length, chunk);
+        pieces_packs<One<T>>(values, order, sorted, offsets, pieces, count, length, chunk);
 }
 
 template <typename P, typename T> __device__ __forceinline__ void
@@ -134,5 +134,5 @@ template <typename T> __device__ void segment_sums(const T* values, const int64*
     if (packs(values, length) && packs(pieces, length) && packs(result, length))
         segments_packs<Pack<T>>(values, order, offsets, pieces, result, rows, length, chunk);
     else
-        segments_packs<Single<T>>(values, order, offsets, pieces, result, rows, length, chunk);
+        segments_packs<One<T>>(values, order, offsets, pieces, result, rows, length, chunk);
 }

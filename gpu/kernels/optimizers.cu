@@ -32,7 +32,7 @@ template <typename T> __device__ void sgd_step(
     int64 packed = 0;  // elements that are moved by packs; the few that are left, one by one
     if (packs(w, 0) && packs(g, 0) && packs(velocity, 0)) packed = size - size % Pack<T>::size;
     sgd_packs<Pack<T>>(w, g, velocity, 0, packed, rate, momentum, nesterov, decay);
-    sgd_packs<Single<T>>(w, g, velocity, packed, size, rate, momentum, nesterov, decay);
+    sgd_packs<One<T>>(w, g, velocity, packed, size, rate, momentum, nesterov, decay);
 }
 
 // Adam ----------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ template <typename T> __device__ void adam_step(T* w, const T* g, T* m, T* v, in
     if (packs(w, 0) && packs(g, 0) && packs(m, 0) && packs(v, 0))
         packed = size - size % Pack<T>::size;
     adam_packs<Pack<T>>(w, g, m, v, 0, packed, by);
-    adam_packs<Single<T>>(w, g, m, v, packed, size, by);
+    adam_packs<One<T>>(w, g, m, v, packed, size, by);
 }
 
 // Sums over all elements ----------------------------------------------------------------------

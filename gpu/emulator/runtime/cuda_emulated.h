@@ -45,9 +45,14 @@ constexpr int warpSize = 32;
 
 #undef assert
 #define assert(condition) \
-    ((condition) ? (void)0 : emulated::fail("assert", "assertion failed: " #condition, __FILE__, __LINE__))
-#define __trap() emulated::fail("trap", "__trap() was called", __FILE__, __LINE__)
+    ((condition) ? (void)0 : emulated::fail("assertion", "assertion failed: " #condition, __FILE__, __LINE__))
+#define __trap() emulated::fail("assertion", "__trap() was called", __FILE__, __LINE__)
 
 #include "intrinsics.h"
 #include "synchronisation.h"
 #include "description.h"
+
+#ifdef CHAINRULE_CHECKED
+#define memcpy chainrule_memcpy
+#define memset chainrule_memset
+#endif
