@@ -34,6 +34,14 @@ template <typename T> __device__ __forceinline__ void store_pack(T* p, const Pac
     *(Pack<T>*)p = value;
 }
 
+// The number of a thread among all of the grid, and how many there are. Loops go from the one in
+// steps of the other, so that any grid will do.
+__device__ __forceinline__ int64 thread_in_grid()
+{
+    return (int64)blockIdx.x * blockDim.x + threadIdx.x;
+}
+__device__ __forceinline__ int64 threads_in_grid() { return (int64)gridDim.x * blockDim.x; }
+
 // One number, in the shape of a Pack: for code that is written once for both.
 template <typename T> struct One {
     static const int size = 1;
@@ -113,6 +121,13 @@ template <typename T> __device__ __forceinline__ bool is_nan(T x) { return x != 
 template <typename T> __device__ __forceinline__ T larger(T a, T b)
 {
     return a > b || is_nan(a) ? a : b;
+}
+
+// 1 / (1 + exp(-x)), from exp(-|x|), which cannot overflow.
+template <typename T> __device__ __forceinline__ T logistic(T x)
+{
+    const T decay = exp(-fabs(x));
+    return (x >= T(0) ? T(1) : decay) / (T(1) + decay);
 }
 
 // What a reduction does with two numbers.
