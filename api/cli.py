@@ -98,7 +98,12 @@ def parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--batch-size", type=_count(1, "batch size"), default=32, help="rows a step")
     train.add_argument("--seed", type=_count(0, "seed"), default=0, help="of all random numbers")
-    train.add_argument("--device", default="cpu", help="where to compute")
+    train.add_argument(
+        "--device",
+        default=os.environ.get("CHAINRULE_DEVICE") or "cpu",
+        help="where to compute: cpu, cuda, cuda:1, ..., or emulated, which runs the GPU's kernels "
+        "on the CPU, slowly; by default what CHAINRULE_DEVICE says",
+    )
     train.add_argument(
         "--output",
         default=None,
