@@ -114,7 +114,7 @@ class NumbaEmulated:
 
         schedule, checked = current()
         flat = [
-            each.reshape(-1) if isinstance(each, np.ndarray) and each.ndim else each
+            each.reshape(-1) if isinstance(each, np.ndarray) else each
             for each in arguments
         ]
         kernel = self._kernels(entry.family, real)[entry.name]

@@ -5,6 +5,7 @@ Each forward returns the losses and what its backward reads; rows are along the 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..devices import reference
@@ -28,21 +29,28 @@ def softmax_cross_entropy_backward(xp: Any, g: Any, log_probabilities: Any, targ
 
 @reference
 def sparse_softmax_cross_entropy(xp: Any, logits: Any, labels: Any) -> Any:
-    """-log_softmax(logits)[label] of each row, and log_softmax(logits)."""
+    """-log_softmax(logits)[label] of each row, and softmax(logits) - one_hot(label), its slopes.
+
+    A label that is no class raises ValueError on the CPU. On other devices, where reading labels
+    would wait for them, it makes the loss and the slopes of its row NaN.
+    """
     labels = xp.asarray(labels)
-    if labels.size and not 0 <= labels.min() <= labels.max() < logits.shape[-1]:
-        raise ValueError(f"labels must be from 0 to {logits.shape[-1] - 1}, the classes of logits")
-    log_probabilities = xp.log_softmax(logits, -1)
-    picked = xp.take_along_axis(log_probabilities, xp.expand_dims(labels, -1), -1)
-    return -picked[..., 0], log_probabilities
-
-
-@reference
-def sparse_softmax_cross_entropy_backward(
-    xp: Any, g: Any, log_probabilities: Any, labels: Any
-) -> Any:
-    """The gradient of the logits: g * (softmax(logits) - one_hot(label))."""
-    gradient, labels = xp.exp(log_probabilities), xp.expand_dims(xp.asarray(labels), -1)
-    xp.put_along_axis(gradient, labels, xp.take_along_axis(gradient, labels, -1) - 1, -1)
-    gradient *= xp.expand_dims(g, -1)
-    return gradient
+    classes, inside = logits.shape[-1], None
+    if getattr(getattr(xp, "device", None), "on_host", True):
+        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+            raise ValueError(f"labels must be from 0 to {classes - 1}, the classes of logits")
+    else:
+        inside = (labels >= 0) & (labels < classes)
+        labels = xp.where(inside, labels, 0)
+    shifted = logits - xp.max(logits, axis=-1, keepdims=True)
+    slopes = xp.exp(shifted)
+    total = xp.sum(slopes, axis=-1, keepdims=True)
+    slopes /= total
+    at = xp.arange(labels.size), labels.reshape(-1)
+    picked = shifted.reshape(-1, classes)[at].reshape(labels.shape)
+    losses = xp.log(total)[..., 0] - picked
+    slopes.reshape(-1, classes)[at] -= 1
+    if inside is not None:
+        losses = xp.where(inside, losses, math.nan).astype(losses.dtype)
+        slopes[~inside] = math.nan
+    return losses, slopes
