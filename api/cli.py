@@ -1,4 +1,4 @@
-"""The command line: `chainrule train`, `chainrule gradcheck` and `chainrule doctor`."""
+"""The command line: `chainrule train`, `gradcheck`, `kernels` and `doctor`."""
 
 from __future__ import annotations
 
@@ -98,7 +98,12 @@ def parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--batch-size", type=_count(1, "batch size"), default=32, help="rows a step")
     train.add_argument("--seed", type=_count(0, "seed"), default=0, help="of all random numbers")
-    train.add_argument("--device", default="cpu", help="where to compute")
+    train.add_argument(
+        "--device",
+        default=os.environ.get("CHAINRULE_DEVICE") or "cpu",
+        help="where to compute: cpu, cuda, cuda:1, ..., or emulated, which runs the GPU's kernels "
+        "on the CPU, slowly; by default what CHAINRULE_DEVICE says",
+    )
     train.add_argument(
         "--output",
         default=None,
@@ -140,6 +145,40 @@ def parser() -> argparse.ArgumentParser:
     )
     gradcheck.add_argument("--json", action="store_true", help="print the reports as JSON")
 
+    kernels = commands.add_parser(
+        "kernels",
+        help="compile the GPU's kernels, and show what each uses; no GPU is needed",
+        description="Compiles the CUDA kernels to machine code, and prints for each the registers "
+        "of a thread, the memory, what was spilled from registers to memory, and the occupancy: "
+        "the share of a multiprocessor's places for warps that it can fill. The exit code is 1 if "
+        "a kernel spills, if one for floats computes with doubles, or if one does not compile.",
+    )
+    kernels.add_argument(
+        "--family",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a family of kernels, such as softmax; may be repeated (default: all)",
+    )
+    kernels.add_argument(
+        "--arch",
+        type=_count(50, "a compute capability without its point"),
+        action="append",
+        default=[],
+        metavar="80",
+        help="a compute capability, 80 for 8.0; may be repeated (default: 75, 80, 90, 100)",
+    )
+    kernels.add_argument(
+        "--compiler", choices=("nvrtc", "nvcc"), help="which one (default: the first there is)"
+    )
+    kernels.add_argument(
+        "--set",
+        choices=("raw", "numba"),
+        default="raw",
+        help="the kernels in CUDA C, or those in Numba's Python (default: raw)",
+    )
+    kernels.add_argument("--json", metavar="FILE", help="write the table as JSON, too")
+
     commands.add_parser(
         "doctor",
         help="print versions, BLAS and threads, and which devices are usable and why",
@@ -149,10 +188,16 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+def _reader_gone() -> int:
+    """Ends quietly where the reader of the output, such as `head`, has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
-    Returns the exit code: 0, 1 for a wrong gradient, 2 for bad input, 130 after Ctrl-C.
+    Returns the exit code: 0, 1 for a wrong gradient or kernel, 2 for bad input, 130 after Ctrl-C.
 
     >>> main(["--version"]) in (0, None)  # doctest: +ELLIPSIS
     chainrule ...
@@ -174,6 +219,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(report())
         return 0
 
+    if arguments.command == "kernels":
+        from chainrule import kernels_command
+
+        try:
+            return kernels_command.run(
+                arguments.family,
+                arguments.arch,
+                arguments.compiler,
+                arguments.json,
+                arguments.set,
+            )
+        except kernels_command.UsageError as error:
+            print(f"chainrule kernels: error: {error}", file=sys.stderr)
+            return 2
+        except BrokenPipeError:
+            return _reader_gone()
+
     if arguments.command == "gradcheck":
         from chainrule import gradcheck_command
 
@@ -189,9 +251,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except gradcheck_command.UsageError as error:
             print(f"chainrule gradcheck: error: {error}", file=sys.stderr)
             return 2
-        except BrokenPipeError:  # the reader, such as `head`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
+        except BrokenPipeError:
+            return _reader_gone()
 
     from chainrule.main_job import UsageError, train
 

@@ -63,7 +63,7 @@ def versions() -> Iterator[tuple[str, str]]:
             yield name, "not installed"
         if name == "chainrule":
             yield "Python", f"{platform.python_version()} ({platform.python_implementation()})"
-    for pattern in (r"cupy(-.*)?", "numba-cuda"):
+    for pattern in (r"nvidia-cuda-nvrtc(-cu\d+)?", r"cupy(-.*)?", "numba-cuda"):
         yield from installed(pattern).items()
 
 
@@ -160,10 +160,12 @@ def writable(folder: Path) -> bool:
 
 
 def devices() -> Iterator[tuple[str, str]]:
-    """Each device, and why it is or is not usable."""
-    for each in probe():
+    """Each device, and why it is or is not usable; a GPU is tried."""
+    for each in probe(thorough=True):
         yield each.name, f"{'usable' if each.usable else 'not usable'}: {each.reason}"
         for name, value in each.details.items():
             yield "", f"{name}: {value}"
+        for name, value in each.lacks.items():
+            yield "", f"without the kernel set {name!r}: {value}"
         if each.remedy is not None:
             yield "", f"what to do: {each.remedy}"

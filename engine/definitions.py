@@ -16,8 +16,11 @@ def compose(record: Record, inputs: Sequence[Any], static: dict[str, Any]) -> An
     """Runs a composition: its forward function on Tensors, which records what it is made of."""
     given = [as_operand(value, record.name) for value in inputs]
     weak = record.elementwise and any(type(value) is Tensor for value in given)
+    device = next((value._device for value in given if type(value) is Tensor), None)
     tensors = [
-        value if type(value) is Tensor or (weak and not is_array(value)) else Tensor(value)
+        value
+        if type(value) is Tensor or (weak and not is_array(value))
+        else Tensor(value, device=device)
         for value in given
     ]
     result = record.forward(tensor_functions, *tensors, **static)

@@ -9,9 +9,11 @@ import numpy as np
 
 from .devices import state
 from .errors import DtypeError, GradientError, ShapeError, describe
+from .kernels.arrays import never_repeats
+from .placing import on_device
 from .record import RECORDS
 from .tape import mark_changed
-from .tensor import Tensor, as_operand, is_array
+from .tensor import Tensor, as_operand, is_array, together
 
 
 def raw_index(index: Any) -> Any:
@@ -51,13 +53,47 @@ def _listed(index: Any) -> Any:
 def element(where: str, x: Any, index: Any) -> Any:
     """`x[index]` of an array.
 
+    Index arrays of the host are checked before they are sent to a GPU. Those that are there already
+    are not read back: what they look up out of bounds is NaN, if x is floating.
+
     Raises IndexError, ShapeError or DtypeError that say which part of the index does not fit.
     """
+    if on_device(x):
+        _refuse(where, x, index)
+        return lost(x[index], index, x.shape)
     try:
         return x[index]
     except (IndexError, TypeError, ValueError) as error:
         _refuse(where, x, index)
         raise error
+
+
+def lost(y: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """y, what lies (or shall lie) at an index of an array of `shape`, but NaN where that is none.
+
+    CuPy takes indices that are out of bounds from the other end, without a word.
+    """
+    parts = list(index) if isinstance(index, tuple) else [index]
+    used = sum(map(_consumed, parts))
+    inside, axis, places, behind = None, 0, [], []
+    for part in parts:
+        if on_device(part) and part.dtype.kind != "b":
+            size = shape[axis]
+            here = (part >= -size) & (part < size)
+            inside = here if inside is None else inside & here
+        axes = len(shape) - used if part is Ellipsis else _consumed(part)
+        if part is None or part is Ellipsis or isinstance(part, slice):
+            behind.append(1 if part is None else axes)
+        else:
+            places.append(len(behind))
+        axis += axes
+    if inside is None or y.dtype.kind != "f":
+        return y
+    behind.append(len(shape) - axis)
+    # Index arrays next to each other put their axes where they stand, others in front.
+    after = sum(behind[places[0] :] if places[0] == places[-1] else behind)
+    nan = y.dtype.type("nan")
+    return np.where(inside[(..., *[None] * after)], y, nan)  # CuPy's own, for its arrays
 
 
 def _refuse(where: str, x: Any, index: Any) -> None:
@@ -83,7 +119,10 @@ def _refuse(where: str, x: Any, index: Any) -> None:
                     f"{x.shape[axis : axis + part.ndim]}, got {describe(part)}; a mask of another "
                     "shape may be broadcast first, with cr.broadcast_to"
                 )
-            arrays.append((int(np.count_nonzero(part)),) if part.ndim else ())
+            if not on_device(part):
+                arrays.append((int(np.count_nonzero(part)),) if part.ndim else ())
+        elif on_device(part):
+            arrays.append(part.shape)
         elif is_array(part):
             size = x.shape[axis]
             wrong = part[(part < -size) | (part >= size)]
@@ -115,7 +154,7 @@ def _part(told: str, part: Any) -> Any:
         if part.step is not None and operator.index(part.step) == 0:
             raise ShapeError(f"{told}; a slice with step 0 goes nowhere; give another step")
         return part
-    array = np.asarray(part)
+    array = part if on_device(part) else np.asarray(part)
     if array.dtype.kind not in "biu":
         cast = "; convert it with .astype('int64')" if array.dtype.kind == "f" else ""
         raise DtypeError(
@@ -141,20 +180,32 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
             "write x = x.at[index].set(value) for a new tensor, through which gradients flow, or "
             "change it in `with cr.no_grad():`"
         )
-    raw, index = value._data if isinstance(value, Tensor) else value, raw_index(index)
-    if not self._data.flags.writeable:
+    raw, index = together(self._device, value, "x[index] = value"), raw_index(index)
+    if _repeats(self._data):
         raise ShapeError(
             f"x[index] = value: x has {describe(self)}, and repeats the memory of a smaller "
             "tensor (cr.broadcast_to); change a copy of it, as of x * 1"
         )
     try:
-        self._data[index] = raw
+        if on_device(self._data):
+            _refuse("x[index] = value", self._data, index)
+        if on_device(self._data) and not never_repeats(index):
+            self._data[...] = RECORDS["index_set"].function(self, value, index)._data
+        else:
+            self._data[index] = raw
     except (IndexError, ValueError, TypeError) as error:
         part = element("x[index] = value", self._data, index)
         raise ShapeError(
             f"x[index] = value: x[index] has {describe(part)}, value {describe(raw)}: {error}"
         ) from error
     mark_changed(self._storage)
+
+
+def _repeats(array: Any) -> bool:
+    """Is one place of the memory the element at several indices?"""
+    if isinstance(array, np.ndarray):
+        return not array.flags.writeable
+    return any(n > 1 and not step for n, step in zip(array.shape, array.strides, strict=True))
 
 
 class At:

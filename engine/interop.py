@@ -67,7 +67,12 @@ def __array_function__(self: Tensor, func: Any, types: Any, args: Any, kwargs: A
     """NumPy's other functions on Tensors: the record of that name."""
     name = _NAMES.get(func.__name__, func.__name__)
     if name in _QUESTIONS:
-        return func(args[0].numpy(), *args[1:], **kwargs)
+        x: Any = args[0]
+        if not x._device.on_host:  # its shape is known without a copy
+            x = np.broadcast_to(np.zeros((), x.dtype), x.shape)
+        else:
+            x = x.numpy()
+        return func(x, *args[1:], **kwargs)
     record = RECORDS.get(name)
     if func.__module__ == "numpy.linalg" and name in ("norm", "vector_norm"):
         return _norm(name, *args, **kwargs)

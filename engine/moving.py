@@ -46,20 +46,31 @@ def to(self: Tensor, device: Any) -> Tensor:
     >>> x.grad
     tensor([2., 4.], shape=(2,), dtype=float64)
     """
-    if isinstance(device, Tensor):
-        target = device._device
-    elif isinstance(device, (str, Device)) and not _is_dtype(device):
-        target = get_device(device)
-    else:
-        raise DtypeError(
-            f"to: give the name of a device, such as 'cpu' or 'cuda', got {describe(device)}; "
-            "another dtype is had with x.astype('float32')"
-        )
+    target = named_device(device, "to")
     if target is self._device:
         return self
     static = {"source": self._device, "target": target}
     key = 0b10 | (self._node is not None)
     return compute(_MOVE, target, (self._data,), (self._node,), (self._storage,), key, static)
+
+
+def named_device(device: Any, where: str) -> Device:
+    """The device that is meant by its name, by a Tensor on it, or by itself.
+
+    Raises DeviceError for one that is unknown, or cannot be used here; DtypeError for a dtype.
+    """
+    if isinstance(device, Tensor):
+        return device._device
+    if isinstance(device, (str, Device)) and not _is_dtype(device):
+        return get_device(device)
+    raise DtypeError(
+        f"{where}: give the name of a device, such as 'cpu' or 'cuda', got {describe(device)}; "
+        + (
+            "another dtype is had with x.astype('float32')"
+            if where == "to"
+            else "dtype= of a layer, or cr.set_default_dtype, says what it computes with"
+        )
+    )
 
 
 def _is_dtype(name: Any) -> bool:

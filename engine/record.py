@@ -25,8 +25,9 @@ from .devices import Device, cpu, state
 from .errors import GradientError, ShapeError, apart, describe, explain, freed, undefined
 from .foreign import pair, unshared, widened
 from .functions import TensorFunctions
+from .placing import sent, there
 from .tape import FIXED, Node, Storage, next_moment
-from .tensor import Tensor, as_operand, is_array, wrap
+from .tensor import Tensor, as_operand, is_array
 
 #: Every record, by the name of its function.
 RECORDS: dict[str, Record] = {}
@@ -54,7 +55,8 @@ class Record:
     which Tensor has the operation, operators included. `notes` go into the docstring: arguments,
     errors, source. A `composed` operation has no VJP: its forward function runs on Tensors.
     `freeze` names static arguments that a caller may change later (lists, index arrays), each
-    with the function that makes of it, at the call, a value of the operation's own. `products`, of
+    with the function that makes of it, at the call, a value of the operation's own. `indices` names
+    arguments that are integers, and are checked on the host if they come from there. `products`, of
     the shapes of the result and of each argument and the static ones, is how many multiplications
     and additions in products of matrices the result costs; each argument's gradient costs as many,
     or what a dict says by the argument's name (and by "y" of the result). `call`, where
@@ -82,6 +84,7 @@ class Record:
     view: bool = False
     composed: bool = False
     freeze: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    indices: Sequence[str] = ()
     products: Callable[..., int | dict[str, int]] | None = None
     function: Callable[..., Any] = field(init=False)
 
@@ -220,7 +223,7 @@ class Plan:
         def lift(raw: Any, parent: Node | None) -> Any:
             """What was saved, as a Tensor that hangs in the graph where it did."""
             storage = next(storages)
-            return wrap(raw, node.kernels.device, parent, storage) if is_array(raw) else raw
+            return there(raw, node, parent, storage) if is_array(raw) else raw
 
         lifted: dict[str, Any] = {}
         for slot, raw in zip(self.slots, node.saved, strict=True):
@@ -281,7 +284,7 @@ def apply(record: Record, inputs: Sequence[Any], static: dict[str, Any]) -> Tens
             raise ShapeError(f"{record.name}: give at least one tensor")
         return apply(record, [Tensor(value) for value in inputs], static)
     if device is not cpu:
-        arrays = [device.from_host(each) if type(each) is ndarray else each for each in arrays]
+        arrays = sent(record, arrays, device)
     if record.variadic:
         kind = np.result_type(*arrays)  # numbers take it too
         arrays = [each if is_array(each) else device.xp.asarray(each, kind) for each in arrays]
@@ -321,7 +324,7 @@ def compute(
     tensor = new(Tensor)
     tensor._data = result
     tensor._device = device
-    if record.view and np.may_share_memory(result, arrays[0]):
+    if record.view and device.xp.may_share_memory(result, arrays[0]):
         own = storages[0]
     else:
         own = Storage()

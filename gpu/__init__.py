@@ -5,6 +5,6 @@ a compiler is looked for until one of them is used.
 """
 
 from . import devices
-from .probe import DeviceReport, probe
+from .probe import DeviceReport, probe, require, usable
 
-__all__ = ["DeviceReport", "devices", "probe"]
+__all__ = ["DeviceReport", "devices", "probe", "require", "usable"]

@@ -8,6 +8,7 @@ there moves its data where it must.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from chainrule.engine.devices import Device, register_maker
 from chainrule.engine.errors import DeviceError
 
+from .probe import require, usable
 from .table import replacements
 
 #: The kernel sets of a GPU, the default first.
@@ -125,8 +127,6 @@ def make_cuda(name: str) -> Device:
         raise DeviceError(f"device: {name!r} is unknown; a GPU is 'cuda', 'cuda:0', 'cuda:1', ...")
     index = int(number or 0)
     if _chosen is None:
-        from .probe import require
-
         require("cuda")
         import cupy
 
@@ -149,11 +149,5 @@ def make_emulated(name: str) -> Device:
     return EmulatedDevice()
 
 
-def _cuda_is_usable() -> bool:
-    from .probe import probe_cuda
-
-    return probe_cuda().usable
-
-
-register_maker("cuda", make_cuda, SETS, _cuda_is_usable)
-register_maker("emulated", make_emulated, SETS, lambda: True)
+register_maker("cuda", make_cuda, SETS, functools.partial(usable, "cuda"))
+register_maker("emulated", make_emulated, SETS, functools.partial(usable, "emulated"))

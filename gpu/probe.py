@@ -1,38 +1,29 @@
-"""Looks for devices without using them: nothing here imports CuPy or numba-cuda, or ever raises.
+"""Which devices can be used here, and if not, why and what to do.
 
-The driver is asked through ctypes, packages through their metadata, so that the answer can be had
-on a machine where something of the chain driver, CUDA libraries, CuPy is missing or broken.
+The driver is asked through ctypes and packages through their metadata: nothing here imports CuPy or
+numba-cuda, except `require`, which is called when they are about to be used.
 """
 
 from __future__ import annotations
 
-import ctypes
+import importlib.util
 import os
 import platform
 import re
+import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 
-__all__ = ["DeviceReport", "probe"]
+from chainrule.engine.errors import DeviceError
 
-NOT_YET = "this version computes on the CPU only: its CUDA kernels are not there yet"
+from .driver import Driver, probe_driver
+from .trial import try_cupy, try_cupy_apart
 
-_DRIVER_LIBRARIES = {"win32": ("nvcuda.dll",), "linux": ("libcuda.so.1", "libcuda.so")}
+__all__ = ["DeviceReport", "probe", "require", "usable"]
 
-# From the CUDA driver API: what cuInit answers, and what to do about it.
-_NO_DEVICE = 100
-_INIT_ERRORS = {
-    3: ("the driver is not initialised", "load the kernel module (modprobe nvidia), or reboot"),
-    34: ("the library found is a stub, not the driver", "take CUDA's stubs folder off the path"),
-    _NO_DEVICE: (
-        "the driver sees no NVIDIA GPU",
-        "check nvidia-smi; in a container, pass the GPUs through",
-    ),
-    803: ("kernel module and driver library differ in version", "reboot after the driver's update"),
-    804: ("this GPU does not allow a newer CUDA than its driver", "update the NVIDIA driver"),
-}
-_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
+#: The least compute capability that CUDA 13 still compiles for; CUDA 12 goes back to 5.0.
+_LEAST_OF_CUDA_13 = (7, 5)
 
 
 @dataclass(frozen=True)
@@ -41,10 +32,11 @@ class DeviceReport:
 
     Attributes:
         name: as in `device="cpu"`.
-        usable: can this version compute on it here?
+        usable: can one compute on it here?
         reason: why, or why not.
         remedy: what to do; None where there is nothing to do.
         details: what was looked at and found, in words, by subject.
+        lacks: kernel sets that cannot be used on it, each with the reason and what to do.
     """
 
     name: str
@@ -52,25 +44,67 @@ class DeviceReport:
     reason: str
     remedy: str | None = None
     details: dict[str, str] = field(default_factory=dict)
+    lacks: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Driver:
-    """The NVIDIA driver: its CUDA version and GPUs, or what is wrong with it."""
+def probe(thorough: bool = False) -> list[DeviceReport]:
+    """What is known of each device: "cpu", "cuda", "emulated".
 
-    version: tuple[int, int] | None = None
-    gpus: tuple[str, ...] = ()
-    problem: str | None = None
-    remedy: str | None = None
+    With `thorough`, where all that is needed for "cuda" seems to be there, it is tried, in a
+    process of its own.
 
-
-def probe() -> list[DeviceReport]:
-    """What is known of each device: "cpu", then "cuda".
-
-    >>> [(report.name, report.usable) for report in probe()]
-    [('cpu', True), ('cuda', False)]
+    >>> [report.name for report in probe()]
+    ['cpu', 'cuda', 'emulated']
     """
-    return [probe_cpu(), probe_cuda()]
+    cuda = probe_cuda()
+    if thorough and cuda.usable:
+        failure = try_cupy_apart(_install(probe_driver()))
+        if failure is not None:
+            cuda = replace(cuda, usable=False, reason=failure.reason, remedy=failure.remedy)
+    return [probe_cpu(), cuda, probe_emulated()]
+
+
+def usable(name: str) -> bool:
+    """Can one compute on the device of that name here, as far as can be told without trying?
+
+    >>> usable("cpu")
+    True
+    """
+    return _report(name).usable
+
+
+def require(name: str, kernel_set: str | None = None) -> None:
+    """Makes sure that one can compute on a device, with a kernel set if one is named.
+
+    For "cuda" this imports CuPy and runs a first kernel.
+
+    Raises DeviceError, with the reason and what to do.
+
+    >>> require("cpu")
+    """
+    report = _report(name)
+    if report.usable and report.name == "cuda":
+        failure = try_cupy(_install(probe_driver()))
+        if failure is not None:
+            report = replace(report, usable=False, reason=failure.reason, remedy=failure.remedy)
+    if not report.usable:
+        remedy = f"; {report.remedy}" if report.remedy else ""
+        raise DeviceError(
+            f"device: {name!r} cannot be used here: {report.reason}{remedy} (chainrule doctor "
+            "tells more)"
+        )
+    if kernel_set in report.lacks:
+        raise DeviceError(
+            f"device: {name!r} has no kernel set {kernel_set!r} here: {report.lacks[kernel_set]}"
+        )
+
+
+def _report(name: str) -> DeviceReport:
+    kind = name.partition(":")[0]
+    probes = {"cpu": probe_cpu, "cuda": probe_cuda, "emulated": probe_emulated}
+    if kind not in probes:
+        raise DeviceError(f"device: {name!r} is unknown; known: {', '.join(map(repr, probes))}")
+    return probes[kind]()
 
 
 def probe_cpu() -> DeviceReport:
@@ -86,48 +120,57 @@ def probe_cpu() -> DeviceReport:
 def probe_cuda() -> DeviceReport:
     """The NVIDIA GPUs: driver, CuPy and numba-cuda, and whether they fit each other."""
     driver = probe_driver()
+    cupy, numba_cuda = installed(r"cupy(-cuda\d+x|-rocm-[\d-]+)?"), installed(r"numba-cuda")
     details: dict[str, str] = {}
-    problems: list[str] = []
-    remedies = ['use device="cpu"']
     if driver.version is not None:
         details["driver"] = f"supports CUDA {driver.version[0]}.{driver.version[1]}"
-        details["GPUs"] = "; ".join(driver.gpus) or "none"
+        details["GPUs"] = "; ".join(map(str, driver.gpus)) or "none"
     if driver.problem is not None:
         details.setdefault("driver", driver.problem)
-        problems.append(driver.problem)
-    if driver.remedy is not None:
-        remedies.append(driver.remedy)
+    details["cupy"], details["numba-cuda"] = _listed(cupy), _listed(numba_cuda)
 
-    cupy = installed(r"cupy(-cuda\d+x|-rocm-[\d-]+)?")
-    details["cupy"] = _listed(cupy)
-    numba_cuda = installed(r"numba-cuda")
-    details["numba-cuda"] = _listed(numba_cuda)
+    faults = []
+    if driver.problem is not None:
+        faults.append((driver.problem, driver.remedy))
+    faults += _faults_of_cupy(driver, cupy)
+    lacks = {}
+    if not numba_cuda:
+        lacks["numba"] = f"numba-cuda is not installed: {_install(driver)}"
+    if not faults:
+        reason = f"{_listed(cupy)} computes on {', '.join(str(gpu) for gpu in driver.gpus)}"
+        return DeviceReport("cuda", True, reason, None, details, lacks)
+    reasons = [reason for reason, _ in faults]
+    remedies = dict.fromkeys(remedy for _, remedy in faults if remedy is not None)
+    if driver.problem is not None:
+        remedies['device="emulated" runs the same kernels on the CPU, to learn and to test'] = None
+    return DeviceReport("cuda", False, "; ".join(reasons), "; ".join(remedies), details, lacks)
+
+
+def _faults_of_cupy(driver: Driver, cupy: dict[str, str]) -> list[tuple[str, str | None]]:
+    """What is wrong with the CuPy that is installed, and what to do."""
     if len(cupy) > 1:
-        problems.append(f"{' and '.join(cupy)} are installed, and overwrite each other's files")
-        remedies.append(f"pip uninstall {' '.join(cupy)}, then install one extra again")
-    elif cupy and driver.version is not None:
-        (name,) = cupy
-        needed = re.fullmatch(r"cupy-cuda(\d+)x", name)
-        if name.startswith("cupy-rocm"):
-            problems.append(f"{name} is CuPy for AMD's GPUs")
-            remedies.append(f"pip uninstall {name}, then {_install(driver)}")
-        elif needed and int(needed[1]) > driver.version[0]:
-            problems.append(
-                f"{name} needs a driver for CUDA {needed[1]}, this one supports CUDA "
-                f"{driver.version[0]}.{driver.version[1]}"
-            )
-            remedies.append(
-                f"update the NVIDIA driver, or pip uninstall {name}, then {_install(driver)}"
-            )
-    if driver.gpus and not (cupy and numba_cuda):
-        missing = [
-            name for name, found in (("CuPy", cupy), ("numba-cuda", numba_cuda)) if not found
-        ]
-        problems.append(f"{' and '.join(missing)} {'are' if missing[1:] else 'is'} not installed")
-        remedies.append(f"for a later version: {_install(driver)}")
-    return DeviceReport(
-        "cuda", False, "; besides, ".join([NOT_YET, *problems]), "; ".join(remedies), details
-    )
+        remove = f"pip uninstall {' '.join(cupy)}"
+        reason = f"{' and '.join(cupy)} are installed, and overwrite each other's files"
+        return [(reason, f"{remove}, then {_install(driver)}")]
+    if not cupy:
+        # Without a driver nothing would be gained by it.
+        return [("CuPy is not installed", _install(driver))] if driver.problem is None else []
+    (name,) = cupy
+    remove = f"pip uninstall {name}, then {_install(driver)}"
+    if name.startswith("cupy-rocm"):
+        return [(f"{name} is CuPy for AMD's GPUs", remove)]
+    needed = re.fullmatch(r"cupy-cuda(\d+)x", name)
+    if needed is None or driver.version is None:
+        return []
+    if int(needed[1]) > driver.version[0]:
+        major, minor = driver.version
+        reason = f"{name} needs a driver for CUDA {needed[1]}, this one supports {major}.{minor}"
+        return [(reason, f"update the NVIDIA driver, or {remove}")]
+    old = [gpu for gpu in driver.gpus if gpu.capability and gpu.capability < _LEAST_OF_CUDA_13]
+    if int(needed[1]) >= 13 and old and len(old) == len(driver.gpus):
+        reason = f"CUDA 13 does not compile for {old[0]}"
+        return [(reason, f"pip uninstall {name}, then pip install 'chainrule[cuda12]'")]
+    return []
 
 
 def _install(driver: Driver) -> str:
@@ -135,6 +178,9 @@ def _install(driver: Driver) -> str:
     major = 13 if driver.version is None else min(driver.version[0], 13)
     if major < 12:
         return "update the NVIDIA driver to one for CUDA 12 or newer"
+    known = [gpu.capability for gpu in driver.gpus if gpu.capability is not None]
+    if known and max(known) < _LEAST_OF_CUDA_13:
+        major = 12
     return f"pip install 'chainrule[cuda{major}]'"
 
 
@@ -157,73 +203,34 @@ def installed(pattern: str) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def load_driver() -> ctypes.CDLL | None:
-    """The CUDA driver's library, or None where it is not found."""
-    for name in _DRIVER_LIBRARIES.get(sys.platform, ()):
-        try:
-            return ctypes.CDLL(name)
-        except OSError:
-            continue
-    return None
+def probe_emulated() -> DeviceReport:
+    """The emulator, which runs the GPU's kernels on the CPU."""
+    from .emulator.compiling import find_compiler
+    from .emulator.reports import EmulatorError
 
-
-def probe_driver() -> Driver:
-    """Asks the NVIDIA driver for its version and GPUs."""
-    if sys.platform not in _DRIVER_LIBRARIES:
-        return Driver(problem=f"there is no NVIDIA driver for {platform.system()}")
-    library = load_driver()
-    if library is None:
-        names = " or ".join(_DRIVER_LIBRARIES[sys.platform])
-        return Driver(
-            problem=f"no NVIDIA driver was found ({names})",
-            remedy="on a machine with an NVIDIA GPU, install NVIDIA's driver",
-        )
+    lacks = {}
+    if importlib.util.find_spec("greenlet") is None:
+        lacks["numba"] = "greenlet is not installed: pip install greenlet"
+    details = {"C++ compiler": "not found", "greenlet": _listed(installed("greenlet"))}
     try:
-        return _ask(library)
-    except (AttributeError, OSError, ValueError) as error:
-        return Driver(
-            problem=f"the NVIDIA driver does not answer as expected ({error})",
-            remedy="reinstall NVIDIA's driver",
-        )
+        details["C++ compiler"] = " ".join(find_compiler())
+    except EmulatorError:
+        chosen = os.environ.get("CXX", "").strip()
+        reason = f"CXX={chosen!r} is not found" if chosen else "neither g++ nor clang++ is found"
+        reason += "; kernels in CUDA C are compiled with the host's C++ compiler"
+        return DeviceReport("emulated", False, reason, _install_compiler(), details, lacks)
+    reason = "the GPU's kernels run here on the CPU, to learn and to test: slowly"
+    return DeviceReport("emulated", True, reason, None, details, lacks)
 
 
-def _ask(library: ctypes.CDLL) -> Driver:
-    number = ctypes.c_int(0)
-    version = None
-    if library.cuDriverGetVersion(ctypes.byref(number)) == 0 and number.value > 0:
-        version = (number.value // 1000, number.value % 1000 // 10)
-    error = library.cuInit(0)
-    if error:
-        problem, remedy = _INIT_ERRORS.get(error, ("cuInit failed", "check nvidia-smi"))
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        if error == _NO_DEVICE and visible is not None:
-            remedy = f"CUDA_VISIBLE_DEVICES={visible!r} may hide it: unset the variable"
-        return Driver(version, problem=f"{problem} (CUDA error {error})", remedy=remedy)
-    count = ctypes.c_int(0)
-    error = library.cuDeviceGetCount(ctypes.byref(count))
-    if error or count.value < 1:
-        problem, remedy = _INIT_ERRORS[_NO_DEVICE]
-        return Driver(version, problem=f"{problem} (CUDA error {error})", remedy=remedy)
-    return Driver(version, tuple(_describe(library, index) for index in range(count.value)))
-
-
-def _describe(library: ctypes.CDLL, index: int) -> str:
-    """A GPU's name, compute capability and memory; where the driver refuses one, without it."""
-    device = ctypes.c_int(0)
-    if library.cuDeviceGet(ctypes.byref(device), index):
-        return f"cuda:{index}"
-    words = []
-    name = ctypes.create_string_buffer(256)
-    if library.cuDeviceGetName(name, len(name), device) == 0:
-        words.append(name.value.decode("utf-8", "replace"))
-    capability = []
-    for attribute in (_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR):
-        value = ctypes.c_int(0)
-        if library.cuDeviceGetAttribute(ctypes.byref(value), attribute, device) == 0:
-            capability.append(str(value.value))
-    if len(capability) == 2:
-        words.append(f"compute capability {'.'.join(capability)}")
-    size = ctypes.c_size_t(0)
-    if library.cuDeviceTotalMem_v2(ctypes.byref(size), device) == 0:
-        words.append(f"{size.value / 2**30:.1f} GiB")
-    return f"cuda:{index} {', '.join(words)}".rstrip()
+def _install_compiler() -> str:
+    """How to get a C++ compiler on this system."""
+    if sys.platform == "darwin":
+        return "xcode-select --install"
+    if sys.platform == "win32":
+        return "use the Windows Subsystem for Linux, and there: sudo apt install g++"
+    for manager, package in (("apt", "g++"), ("dnf", "gcc-c++"), ("pacman", "gcc"), ("apk", "g++")):
+        if shutil.which(manager) is not None:
+            install = {"pacman": "-S", "apk": "add"}.get(manager, "install")
+            return f"sudo {manager} {install} {package}"
+    return "install g++ (conda: conda install -c conda-forge cxx-compiler)"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from chainrule.engine.devices import cpu
 from chainrule.engine.errors import DtypeError
 from chainrule.engine.masks import mask_of
+from chainrule.engine.operations.biased import BIASED
 from chainrule.engine.tensor import Tensor
 
-from .activations import get_activation
+from .activations import Activation, get_activation
 from .initializers import get_initializer
 from .layer import Layer
 from .regularizers import get_regularizer
@@ -17,8 +20,8 @@ from .regularizers import get_regularizer
 class Affine(Layer):
     """activation(product of x and `kernel` + `bias`): the base of Dense and the convolutions.
 
-    A subclass defines `_affine(x)`, and calls `_add_weights` in `build`. The arguments are those
-    of `Dense`.
+    A subclass defines `_affine(x, biased)`, which gives its product to `_biased`, and calls
+    `_add_weights` in `build`. The arguments are those of `Dense`.
     """
 
     kernel: Tensor
@@ -63,7 +66,27 @@ class Affine(Layer):
 
     def call(self, x: Tensor) -> Tensor:
         """The activation of the affine part."""
-        return self.activation(self._affine(x))
+        biased = self._fused(x)
+        return self.activation(self._affine(x)) if biased is None else self._affine(x, biased)
+
+    def _fused(self, x: Tensor) -> Callable[[Any, Any], Any] | None:
+        """The operation that is sum with the bias and activation in one, where that pays.
+
+        On the CPU it does not: forward and back, for (32, 500), both ways take 26 µs. There the
+        graph shows the two operations.
+        """
+        if x._device is cpu or self.bias is None:
+            return None
+        if type(self.activation).call is not Activation.call:  # a layer of your own
+            return None
+        return BIASED.get(self.activation.final_activation or "")
+
+    def _biased(self, z: Tensor, biased: Callable[[Any, Any], Any] | None) -> Tensor:
+        """The product z with the bias added, or with what `biased` makes of both."""
+        if self.bias is None:
+            return z
+        result: Tensor = z + self.bias if biased is None else biased(z, self.bias)
+        return result
 
     @property
     def final_activation(self) -> str | None:
@@ -75,8 +98,8 @@ class Affine(Layer):
         x = self._prepared(x)
         return self._carrying(self.activation.logits(self._affine(x)), x, mask_of(x))
 
-    def _affine(self, x: Tensor) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__}: define _affine(self, x)")
+    def _affine(self, x: Tensor, biased: Callable[[Any, Any], Any] | None = None) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__}: define _affine(self, x, biased)")
 
     def _defaults(self) -> dict[str, Any]:
         return super()._defaults() | {"activation": "linear"}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.engine.errors import DtypeError, ShapeError, describe
+from chainrule.engine.hosted import host_array
 from chainrule.engine.masks import mask_of
 from chainrule.engine.operations.attention import attention_weights
 from chainrule.engine.operations.choices import where
@@ -258,7 +259,7 @@ class MultiHeadAttention(Layer):
         """The mask as an array of 4 axes, or of 2."""
         if mask is None:
             return None
-        given = mask.numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+        given = host_array(mask) if isinstance(mask, Tensor) else np.asarray(mask)
         if given.dtype.kind != "b":
             raise DtypeError(
                 "MultiHeadAttention: attention_mask must be boolean, True where a query may attend "

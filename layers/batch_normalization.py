@@ -133,7 +133,11 @@ class BatchNormalization(Layer):
                 f"{describe(x)}"
             )
         rows = x if last else moveaxis(x, axis, -1)
-        y = zeros(rows.shape, rows.dtype).at[mask].set(self._by_batch(rows[mask], x))
+        y = (
+            zeros(rows.shape, rows.dtype, device=rows.device)
+            .at[mask]
+            .set(self._by_batch(rows[mask], x))
+        )
         return y if last else moveaxis(y, -1, axis)
 
     def _by_batch(self, rows: Tensor, x: Tensor) -> Tensor:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.engine.devices import cpu
+from chainrule.engine.devices import Device
 from chainrule.engine.errors import DtypeError, ShapeError, describe
+from chainrule.engine.hosted import brought, host_array
 from chainrule.engine.masks import mask_of, with_mask
-from chainrule.engine.tensor import Tensor, to_array, wrap
+from chainrule.engine.tensor import Tensor, to_array
 
 
 @functools.lru_cache(maxsize=1024)
@@ -25,10 +26,10 @@ def accepted(call: Callable[..., Any]) -> frozenset[str]:
     return frozenset(inspect.signature(call).parameters) & {"mask", "training"}
 
 
-def cast(value: Any, dtype: np.dtype[Any], integers: bool = False) -> Any:
+def cast(value: Any, dtype: np.dtype[Any], device: Device, integers: bool = False) -> Any:
     """A Tensor or floating array in a dtype, mask included; likewise in lists; the rest as it is.
 
-    Arguments: `integers`: are integers and booleans cast too?
+    Arguments: `device`, where arrays go; `integers`: are integers and booleans cast too?
     """
     if isinstance(value, Tensor):
         if value.dtype == dtype or (value.dtype.kind != "f" and not integers):
@@ -37,11 +38,11 @@ def cast(value: Any, dtype: np.dtype[Any], integers: bool = False) -> Any:
         value = value.astype(dtype)
         return value if mask is None else with_mask(value, mask)
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        return wrap(to_array(value, dtype), cpu)
+        return brought(to_array(value, dtype), device)
     if isinstance(value, (list, tuple)) and any(
         isinstance(each, (Tensor, np.ndarray)) for each in value
     ):
-        return [cast(each, dtype, integers) for each in value]
+        return [cast(each, dtype, device, integers) for each in value]
     return value
 
 
@@ -58,7 +59,7 @@ def checked_mask(mask: Any, x: Any, where: str) -> Any:
             )
         pairs = zip(mask, x, strict=True)
         return [None if one is None else checked_mask(one, each, where) for one, each in pairs]
-    mask = np.array(mask.numpy() if isinstance(mask, Tensor) else mask)  # a copy, which stays
+    mask = np.array(host_array(mask) if isinstance(mask, Tensor) else mask)  # a copy, which stays
     if mask.dtype != np.bool_:
         raise DtypeError(
             f"{where}: mask must be of booleans, True for steps that are real, got {describe(mask)}"

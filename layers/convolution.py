@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from chainrule.engine.errors import ShapeError, describe
@@ -83,7 +84,7 @@ class Conv(Affine, Spatial):
             "kernel_size",
         )
 
-    def _affine(self, x: Tensor) -> Tensor:
+    def _affine(self, x: Tensor, biased: Callable[[Any, Any], Any] | None = None) -> Tensor:
         channels = self.kernel.shape[-2] * self.groups
         if x.shape[-1] != channels:
             raise ShapeError(
@@ -99,7 +100,7 @@ class Conv(Affine, Spatial):
             dilation=self.dilation_rate,
             groups=self.groups,
         )
-        return z if self.bias is None else z + self.bias
+        return self._biased(z, biased)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(batch, ..., channels) -> (batch, ..., filters); None stays None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from chainrule.engine.errors import ShapeError, describe
@@ -75,7 +76,7 @@ class Dense(Affine):
         self._add_weights((features, self.units))
         super().build(input_shape)
 
-    def _affine(self, x: Tensor) -> Tensor:
+    def _affine(self, x: Tensor, biased: Callable[[Any, Any], Any] | None = None) -> Tensor:
         """The affine part x W + b, as one product of matrices however many axes x has."""
         features = self.kernel.shape[0]
         if x.shape[-1] != features:
@@ -84,9 +85,7 @@ class Dense(Affine):
                 f"it), got x with {describe(x)}"
             )
         rows = x if x.ndim == 2 else x.reshape(x.size // features, features)
-        z = rows @ self.kernel
-        if self.bias is not None:
-            z = z + self.bias
+        z = self._biased(rows @ self.kernel, biased)
         return z if x.ndim == 2 else z.reshape(*x.shape[:-1], self.units)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -26,7 +26,7 @@ def drop(x: Tensor, rate: float, noise_shape: Shape | None = None) -> Tensor:
     if noise_shape is None:
         return dropout(x, rate)
     filled = (a if n is None else n for n, a in zip(noise_shape, x.shape, strict=True))
-    return x * dropout(ones(tuple(filled), x.dtype), rate)
+    return x * dropout(ones(tuple(filled), x.dtype, device=x.device), rate)
 
 
 @registered

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.engine.arguments import number
-from chainrule.engine.devices import cpu
 from chainrule.engine.errors import DtypeError, ShapeError, describe
+from chainrule.engine.hosted import brought, host_array
 from chainrule.engine.masks import mask_of, with_mask
 from chainrule.engine.operations.choices import where
 from chainrule.engine.operations.indexing import take
-from chainrule.engine.tensor import Tensor, to_array, wrap
+from chainrule.engine.tensor import Tensor, to_array
 
 from .arguments import positive_integer
 from .initializers import get_initializer
@@ -77,9 +77,9 @@ class Embedding(Layer):
     def _input(self, x: Any) -> Tensor:
         """The ids as integers."""
         if not isinstance(x, Tensor):
-            x = wrap(to_array(x, None, "Embedding"), cpu)
+            x = brought(to_array(x, None, "Embedding"), self._home())
         if x.dtype.kind not in "iu":
-            raw = x.numpy()
+            raw = host_array(x)
             whole = np.isfinite(raw) & (np.rint(raw) == raw) if raw.dtype.kind == "f" else raw >= 0
             if not whole.all():
                 at = np.argwhere(~whole)[0]
@@ -96,19 +96,19 @@ class Embedding(Layer):
                         f"{raw.max():.0f} in x with {describe(x)}; give integers, and to a model "
                         "whose first layer keeps them"
                     )
-            x = with_mask(wrap(raw.astype(np.int64), cpu), mask_of(x))
+            x = with_mask(brought(raw.astype(np.int64), x._device), mask_of(x))
         return super()._input(x)
 
     def call(self, x: Tensor) -> Tensor:
         """The vectors of the ids."""
-        ids = x.numpy()
+        ids = host_array(x)
         if 0 in ids.shape[1:]:
             raise ShapeError(
                 f"Embedding: x must be (batch, time) with at least one step, got x with "
                 f"{describe(x)}"
             )
         self._check_ids(ids, "Embedding: x")
-        return take(self.embeddings, ids, axis=0)
+        return take(self.embeddings, x, axis=0)
 
     def check_inputs(self, x: Any, where: str, name: str = "x") -> None:
         """Proves that all ids are in the vocabulary, and that no row is nothing but padding."""
@@ -131,7 +131,7 @@ class Embedding(Layer):
 
     def compute_mask(self, x: Any, mask: Any) -> Any:
         """True where the id is not 0, if that is the padding."""
-        return x.numpy() != 0 if self.mask_zero else None
+        return host_array(x) != 0 if self.mask_zero else None
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(batch, time) -> (batch, time, output_dim)"""
@@ -175,7 +175,7 @@ class Masking(Layer):
 
     def compute_mask(self, x: Any, mask: Any) -> Any:
         """True where a feature is something else."""
-        raw, value = x.numpy(), self.dtype.type(self.mask_value)
+        raw, value = host_array(x), self.dtype.type(self.mask_value)
         return (~np.isnan(raw) if np.isnan(value) else raw != value).any(axis=-1)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

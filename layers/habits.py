@@ -78,8 +78,6 @@ ATTRIBUTES = {
     "get_config() as plain data",
     "get_weights": "named_weights() lists them, and each.numpy() has the values",
     "set_weights": "named_weights() lists them, and each.assign(array) changes the values",
-    "to": "tensors live on the CPU; dtype= of the layers is float32 or float64",
-    "cuda": "tensors live on the CPU",
     "weights": "named_weights() lists them with their names, get_weights() copies them",
     "variables": "named_weights() lists them with their names, get_weights() copies them",
     "trainable_weights": "parameters() lists them; those that are trained have requires_grad",

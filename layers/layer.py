@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from chainrule.engine.creation import ones, zeros
-from chainrule.engine.devices import cpu, state
+from chainrule.engine.devices import state
 from chainrule.engine.dtypes import as_dtype, default_layer_dtype
 from chainrule.engine.errors import DtypeError, ShapeError, describe
+from chainrule.engine.hosted import brought
 from chainrule.engine.masks import mask_of, with_mask
 from chainrule.engine.tape import no_grad
-from chainrule.engine.tensor import Tensor, to_array, wrap
+from chainrule.engine.tensor import Tensor, to_array
 
 from .calling import accepted, cast, checked_mask, checked_result
 from .habits import ATTRIBUTES
@@ -109,8 +110,9 @@ class Layer(Weighted):
             with within(self):
                 x = self._prepared(x)
         if args or kwargs:
-            args = tuple(cast(each, self.dtype) for each in args)
-            kwargs = {name: cast(each, self.dtype) for name, each in kwargs.items()}
+            home = self._home()
+            args = tuple(cast(each, self.dtype, home) for each in args)
+            kwargs = {name: cast(each, self.dtype, home) for name, each in kwargs.items()}
         if mask is not None:
             mask = checked_mask(mask, x, type(self).__name__)
             # Layers below, and those that return x itself, are to find it there.
@@ -197,7 +199,7 @@ class Layer(Weighted):
                 Layer.build(self, input_shapes[0])
 
     def _input(self, x: Any) -> Tensor:
-        """One input as a Tensor of the layer's dtype."""
+        """One input as a Tensor of the layer's dtype; arrays of NumPy go to the layer's device."""
         if not isinstance(x, Tensor):
             if isinstance(x, (list, tuple)) and any(isinstance(each, Tensor) for each in x):
                 raise TypeError(
@@ -212,9 +214,11 @@ class Layer(Weighted):
                     "a Model"
                 )
             dtype = None if self.keeps_integers else self.dtype
-            x = wrap(to_array(x, dtype, type(self).__name__), cpu)
+            x = brought(to_array(x, dtype, type(self).__name__), self._home())
+        elif x._device is not self._device:
+            self._meet(x)
         if x.dtype != self.dtype and not (self.keeps_integers and x.dtype.kind in "iu"):
-            x = cast(x, self.dtype, integers=True)
+            x = cast(x, self.dtype, x._device, integers=True)
         if x.ndim < self.min_ndim:
             remedy = "x[None, :] makes it one sample, x[:, None] samples of one feature"
             raise ShapeError(
@@ -257,7 +261,8 @@ class Layer(Weighted):
                     f"{input_shape}"
                 )
             lengths = tuple(1 if each is None else each for each in shape)
-            trial.append((ones if self.keeps_integers else zeros)(lengths, dtype))
+            made = ones if self.keeps_integers else zeros
+            trial.append(made(lengths, dtype, device=self._home()))
         with no_grad():
             result = self(trial if self.many_inputs else trial[0], training=False)
         found = (result if isinstance(result, Tensor) else result[0]).shape

@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule.engine.dtypes import as_dtype
 from chainrule.engine.errors import ShapeError, describe
+from chainrule.engine.hosted import host_array
 from chainrule.engine.operations.arithmetic import sqrt
 from chainrule.engine.operations.choices import where
 from chainrule.engine.tensor import Tensor, to_array
@@ -62,6 +63,7 @@ class Normalization(Layer):
         self.axis = axis
         self._axes = axes
         self._given: tuple[Any, Any] | None = None
+        self._known: tuple[Any, int] | None = None  # the memory whose numbers were looked at
         if mean is not None:
             mean = to_array(mean, "float64", "Normalization: mean")
             variance = to_array(variance, "float64", "Normalization: variance")
@@ -97,7 +99,7 @@ class Normalization(Layer):
         """
         here = "Normalization.adapt"
         if isinstance(data, Tensor):
-            data = data.numpy()
+            data = host_array(data)
         array = data if isinstance(data, np.ndarray) else to_array(data, where=here)
         as_dtype(array.dtype, here)
         if array.size == 0 or array.ndim == 0:
@@ -128,11 +130,14 @@ class Normalization(Layer):
 
     def call(self, x: Tensor) -> Tensor:
         """The normalised x; raises RuntimeError before mean and variance are known."""
-        if np.isnan(self.mean.numpy()).any():
-            raise RuntimeError(
-                "Normalization: mean and variance are not known; call adapt(data) with the "
-                "training data first, or give mean= and variance="
-            )
+        storage = self.mean._storage
+        if self._known != (storage, storage.changed):  # so that a GPU is asked once
+            if np.isnan(host_array(self.mean)).any():
+                raise RuntimeError(
+                    "Normalization: mean and variance are not known; call adapt(data) with the "
+                    "training data first, or give mean= and variance="
+                )
+            self._known = storage, storage.changed
         kept = self._check(x)
         shape = tuple(n if i in kept else 1 for i, n in enumerate(x.shape))
         variance = self.variance.reshape(shape)

@@ -133,12 +133,15 @@ class Recurrent(Layer):
         """
         self._check(x, mask)
         states = self._initial(initial_state, x)
-        if mask is not None and not np.isfinite(x.numpy()[~mask]).all():
-            x = where(mask[..., None], x, 0.0)  # a gradient of 0, times NaN, would be NaN
+        # At padded steps a gradient of 0, times NaN, would be NaN. Only the host can look first.
+        if mask is not None and not (x._device.on_host and np.isfinite(x.numpy()[~mask]).all()):
+            x = where(mask[..., None], x, 0.0)
         x = drop(x, self.dropout, (None, 1, None))
         if self.go_backwards:
             x, mask = x[:, ::-1], None if mask is None else mask[:, ::-1]
-        bias = zeros(self._bias_shape(), self.dtype) if self.bias is None else self.bias
+        bias = self.bias
+        if bias is None:
+            bias = zeros(self._bias_shape(), self.dtype, device=x.device)
         found = self._sequence(x, *states, self.kernel, self.recurrent_kernel, bias, mask=mask)
         steps = x.shape[1]
         last = found[:, steps - 1]
@@ -186,7 +189,7 @@ class Recurrent(Layer):
         """The initial states, zeros where none are given."""
         shape, count, name = (x.shape[0], self.units), self.state_count, type(self).__name__
         if given is None:
-            return [zeros(shape, self.dtype) for _ in range(count)]
+            return [zeros(shape, self.dtype, device=x.device) for _ in range(count)]
         states = list(given) if isinstance(given, (list, tuple)) else [given]
         wanted = "one Tensor" if count == 1 else f"a list of {count} Tensors"
         if len(states) != count:

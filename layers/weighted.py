@@ -10,8 +10,8 @@ import numpy as np
 from chainrule.engine.errors import ShapeError
 from chainrule.engine.tensor import Tensor
 
-from .config import Configured
 from .initializers import get_initializer
+from .placed import Placed
 from .regularizers import get_regularizer
 
 #: The length of each axis; None for the batch, which may have any.
@@ -22,7 +22,7 @@ Shape = tuple[int | None, ...]
 _any_regularized = False
 
 
-class Weighted(Configured):
+class Weighted(Placed):
     """What `Layer` is without being called: a holder of weights and of other holders.
 
     They are found in its attributes, and in lists, tuples and dicts there; one that occurs more
@@ -64,6 +64,7 @@ class Weighted(Configured):
 
         The first input calls it. A subclass that defines it ends with `super().build(input_shape)`.
         """
+        self._gather_below()
         self._built, self._built_for = True, input_shape
         if self._spared_at_build is not None:
             spared, self._spared_at_build = self._spared_at_build, None
@@ -79,7 +80,7 @@ class Weighted(Configured):
         trainable: bool = True,
         regularizer: Any = None,
     ) -> Tensor:
-        """Makes a weight of the layer's dtype, and keeps it in the attribute `name`.
+        """Makes a weight of the layer's dtype, on its device, and keeps it in the attribute `name`.
 
         Arguments: `initializer`, a name, an `Initializer` or a callable (shape, dtype) -> array;
         `trainable`: False for state, such as statistics, which is saved but is no parameter;
@@ -95,7 +96,8 @@ class Weighted(Configured):
                 "that is this weight, build() ran twice, or stopped halfway: make a new layer, "
                 "and end its build with super().build(input_shape)"
             )
-        weight = Tensor(get_initializer(initializer)(tuple(shape), self.dtype), self.dtype)
+        values = get_initializer(initializer)(tuple(shape), self.dtype)
+        weight = Tensor(values, self.dtype, device=self._settle())
         if weight.shape != tuple(shape):
             raise ShapeError(
                 f"{where}: the initializer of {name!r} returned shape {weight.shape}, not {shape}"
@@ -212,6 +214,12 @@ class Weighted(Configured):
                 if id(weight) not in seen:
                     seen.add(id(weight))
                     yield prefix + name, weight, is_parameter
+
+    def _tensors(self) -> Iterator[Tensor]:
+        """All that it holds itself and that goes where it goes: weights, state, constants."""
+        for _, each in _found(self):
+            if isinstance(each, Tensor) and each.is_leaf:
+                yield each
 
     def _own_weights(self) -> Iterator[tuple[str, Tensor, bool]]:
         for name, each in _found(self):

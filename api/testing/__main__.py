@@ -66,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--large", action="store_true", help="put small arrays through the code for large ones"
     )
+    parser.add_argument(
+        "--device", action="append", default=[], help="beside the CPU, as in --device emulated"
+    )
     given = parser.parse_args(arguments)
     if given.large:
         use_code_for_large_arrays()
@@ -73,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     drawn, compared, vacuous = Counter[str](), Counter[str](), Counter[str]()
 
     def check(program: Program) -> None:
-        report = check_program(program)
+        report = check_program(program, given.device)
         drawn.update(operations_of(program))
         compared.update({"programs": 1, "lines": len(program.lines)})
         compared.update(report.compared)

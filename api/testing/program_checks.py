@@ -96,10 +96,11 @@ def derivatives(
     for g, d in zip(gradients, program.directions, strict=True):
         along = along + (g * d.astype(g.dtype)).sum()
     if along.requires_grad:
-        second = [each.numpy() for each in cr.grad(along, inputs, allow_unused=True)]
+        second = [each.cpu().numpy() for each in cr.grad(along, inputs, allow_unused=True)]
     else:
         second = [np.zeros(each.shape) for each in inputs]
-    return Derivatives(total.item(), [g.numpy() for g in gradients], along.item(), second)
+    arrays = [g.cpu().numpy() for g in gradients]
+    return Derivatives(total.item(), arrays, along.item(), second)
 
 
 def backward(program: Program, function: Function, inputs: Sequence[cr.Tensor]) -> list[Array]:
@@ -238,9 +239,9 @@ class _Checks:
                 f"{order} and {notes.oracle}"
             )
 
-    def kernel_sets(self) -> None:
-        """The same on each kernel set of each device."""
-        for device in cr.devices():
+    def kernel_sets(self, devices: Sequence[str]) -> None:
+        """The same on each kernel set of the CPU and of these devices."""
+        for device in dict.fromkeys(("cpu", *devices)):
             for name in get_device(device).sets:
                 if (device, name) == ("cpu", "reference"):
                     continue
@@ -292,13 +293,14 @@ class _Checks:
         self.equal("inputs and upstream gradients afterwards", now, self.given)
 
 
-def check_program(program: Program) -> ProgramReport:
+def check_program(program: Program, devices: Sequence[str] = ()) -> ProgramReport:
     """Puts a program to every check, and says what was compared.
 
     Forward, the gradients, and the gradients of a signed combination of them: as `cr.gradcheck`
-    does, on the reference kernels; beside every other kernel set of every
-    device; in float32; without recording, in a checkpoint, under `cr.detect_anomaly`, and by
-    `cr.jvp` and `cr.hvp`. Bounds are machine epsilon times the conditioning that is measured.
+    does, on the reference kernels; beside every other kernel set of the CPU and of `devices`, names
+    such as "emulated"; in float32; without recording, in a checkpoint, under `cr.detect_anomaly`,
+    and by `cr.jvp` and `cr.hvp`. Bounds are machine epsilon times the conditioning that is
+    measured.
 
     Raises CheckError, with the program as Python text that runs, and what was found wrong.
 
@@ -314,7 +316,7 @@ def check_program(program: Program) -> ProgramReport:
             checks.plain()
             checks.transforms()
             checks.single()
-        checks.kernel_sets()
+        checks.kernel_sets(devices)
         checks.unchanged()
     except CheckError:
         raise

@@ -120,3 +120,39 @@ def log_softmax(xp: Any, x: Any, axis: int) -> Any:
     """log(softmax(x)) along an axis: finite wherever the logits are finite."""
     shifted = x - xp.max(x, axis=axis, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+
+
+# With a bias --------------------------------------------------------------------------------
+
+
+@reference
+def bias_activation(xp: Any, x: Any, bias: Any, activation: str) -> Any:
+    """The activation of x + bias; and, kept, by what it multiplied that, if it did so.
+
+    Arguments: `x`, (..., features); `bias`, (features,); `activation`, "relu", "sigmoid", "tanh",
+    "gelu", "gelu_tanh" or "silu".
+    """
+    z = x + bias
+    if activation == "relu":
+        return xp.maximum(z, 0.0), None
+    if activation in ("sigmoid", "tanh"):
+        return getattr(xp, activation)(z), None
+    return xp.silu(z) if activation == "silu" else xp.gelu(z, activation == "gelu_tanh")
+
+
+@reference
+def bias_activation_backward(
+    xp: Any, g: Any, y: Any, x: Any, bias: Any, kept: Any, activation: str
+) -> Any:
+    """The gradients of x and of bias. `x` and `bias` are read, and not None, for gelu only."""
+    if activation == "relu":
+        slope = g * (y > 0)
+    elif activation == "sigmoid":
+        slope = g * (y * (1 - y))
+    elif activation == "tanh":
+        slope = g * (1 - y * y)
+    elif activation == "silu":
+        slope = g * (kept + xp.minimum(y, 100.0) * (1 - kept))
+    else:
+        slope = g * xp.gelu_slope(x + bias, kept, activation == "gelu_tanh")
+    return slope, xp.sum(slope, axis=tuple(range(slope.ndim - 1)))

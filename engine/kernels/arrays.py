@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..devices import reference
+from ..placing import on_device
+from .segments import placed, summed
 
 
 @reference
@@ -25,6 +27,12 @@ def broadcast_to(xp: Any, x: Any, shape: tuple[int, ...]) -> Any:
         view.flags.writeable = False
         return view
     return xp.xp.broadcast_to(x, shape)
+
+
+@reference
+def gather_rows(xp: Any, x: Any, index: Any) -> Any:
+    """x[index] for an array of integers, which pick rows."""
+    return x[index]
 
 
 @reference
@@ -55,6 +63,9 @@ def index_set(xp: Any, x: Any, values: Any, index: Any) -> Any:
     result = xp.array(x, order="C")
     if never_repeats(index):
         result[index] = _unwrapped(values)
+    elif on_device(result):
+        where, values = _flat(xp, result, index, values)
+        result = placed(xp.xp, result.reshape(-1), values, where).reshape(result.shape)
     else:
         # One axis, one array of positions: NumPy promises an order for nothing else.
         where = positions(xp, index, result.shape)
@@ -68,17 +79,30 @@ def _unwrapped(values: Any) -> Any:
 
 
 def _add_up(xp: Any, result: Any, index: Any, values: Any) -> None:
-    """Adds values to elements of `result`, in place, one after the other."""
+    """Adds values to elements of `result`, in place, one after the other.
+
+    On a GPU, where they would meet in any order, in a tree that is always the same.
+    """
+    if on_device(result):
+        where, values = _flat(xp, result, index, values)
+        result += summed(xp.xp, values, where, result.size).reshape(result.shape)
+        return
     if xp.size(values) < max(512, result.size // 8):
         xp.add.at(result, index, values)
         return
     # The same sums in the same order. NumPy's add.at is 2 to 5 times as fast with one array of
     # positions on one axis, which pays for finding them unless they are few.
+    where, values = _flat(xp, result, index, values)
+    xp.add.at(result.reshape(-1), where, values)
+
+
+def _flat(xp: Any, result: Any, index: Any, values: Any) -> tuple[Any, Any]:
+    """The positions in the memory of `result` at an index, and the values for them, both 1-d."""
     where = positions(xp, index, result.shape)
     if values.shape != where.shape:
         values = xp.broadcast_to(values, where.shape)
     values = values.astype(result.dtype, copy=False)
-    xp.add.at(result.reshape(-1), where.reshape(-1), values.reshape(-1))
+    return where.reshape(-1), values.reshape(-1)
 
 
 def positions(xp: Any, index: Any, shape: tuple[int, ...]) -> Any:

@@ -1,14 +1,15 @@
 """References of the loss kernels: a row of logits and its target give one number.
 
-Each forward returns the losses and what its backward reads; rows are along the last axis.
+Each forward returns the losses and what its backward reads; rows are along the last axis. Labels
+that only a GPU knows are not read back: the loss of one that is no class is NaN.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ..devices import reference
+from ..placing import on_device
 
 
 @reference
@@ -31,15 +32,12 @@ def softmax_cross_entropy_backward(xp: Any, g: Any, log_probabilities: Any, targ
 def sparse_softmax_cross_entropy(xp: Any, logits: Any, labels: Any) -> Any:
     """-log_softmax(logits)[label] of each row, and softmax(logits) - one_hot(label), its slopes.
 
-    A label that is no class raises ValueError on the CPU. On other devices, where reading labels
-    would wait for them, it makes the loss and the slopes of its row NaN.
+    A label that is no class raises ValueError if the host has it. One on a GPU, where reading it
+    would wait for the GPU, makes the loss and the slopes of its row NaN.
     """
-    labels = xp.asarray(labels)
-    classes, inside = logits.shape[-1], None
-    if getattr(getattr(xp, "device", None), "on_host", True):
-        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-            raise ValueError(f"labels must be from 0 to {classes - 1}, the classes of logits")
-    else:
+    classes = logits.shape[-1]
+    labels, inside = xp.asarray(checked_labels(labels, classes)), None
+    if on_device(labels):
         inside = (labels >= 0) & (labels < classes)
         labels = xp.where(inside, labels, 0)
     shifted = logits - xp.max(logits, axis=-1, keepdims=True)
@@ -51,6 +49,14 @@ def sparse_softmax_cross_entropy(xp: Any, logits: Any, labels: Any) -> Any:
     losses = xp.log(total)[..., 0] - picked
     slopes.reshape(-1, classes)[at] -= 1
     if inside is not None:
-        losses = xp.where(inside, losses, math.nan).astype(losses.dtype)
-        slopes[~inside] = math.nan
+        nothing = losses.dtype.type("nan")
+        losses = xp.where(inside, losses, nothing)
+        slopes = xp.where(xp.expand_dims(inside, -1), slopes, nothing)
     return losses, slopes
+
+
+def checked_labels(labels: Any, classes: int) -> Any:
+    """Labels; ValueError if the host has them, and one is no class."""
+    if not on_device(labels) and labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"labels must be from 0 to {classes - 1}, the classes of logits")
+    return labels

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
 from ..devices import reference
 from ..errors import MatrixError, describe
+from ..placing import certain, on_device
 
 
 def _refused(where: str, name: str, x: Any, what: str, ok: Callable[[Any], bool]) -> MatrixError:
     """The error of a matrix that LAPACK refused, saying which one of a stack."""
-    found = next((i for i in np.ndindex(x.shape[:-2]) if not ok(x[i])), ())
+    host = x.get() if on_device(x) else x
+    found = next((i for i in np.ndindex(x.shape[:-2]) if not ok(host[i])), ())
     one = f"{name}[{', '.join(map(str, found))}]" if found else name
     return MatrixError(f"{where}: {one} {what}; {name} has {describe(x)}")
 
@@ -26,6 +30,18 @@ def _invertible(x: Any) -> bool:
     return True
 
 
+def _raising(xp: Any, x: Any) -> AbstractContextManager[Any]:
+    """Where LAPACK's failures are errors: with CuPy they are only if one asks for it.
+
+    To know of them, CuPy waits for the GPU.
+    """
+    if not on_device(x):
+        return nullcontext()
+    beside: Any = importlib.import_module(f"{xp.xp.__name__}x")  # cupyx
+    raising: AbstractContextManager[Any] = beside.errstate(linalg="raise")
+    return raising
+
+
 _SINGULAR = (
     "is singular, so it has no inverse: its rows are linearly dependent (adding a small multiple "
     "of the identity, as in {name} + 1e-6 * cr.eye({n}), makes it invertible)"
@@ -36,7 +52,8 @@ _SINGULAR = (
 def inv(xp: Any, x: Any) -> Any:
     """The inverse of each matrix."""
     try:
-        return xp.xp.linalg.inv(x)
+        with _raising(xp, x):
+            return xp.xp.linalg.inv(x)
     except np.linalg.LinAlgError as error:
         what = _SINGULAR.format(name="x", n=x.shape[-1])
         raise _refused("inv", "x", x, what, _invertible) from error
@@ -45,8 +62,12 @@ def inv(xp: Any, x: Any) -> Any:
 @reference
 def solve(xp: Any, a: Any, b: Any) -> Any:
     """The solution of a x = b; b is a vector if it has one axis, else (a stack of) matrices."""
+    if on_device(a) and b.ndim > 1 and a.shape[:-2] != b.shape[:-2]:  # CuPy does not broadcast
+        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = (xp.broadcast_to(each, (*stack, *each.shape[-2:])) for each in (a, b))
     try:
-        return xp.xp.linalg.solve(a, b)
+        with _raising(xp, a):
+            return xp.xp.linalg.solve(a, b)
     except np.linalg.LinAlgError as error:
         what = _SINGULAR.format(name="a", n=a.shape[-1])
         raise _refused("solve", "a", a, what, _invertible) from error
@@ -70,7 +91,8 @@ def packed_slogdet(xp: Any, x: Any) -> Any:
 def cholesky(xp: Any, x: Any) -> Any:
     """The lower triangular L with L Lᵀ = x, of each matrix; only the lower triangle is read."""
     try:
-        return xp.xp.linalg.cholesky(x)
+        with _raising(xp, x):
+            return xp.xp.linalg.cholesky(x)
     except np.linalg.LinAlgError as error:
 
         def positive(one: Any) -> bool:
@@ -119,7 +141,7 @@ def cofactor_backward(xp: Any, g: Any, x: Any) -> Any:
 def _decomposed(xp: Any, x: Any) -> tuple[Any, Any, Any, Any, Any]:
     """Is each matrix finite? And of those that are, U, s, Vᵀ and det(U) det(V)."""
     finite = xp.isfinite(x).all(axis=(-2, -1), keepdims=True)
-    if not finite.all():  # the decomposition would not converge
+    if not certain(finite.all()):  # the decomposition would not converge
         x = xp.where(finite, x, xp.eye(x.shape[-1], dtype=x.dtype))
     u, s, vt = xp.xp.linalg.svd(x)
     sign = xp.xp.linalg.slogdet(u)[0] * xp.xp.linalg.slogdet(vt)[0]
@@ -129,7 +151,7 @@ def _decomposed(xp: Any, x: Any) -> tuple[Any, Any, Any, Any, Any]:
 def _left_out(xp: Any, s: Any) -> tuple[Any, Any]:
     """The products of all numbers but one, and of all but two (0 where the two are one)."""
     n = s.shape[-1]
-    index = np.arange(n)
+    index = xp.arange(n)
     one = xp.ones((*s.shape[:-1], 1), s.dtype)
     before = xp.concat([one, xp.cumprod(s, axis=-1)], axis=-1)[..., :n]
     after = xp.concat([one, xp.cumprod(s[..., ::-1], axis=-1)], axis=-1)[..., :n][..., ::-1]

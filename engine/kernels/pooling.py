@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import reference
+from ..placing import on_device
 from ..windows import Windows, windows
 from .convolutions import padded
 
@@ -50,12 +51,13 @@ def max_pool_backward(
     x, offsets = padded(xp, x, seen, -np.inf), [*seen.offsets()]
     is_nan = y != y
     any_nan = is_nan.any()
+    no_nan = not on_device(any_nan) and not any_nan  # or the host would wait
 
     def hits(offset: tuple[int, ...]) -> Any:
         """Which windows have a largest element at the offset? Of NaN, NaN is the largest."""
         element = x[(slice(None), *seen.seen(offset))]
         found = element == y
-        return found | (is_nan & (element != element)) if any_nan else found
+        return found if no_nan else found | (is_nan & (element != element))
 
     hit = [hits(offset) for offset in offsets]
     count = hit[0].astype(np.uint8 if len(hit) < 256 else np.int64)  # small: quick to add up

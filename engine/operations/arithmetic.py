@@ -9,17 +9,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..arguments import integer
 from ..cases import case
 from ..definitions import elementwise, operation
 from ..dtypes import as_dtype
+from ..placing import constant
 
 _positive = (0.1, 5.0)
 
 
 def _nothing(k: Any, g: Any) -> Any:
     """The gradient of what is constant: 0, also where g is infinite."""
-    return k.where(False, g, 0.0)
+    return k.where(constant(k, np.False_), g, 0.0)
 
 
 add = elementwise(
@@ -66,7 +69,7 @@ divide = elementwise(
 
 def _power_by_base(k: Any, g: Any, a: Any, b: Any) -> Any:
     if isinstance(b, (int, float)):
-        return g * (b * a ** (b - 1)) if b else k.where(False, g, 0.0)
+        return g * (b * a ** (b - 1)) if b else _nothing(k, g)
     # b = 0 gives the constant 1, at a = 0 too, where a**(b - 1) is infinite, and for NaN.
     odd = k.logical_and(b == 0, k.logical_not(abs(a) > 0))
     return g * (b * k.power(k.where(odd, 1.0, a), b - 1.0))

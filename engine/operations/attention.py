@@ -11,7 +11,8 @@ from ..arguments import axis_of, boolean, number
 from ..cases import case
 from ..definitions import composition, operation
 from ..errors import DtypeError, ShapeError, describe
-from ..tensor import Tensor
+from ..placing import constant
+from ..tensor import Tensor, wrap
 from .reductions import floating
 
 
@@ -38,7 +39,7 @@ def checked_mask(where: str, name: str, mask: Any, shape: tuple[int, ...]) -> An
 
 
 def _masked_softmax(k: Any, x: Any, mask: Any, axis: Any) -> Any:
-    checked_mask("masked_softmax", "mask", mask, x.shape)
+    mask = constant(k, checked_mask("masked_softmax", "mask", mask, x.shape))
     axis = axis_of("masked_softmax", axis, x)
     return k.masked_softmax(floating(x), mask, axis) if x.size else x * 1.0
 
@@ -49,7 +50,11 @@ masked_softmax = operation(
     formula="y[i] = mask[i] exp(x[i]) / Σ_j mask[j] exp(x[j]), and 0 where the sum is empty",
     derivative={"x": "∂y[i]/∂x[j] = y[i] ([i = j] - y[j])"},
     forward=lambda k, x, mask, *, axis=-1: _masked_softmax(k, x, mask, axis),
-    vjp={"x": lambda k, g, y, mask, axis: k.masked_softmax_backward(g, y, mask, axis % y.ndim)},
+    vjp={
+        "x": lambda k, g, y, mask, axis: k.masked_softmax_backward(
+            g, y, constant(k, mask), axis % y.ndim
+        )
+    },
     notes="""
     Arguments: `x`, at least one axis; `mask`, boolean, True where an element takes part, broadcast
     to the shape of x; `axis`, an int.
@@ -93,9 +98,14 @@ def _heads(query: Any, key: Any, value: Any) -> None:
         raise ShapeError(f"{where}: there must be a value for each key; {told}")
 
 
-def causal_mask(queries: int, keys: int) -> Any:
-    """(queries, keys): True where a key is not later than the query."""
-    return np.tri(queries, keys, dtype=bool)
+def causal_mask(queries: int, keys: int, like: Any = None) -> Any:
+    """(queries, keys): True where a key is not later than the query.
+
+    It is an array of the host, or a Tensor on the device of `like`, if that is elsewhere.
+    """
+    if not isinstance(like, Tensor) or like._device.on_host:
+        return np.tri(queries, keys, dtype=bool)
+    return wrap(like._device.xp.tri(queries, keys, dtype=bool), like._device)
 
 
 def attention_weights(
@@ -107,10 +117,12 @@ def attention_weights(
     # The queries are fewer numbers than the scores.
     scores = k.matmul(query * factor, k.matrix_transpose(key))
     if is_causal:
-        causal = causal_mask(*scores.shape[-2:])
+        causal = causal_mask(scores.shape[-2], scores.shape[-1], scores)
         if mask is not None:
             mask = checked_mask(where, "mask", mask, scores.shape)
-            causal = (mask.numpy() if isinstance(mask, Tensor) else mask) & causal
+            if isinstance(mask, Tensor) and mask._device.on_host:
+                mask = mask.numpy()
+            causal = mask & causal
         mask = causal
     if mask is None:
         return k.softmax(scores, axis=-1)

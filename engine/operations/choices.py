@@ -9,6 +9,7 @@ import numpy as np
 from ..cases import case
 from ..definitions import composition, elementwise
 from ..errors import DtypeError, describe
+from ..placing import constant
 from ..tensor import Tensor
 
 
@@ -47,6 +48,11 @@ minimum = elementwise(
     methods=("minimum",),
 )
 
+
+def _chosen(k: Any, condition: Any, a: Any, b: Any) -> Any:
+    return k.where(constant(k, condition) if type(condition) is bool else condition, a, b)
+
+
 where = elementwise(
     "where",
     summary="`a` where the condition holds, `b` elsewhere. The condition has no gradient.",
@@ -55,10 +61,10 @@ where = elementwise(
         "a": "Piecewise((1, condition), (0, True))",
         "b": "Piecewise((0, condition), (1, True))",
     },
-    forward=lambda k, condition, a, b: k.where(condition, a, b),
+    forward=lambda k, condition, a, b: _chosen(k, condition, a, b),
     vjp={
-        "a": lambda k, g, condition: k.where(condition, g, 0.0),
-        "b": lambda k, g, condition: k.where(condition, 0.0, g),
+        "a": lambda k, g, condition: _chosen(k, condition, g, 0.0),
+        "b": lambda k, g, condition: _chosen(k, condition, 0.0, g),
     },
     notes="""
     The side that is not taken gets the gradient 0, even if `g` is infinite or NaN. But where that

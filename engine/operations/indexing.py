@@ -11,8 +11,9 @@ from ..arguments import axis_of, shape_of
 from ..cases import case
 from ..definitions import operation
 from ..errors import DtypeError, ShapeError, describe
-from ..indexing import element, raw_index
+from ..indexing import element, lost, raw_index
 from ..kernels.arrays import never_repeats, positions
+from ..placing import constant, on_device
 from ..tensor import is_array
 
 #: Index forms on which getitem, its transpose and the updates are proved: (shape of x, index).
@@ -38,14 +39,32 @@ def _shape_at(
     where: str, index: Any, shape: tuple[int, ...], dtype: Any = float
 ) -> tuple[int, ...]:
     """The shape of what lies at an index of an array of `shape`."""
-    return np.shape(element(where, np.broadcast_to(np.zeros((), dtype), shape), index))
+    host = np.broadcast_to(np.zeros((), dtype), shape)
+    return np.shape(element(where, host, _alike(index)))
+
+
+def _alike(index: Any) -> Any:
+    """An index of the host that picks as much as one with arrays on a GPU, which are not read."""
+    if isinstance(index, tuple):
+        return tuple(map(_alike, index))
+    if not on_device(index):
+        return index
+    return index.get() if index.dtype.kind == "b" else np.zeros(index.shape, np.int64)
+
+
+def _fetched(index: Any) -> Any:
+    """The same index on the host."""
+    if isinstance(index, tuple):
+        return tuple(map(_fetched, index))
+    return index.get() if on_device(index) else index
 
 
 def _placed(k: Any, where: str, values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Values, repeated to the shape of what lies at an index of an array of `shape`."""
     target = _shape_at(where, index, shape, values.dtype)
     try:
-        return k.broadcast_to(values, target)
+        values = k.broadcast_to(values, target)
+        return lost(values, index, shape) if on_device(values) else values
     except ValueError:
         raise ShapeError(
             f"{where}: values with {describe(values)} cannot be broadcast to {target}, the shape "
@@ -127,18 +146,19 @@ def _updated(k: Any, where: str, x: Any, values: Any, index: Any, update: Any) -
 def _kept(k: Any, g: Any, index: Any) -> Any:
     """g where nothing was put, 0 at the index."""
     kept = np.ones(g.shape, bool)
-    kept[index] = False
-    return k.where(kept, g, 0.0)
+    kept[_fetched(index)] = False
+    return k.where(constant(k, kept), g, 0.0)
 
 
 def _won(k: Any, g: Any, index: Any) -> Any:
     """g at the index, for those values that stayed: 0 where a later one took their place."""
     if never_repeats(index):
         return g[index]
-    where = positions(np, index, g.shape)
+    where = positions(np, _fetched(index), g.shape)
     numbers, owner = np.arange(where.size), np.empty(math.prod(g.shape), np.int64)
     owner[where.reshape(-1)] = numbers
-    return k.where(owner[where] == numbers.reshape(where.shape), g[index], 0.0)
+    stayed = owner[where] == numbers.reshape(where.shape)
+    return k.where(constant(k, stayed), g[index], 0.0)
 
 
 index_set = operation(
@@ -203,7 +223,8 @@ index_add = operation(
 
 def _integers(where: str, indices: Any) -> Any:
     """An array of the integers given as `indices`, which may be a Tensor."""
-    raw = np.asarray(raw_index(indices))
+    raw = raw_index(indices)
+    raw = raw if on_device(raw) else np.asarray(raw)
     if raw.dtype.kind not in "iu":
         if raw.size:
             remedy = "for a mask use x[mask]" if raw.dtype.kind == "b" else "use .astype('int64')"
@@ -245,6 +266,7 @@ take = operation(
     forward=lambda k, x, indices, *, axis=None: _take(k, x, indices, axis),
     vjp={"x": lambda k, g, x_shape, indices, axis: _untake(k, g, indices, axis, x_shape)},
     methods=("take",),
+    indices=("indices",),
     cases=[
         case((2, 3), np.array([[0, -1], [1, 1]]), axis=1),
         case((3, 2), np.array([2, 0, 2]), axis=-2),
@@ -317,6 +339,7 @@ take_along_axis = operation(
         "x": lambda k, g, x_shape, indices, axis: _untake_along_axis(k, g, indices, axis, x_shape)
     },
     methods=("take_along_axis",),
+    indices=("indices",),
     cases=[
         case((2, 3), np.array([[0, 0], [2, -1]]), axis=1),
         case((3, 2), np.array([[0, 2], [0, 1]]), axis=0),
@@ -353,6 +376,7 @@ gather = operation(
         )
     },
     methods=("gather",),
+    indices=("indices",),
     cases=[
         case((2, 3), np.array([[2, 2, 0, -1]]), axis=1),
         case((3, 2), np.array([[1], [1], [0]]), axis=-2),
@@ -390,6 +414,7 @@ scatter_add = operation(
         ],
     },
     methods=("scatter_add",),
+    indices=("indices",),
     cases=[
         case((2, 3), np.array([[2, 2, 0, -1]]), (1, 4), axis=1),
         case((3, 2), np.array([[1], [1], [0]]), (3, 1), axis=-2),

@@ -12,6 +12,8 @@ from ..cases import case
 from ..definitions import composition, operation
 from ..errors import DtypeError, ShapeError, describe
 from ..indexing import raw_index
+from ..placing import on_device
+from ..tensor import is_array
 
 
 def _concat(k: Any, tensors: Any, axis: Any) -> Any:
@@ -213,7 +215,8 @@ def _repeated(k: Any, x: Any, repeats: Any, axis: Any) -> Any:
     if axis is None:
         x, axis = k.reshape(x, (-1,)), 0
     axis = axis_of("repeat", axis, x)
-    return k.repeat(x, _counts(repeats, x.shape[axis]), axis)
+    counts = _counts(repeats, x.shape[axis])
+    return k.repeat(x, counts.tolist() if on_device(x) and is_array(counts) else counts, axis)
 
 
 def _unrepeat(k: Any, g: Any, repeats: Any, axis: Any, shape: tuple[int, ...]) -> Any:

@@ -13,6 +13,7 @@ from ..cases import case
 from ..definitions import composition, operation
 from ..errors import DtypeError, ShapeError, describe
 from ..kernels.contractions import contraction
+from ..placing import constant
 
 
 def _matmul_left(k: Any, g: Any, b: Any, a_shape: tuple[int, ...]) -> Any:
@@ -216,7 +217,8 @@ def _einsum_vjp(
         ]
         gradient = k.reshape(gradient, tuple(lengths))
         if not all(first):
-            gradient = k.where(_diagonal_mask(mine, shape), gradient, 0.0)
+            mask = constant(k, _diagonal_mask(mine, shape))
+            gradient = k.where(mask, gradient, 0.0)
         if gradient.shape != shape:
             gradient = k.broadcast_to(gradient, shape)
         gradients.append(_shaped(k, gradient, shapes[p]))

@@ -10,6 +10,7 @@ from ..arguments import boolean, integer
 from ..cases import case
 from ..definitions import composition, operation
 from ..errors import ShapeError, describe
+from ..placing import constant
 from ..record import tensor_functions
 from .shapes import matrix_transpose
 
@@ -338,7 +339,7 @@ def _cholesky_vjp(k: Any, g: Any, y: Any, upper: bool) -> Any:
         g, y = _transposed(k, g), _transposed(k, y)
     n = y.shape[-1]
     halves = (np.tril(np.ones((n, n))) - 0.5 * np.eye(n)).astype(y.dtype)
-    lower = k.matmul(_transposed(k, y), g) * halves
+    lower = k.matmul(_transposed(k, y), g) * constant(k, halves)
     inner = k.solve(_transposed(k, y), lower + _transposed(k, lower))
     return k.solve(_transposed(k, y), _transposed(k, inner)) / 2
 

@@ -12,6 +12,7 @@ from ..cases import case
 from ..definitions import operation
 from ..errors import DtypeError, ShapeError, describe
 from ..kernels.normalizations import centered
+from ..placing import certain
 from .reductions import axes_of, checked_axes, count, floating, reduction, share, spread
 
 
@@ -123,7 +124,7 @@ def _root_of_squares(k: Any, x: Any, axes: tuple[int, ...], keepdims: bool, divi
     with np.errstate(over="ignore", under="ignore"):
         total = k.sum(x * x, axes, keepdims)
     # Between these bounds float32 too has lost none of the squares that matter.
-    if x.dtype.kind == "O" or ((total > 1e-30) & (total < 1e30)).all():
+    if x.dtype.kind == "O" or certain(((total > 1e-30) & (total < 1e30)).all()):
         return k.sqrt(total / divisor)
     return _root_of_powers(k, abs(x), axes, keepdims, 2) / math.sqrt(divisor)
 

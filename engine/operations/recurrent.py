@@ -15,6 +15,7 @@ import numpy as np
 from ..cases import case
 from ..definitions import operation
 from ..errors import DtypeError, ShapeError, describe
+from ..placing import beside, constant, on_device
 from ..record import tensor_functions as F
 from ..tensor import Tensor
 from .activations import sigmoid, tanh
@@ -35,7 +36,8 @@ def raw_mask(name: str, mask: Any) -> Any:
     """
     if mask is None:
         return None
-    raw = np.array(mask.numpy() if isinstance(mask, Tensor) else mask)
+    raw = mask._data if isinstance(mask, Tensor) else mask
+    raw = raw.copy() if on_device(raw) else np.array(raw)
     if raw.dtype.kind != "b":
         raise DtypeError(
             f"{name}: mask must be booleans, True at the real steps, got {describe(raw)}; for "
@@ -79,7 +81,12 @@ def check_sequence(
 
 def _step(mask: Any, t: int, new: Any, before: Any) -> Any:
     """The new state, or at padded steps the one before."""
-    return new if mask is None else where(mask[:, t : t + 1], new, before)
+    return new if mask is None else where(beside(new, mask[:, t : t + 1]), new, before)
+
+
+def _sent(k: Any, mask: Any) -> Any:
+    """The mask, if there is one, on the device that k computes on."""
+    return None if mask is None else constant(k, mask)
 
 
 def _gates(z: Any, count: int) -> list[Any]:
@@ -140,7 +147,7 @@ def _lstm(
 ) -> Any:
     weights = {"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias}
     check_sequence("lstm", x, {"h0": h0, "c0": c0}, weights, 4, mask)
-    y, *kept = k.lstm_sequence(x, h0, c0, kernel, recurrent_kernel, bias, mask)
+    y, *kept = k.lstm_sequence(x, h0, c0, kernel, recurrent_kernel, bias, _sent(k, mask))
     return y, kept
 
 
@@ -179,7 +186,7 @@ lstm = operation(
         k, x, h0, c0, kernel, recurrent_kernel, bias, mask
     ),
     joint=lambda k, g, needed, y, residuals, x, kernel, recurrent_kernel, mask: (
-        k.lstm_sequence_backward(needed, g, *residuals, x, kernel, recurrent_kernel, mask)
+        k.lstm_sequence_backward(needed, g, *residuals, x, kernel, recurrent_kernel, _sent(k, mask))
     ),
     definition=lstm_steps,
     freeze={"mask": partial(raw_mask, "lstm")},
@@ -224,7 +231,7 @@ def gru_steps(
 def _gru(k: Any, x: Any, h0: Any, kernel: Any, recurrent_kernel: Any, bias: Any, mask: Any) -> Any:
     weights = {"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias}
     check_sequence("gru", x, {"h0": h0}, weights, 3, mask)
-    y, *kept = k.gru_sequence(x, h0, kernel, recurrent_kernel, bias, mask)
+    y, *kept = k.gru_sequence(x, h0, kernel, recurrent_kernel, bias, _sent(k, mask))
     return y, kept
 
 
@@ -257,7 +264,7 @@ gru = operation(
         k, x, h0, kernel, recurrent_kernel, bias, mask
     ),
     joint=lambda k, g, needed, y, residuals, x, kernel, recurrent_kernel, mask: (
-        k.gru_sequence_backward(needed, g, *residuals, x, kernel, recurrent_kernel, mask)
+        k.gru_sequence_backward(needed, g, *residuals, x, kernel, recurrent_kernel, _sent(k, mask))
     ),
     definition=gru_steps,
     freeze={"mask": partial(raw_mask, "gru")},
@@ -298,7 +305,7 @@ def _simple_rnn(
 ) -> Any:
     weights = {"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias}
     check_sequence("simple_rnn", x, {"h0": h0}, weights, 1, mask)
-    y, *kept = k.simple_rnn_sequence(x, h0, kernel, recurrent_kernel, bias, mask)
+    y, *kept = k.simple_rnn_sequence(x, h0, kernel, recurrent_kernel, bias, _sent(k, mask))
     return y, kept
 
 
@@ -330,7 +337,9 @@ simple_rnn = operation(
         k, x, h0, kernel, recurrent_kernel, bias, mask
     ),
     joint=lambda k, g, needed, y, residuals, x, kernel, recurrent_kernel, mask: (
-        k.simple_rnn_sequence_backward(needed, g, *residuals, x, kernel, recurrent_kernel, mask)
+        k.simple_rnn_sequence_backward(
+            needed, g, *residuals, x, kernel, recurrent_kernel, _sent(k, mask)
+        )
     ),
     definition=simple_rnn_steps,
     freeze={"mask": partial(raw_mask, "simple_rnn")},

@@ -17,6 +17,7 @@ from ..arguments import integer
 from ..cases import case
 from ..definitions import operation
 from ..errors import DtypeError, ShapeError, describe
+from ..placing import certain, on_device
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
@@ -274,7 +275,9 @@ def _any(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 def _count_nonzero(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    return k.count_nonzero(x, axis=axis, keepdims=keepdims)
+    if on_device(x):  # CuPy's has no keepdims
+        return k.sum(x != 0, axis=axis, keepdims=keepdims)
+    return k.count_nonzero(x, axis, keepdims=keepdims)
 
 
 _all_of = operation(
@@ -376,7 +379,7 @@ def _logsumexp(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
 
 def _logsumexp_vjp(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     g, y = (spread(k, each, x.shape, axis, keepdims) for each in (g, y))
-    if k.all(abs(y) < math.inf):
+    if certain(k.all(abs(y) < math.inf)):
         return g * k.exp(x - y)
     infinite = y == math.inf
     hit = (x == math.inf).astype(x.dtype)

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,8 +16,21 @@ from pathlib import Path
 from .reports import EmulatorError
 
 RUNTIME = Path(__file__).parent / "runtime"
-RUNTIME_SOURCES = ("scheduler.cpp", "warps.cpp")
-FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=off")
+#: The name of the text that is added to a module's own.
+GENERATED = "chainrule-generated"
+RUNTIME_SOURCES = ("scheduler.cpp", "warps.cpp", "faults.cpp")
+CHECKED_SOURCES = ("checker.cpp", "callbacks.cpp")
+FLAGS = (
+    *("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=off"),
+    *("-fno-exceptions", "-fno-rtti"),
+)
+#: Each access calls __tsan_read or __tsan_write, each fault of arithmetic __ubsan_handle_...: ours.
+SANITIZE = "-fsanitize=thread,alignment,bounds,signed-integer-overflow,integer-divide-by-zero,shift"
+#: Passes that read memory where the program would not: moved out of a loop, or of an `if`; and one
+#: that takes a float4 apart, whose accesses are to be told as they are written.
+PASSES = ("tree-loop-im", "ssa-phiopt", "if-conversion", "if-conversion2", "tree-sra")
+#: Bytes between one shared variable and the next, in checked mode.
+SHARED_MARGIN = 64
 
 #: `extern __shared__ float buffer[];` names the block's dynamic shared memory, by any name.
 DYNAMIC = re.compile(r"\bextern\s+__shared__\b([^;\[\]]*?\b\w+\s*)\[\s*\]\s*;")
@@ -84,7 +98,7 @@ def translate(text: str, kernels: Sequence[str]) -> str:
         [
             '#line 1 "kernel.cu"',
             text,
-            '#line 1 "generated"',
+            f'#line 1 "{GENERATED}"',
             *(f"CHAINRULE_KERNEL({name})" for name in kernels),
             "",
         ]
@@ -97,29 +111,59 @@ def compile_module(source: str, kernels: Sequence[str], *, checked: bool = False
     Raises EmulatorError, with what the compiler said, for text that it does not take.
     """
     compiler = find_compiler()
-    flags = [*FLAGS, "-O2", "-g1"]
-    runtime = _runtime_object(compiler, flags)
     header = ["-include", str(RUNTIME / "cuda_emulated.h"), "-Wno-unknown-pragmas"]
     text = translate(source, kernels)
-    command = [*compiler, *flags, *header, "-shared", "-x", "c++", "-", "-x", "none"]
-    return _cached(compiler, command, text, ".so", [str(runtime)])
+    if not checked:
+        flags = [*FLAGS, "-O2", "-g1", "-gdwarf-4"]
+        runtime = _runtime_object(compiler, RUNTIME_SOURCES, flags)
+        command = [*compiler, *flags, *header, "-shared", "-x", "c++", "-", "-x", "none"]
+        return _cached(compiler, [*command, str(runtime)], text, ".so")
+    if sys.platform != "linux":
+        raise EmulatorError("checked mode needs Linux: it reads the format of its libraries, ELF")
+    runtime = _runtime_object(
+        compiler, RUNTIME_SOURCES + CHECKED_SOURCES, [*FLAGS, "-O2", "-DCHAINRULE_CHECKED"]
+    )
+    flags = [*FLAGS, "-O1", "-gdwarf-4", SANITIZE, "-DCHAINRULE_CHECKED"]
+    if "clang" not in _version(tuple(compiler)):
+        flags += [f"-fno-{each}" for each in PASSES]
+    command = [*compiler, *flags, *header, "-S", "-x", "c++", "-"]
+    assembly = spread(_cached(compiler, command, text + ANCHOR, ".s").read_text())
+    command = [*compiler, "-shared", "-x", "assembler", "-", "-x", "none", str(runtime), "-lstdc++"]
+    return _cached(compiler, command, assembly, ".so")
 
 
-def _runtime_object(compiler: Sequence[str], flags: Sequence[str]) -> Path:
-    text = "".join(f'#include "{name}"\n' for name in RUNTIME_SOURCES)
+#: Where the shared variables of the running thread are: their offsets count from here.
+ANCHOR = """
+static __thread char chainrule_anchor __attribute__((aligned(64)));
+extern "C" char* chainrule_shared_base() { return &chainrule_anchor; }
+"""
+
+
+def spread(assembly: str) -> str:
+    """The assembly with room after each thread-local variable, the shared ones of the kernels."""
+    lines, inside = [], False
+    for line in assembly.splitlines():
+        if line.startswith("\t.section\t"):
+            inside = line.startswith("\t.section\t.tbss")
+        lines.append(line)
+        if inside and line.startswith("\t.zero\t"):
+            lines.append(f"\t.zero\t{SHARED_MARGIN}")
+    return "\n".join([*lines, ""])
+
+
+def _runtime_object(compiler: Sequence[str], names: Sequence[str], flags: Sequence[str]) -> Path:
+    text = "".join(f'#include "{name}"\n' for name in names)
     command = [*compiler, *flags, "-I", str(RUNTIME), "-c", "-x", "c++", "-"]
-    return _cached(compiler, command, text, ".o", [])
+    return _cached(compiler, command, text, ".o")
 
 
-def _cached(
-    compiler: Sequence[str], command: Sequence[str], text: str, suffix: str, objects: Sequence[str]
-) -> Path:
+def _cached(compiler: Sequence[str], command: Sequence[str], text: str, suffix: str) -> Path:
     """The file that the command makes of the text, from the cache if it is there.
 
     It is written under another name and renamed: processes may compile the same at once.
     """
     key = hashlib.sha256(_runtime_text())
-    for part in (_version(tuple(compiler)), *command, *objects, text):
+    for part in (_version(tuple(compiler)), *command, text):
         key.update(b"\0" + part.replace(str(RUNTIME), "").encode())
     folder = _writable(cache_folder())
     target = folder / (key.hexdigest()[:40] + suffix)
@@ -129,7 +173,12 @@ def _cached(
     os.close(descriptor)
     try:
         done = subprocess.run(
-            [*command, *objects, "-o", temporary], input=text, capture_output=True, text=True
+            [*command, f"-fdebug-prefix-map={folder}=.", "-o", temporary],
+            input=text,
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            env={**os.environ, "LC_ALL": "C"},
         )
         if done.returncode:
             raise EmulatorError(f"{command[0]} does not compile the kernel:\n{_shown(done.stderr)}")

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from . import conduct
+from .numba_blocks import dim3, indices
 from .numba_numbers import number
-from .numba_threads import Run, dim3, indices
+from .numba_threads import Run
 
 _MOST_THREADS = 1024
 #: The instructions at which a thread waits for others.
@@ -69,8 +70,8 @@ class Kernel:
             schedule: the order of threads; that of `conduct.schedule` if it is None.
             checked: look for races and their like? As `conduct.checked` says if it is None.
             blocks: the numbers of the blocks to run, x counting fastest; all if it is None.
-            writes: positions of the arrays that are only written: their elements count as never
-                written before the launch.
+            writes: positions of the arrays of which every element is written, and none read
+                before: checked, too.
 
         Raises ValueError for sizes that CUDA does not launch, EmulatorError for faults of the
         kernel, ImportError if it needs greenlet and there is none.
@@ -104,6 +105,8 @@ class Kernel:
             )
         with self.language.running(run, sizes, block):
             run.launch(self.function, chosen, block, seen, self.waits)
+        if blocks is None:
+            run.look_for_gaps(self.function)
 
 
 def _waits(function: types.FunctionType, visited: set[Any]) -> bool:

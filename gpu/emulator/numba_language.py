@@ -28,10 +28,11 @@ from typing import Any
 import numpy as np
 
 from .numba_atomic import Atomic
+from .numba_blocks import WARP, Dim3
 from .numba_kernel import Kernel
 from .numba_memory import fresh, shown
 from .numba_numbers import INTEGERS, compiled
-from .numba_threads import FULL, WARP, Dim3, Run
+from .numba_threads import FULL, Run
 
 
 class _Shared:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .numba_numbers import INTEGERS, Unsigned
+from .numba_numbers import INTEGERS
 
 if TYPE_CHECKING:
-    from .numba_threads import Run, Thread
+    from .numba_blocks import Thread
+    from .numba_threads import Run
 
 _POISON = 0x5BD1E995D1E9955B  # what fresh integers hold: far from any index
 
@@ -46,7 +47,7 @@ class Integers:
 
     def __getitem__(self, index: Any) -> int:
         value = self.array.item(index)
-        return value if self.type.signed else Unsigned(value)
+        return value if self.type.signed else self.type.unsigned(value)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self.array[index] = int(self.type(value))

@@ -22,7 +22,33 @@ _WIDTH = 1 << 64
 
 
 class Unsigned(int):
-    """An unsigned integer: with another one it gives one of 64 bits, with a signed one a signed."""
+    """An unsigned integer: with another one it gives one of 64 bits, with a signed one a signed.
+
+    `bits` is its width, which only `-` and `~` keep.
+    """
+
+    bits = 64
+
+    def __neg__(self) -> Unsigned:
+        return Unsigned(int.__neg__(self) % (1 << self.bits))
+
+    def __invert__(self) -> Unsigned:
+        return Unsigned(int.__invert__(self) % (1 << self.bits))
+
+
+class _Unsigned32(Unsigned):
+    bits = 32
+
+
+class _Unsigned16(Unsigned):
+    bits = 16
+
+
+class _Unsigned8(Unsigned):
+    bits = 8
+
+
+_UNSIGNED = {each.bits: each for each in (Unsigned, _Unsigned32, _Unsigned16, _Unsigned8)}
 
 
 def _rule(name: str) -> Callable[[Any, Any], Any]:
@@ -32,7 +58,8 @@ def _rule(name: str) -> Callable[[Any, Any], Any]:
         if isinstance(other, Unsigned):
             return Unsigned(plain(self, other) % _WIDTH)
         if isinstance(other, int):
-            return INTEGERS["int64"].wrap(plain(self, other))
+            signed = INTEGERS["int64"]
+            return signed.wrap(plain(signed.wrap(self), other))
         return NotImplemented
 
     return operation
@@ -47,7 +74,7 @@ def _shift(name: str) -> Callable[[Any, Any], Any]:
     return operation
 
 
-for _name in ("add", "sub", "mul", "floordiv", "mod", "and", "or", "xor"):
+for _name in ("add", "sub", "mul", "floordiv", "mod", "pow", "and", "or", "xor"):
     for _side in ("__", "__r"):
         setattr(Unsigned, f"{_side}{_name}__", _rule(f"{_side}{_name}__"))
 Unsigned.__lshift__ = _shift("__lshift__")  # type: ignore[method-assign]
@@ -61,6 +88,7 @@ class IntegerType:
         self.dtype = np.dtype(name)
         self.bits = 8 * self.dtype.itemsize
         self.signed = self.dtype.kind == "i"
+        self.unsigned = _UNSIGNED[self.bits]
 
     def __call__(self, value: Any = 0) -> int:
         """The value, truncated towards zero and wrapped to the width of the type."""
@@ -77,7 +105,7 @@ class IntegerType:
         value = int(value) & ((1 << self.bits) - 1)
         if self.signed:
             return value - (1 << self.bits) if value >> (self.bits - 1) else value
-        return Unsigned(value)
+        return self.unsigned(value)
 
 
 INTEGERS = {
@@ -168,20 +196,35 @@ _numpy = _Shown(np, INTEGERS)
 _builtins = {**vars(builtins), "max": _largest(max, np.fmax), "min": _largest(min, np.fmin)}
 
 
+#: What kernels see instead, by the identity of what they name.
+_STAND_INS: dict[int, Any] = {
+    id(np): _numpy,
+    id(math): _math,
+    **{id(getattr(np, name)): stand_in for name, stand_in in INTEGERS.items()},
+    **{id(vars(math)[name]): vars(_math)[name] for name in vars(math) if name in vars(_math)},
+    **{id(vars(builtins)[name]): _builtins[name] for name in ("max", "min")},
+}
+
+
+def _cell(cell: types.CellType) -> types.CellType:
+    """The cell of a closure, or one that holds a stand-in."""
+    try:
+        stand_in = _STAND_INS.get(id(cell.cell_contents))
+    except ValueError:  # not assigned yet
+        return cell
+    return cell if stand_in is None else types.CellType(stand_in)
+
+
 def compiled(function: types.FunctionType) -> types.FunctionType:
     """The function with CUDA's numbers in place of Python's, and a code object of its own."""
-    names = dict(function.__globals__)
-    for name in function.__code__.co_names:
-        if names.get(name) is np:
-            names[name] = _numpy
-        elif names.get(name) is math:
-            names[name] = _math
+    names = {name: _STAND_INS.get(id(value), value) for name, value in function.__globals__.items()}
     names["__builtins__"] = _builtins
     copy = types.FunctionType(
         function.__code__.replace(),
         names,
         function.__name__,
         function.__defaults__,
-        function.__closure__,
+        tuple(map(_cell, function.__closure__ or ())),
     )
-    return functools.update_wrapper(copy, function)
+    functools.update_wrapper(copy, function)
+    return copy

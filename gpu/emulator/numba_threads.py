@@ -11,16 +11,18 @@ operations on one element).
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .conduct import Orders
+from .numba_blocks import WARP, Block, Dim3, Thread, indices
+from .numba_fibers import Abandoned, give_back, hub, take
 from .numba_memory import Access, CheckedArray, Shadow, fresh, shown
-from .numba_waiting import WARP, go_on
+from .numba_waiting import go_on
 from .reports import Report, faulty
 
 FULL = 0xFFFFFFFF
@@ -28,86 +30,6 @@ SHARED_LIMIT = 48 * 1024
 _MOST_REPORTS = 16
 _MOST_ATOMICS = 1_000_000  # by one thread without waiting: it spins for what cannot happen
 _OURS = str(Path(__file__).with_name("numba_"))
-
-
-class Dim3(NamedTuple):
-    """An index, or a size, in three dimensions."""
-
-    x: int = 1
-    y: int = 1
-    z: int = 1
-
-
-def dim3(size: Any) -> Dim3:
-    """The size of a grid or of a block: an integer, or up to three.
-
-    >>> dim3(7), dim3((7, 2))
-    (Dim3(x=7, y=1, z=1), Dim3(x=7, y=2, z=1))
-    """
-    return Dim3(*size) if isinstance(size, tuple) else Dim3(size)
-
-
-def indices(size: Dim3) -> list[Dim3]:
-    """All indices below a size, x running fastest."""
-    return [Dim3(x, y, z) for z in range(size.z) for y in range(size.y) for x in range(size.x)]
-
-
-class Request(NamedTuple):
-    """What a thread waits for: kind of instruction, its operands, and where it stands."""
-
-    kind: str
-    mask: int
-    value: Any
-    lane: int
-    place: list[tuple[Any, int]]
-    file: str
-    line: int
-
-
-class Thread:
-    """One thread of a block."""
-
-    __slots__ = (
-        "answer",
-        "atomics",
-        "block",
-        "clock",
-        "done",
-        "fiber",
-        "index",
-        "lane",
-        "number",
-        "request",
-    )
-
-    def __init__(self, block: Block, number: int, index: Dim3) -> None:
-        self.block, self.number, self.index = block, number, index
-        self.lane = number % WARP
-        self.fiber: Any = None
-        self.request: Request | None = None
-        self.answer: Any = None
-        self.done = False
-        self.atomics = 0
-        self.clock: list[int] = []  # of its warp's lanes, as this thread knows them
-
-
-class Block:
-    """One block: its threads, and the memory that they share."""
-
-    def __init__(self, index: Dim3, dynamic: int) -> None:
-        self.index = index
-        self.epoch = 0
-        self.shared: dict[Any, Any] = {}
-        self.bytes = dynamic
-        self.dynamic = np.full(dynamic, 0xFF, np.uint8)  # NaN, as float32 and as float64
-        self.fenced = False
-        self.seen: set[Block] = set()
-        self.threads: list[Thread] = []
-
-    def warps(self) -> Iterator[list[Thread]]:
-        """The threads, warp by warp."""
-        for start in range(0, len(self.threads), WARP):
-            yield self.threads[start : start + WARP]
 
 
 class Run:
@@ -126,6 +48,7 @@ class Run:
         self.orders = Orders(schedule)
         self.dynamic = dynamic
         self.hub: Any = None
+        self.error: Exception | None = None
         self.reports: dict[tuple[str, str, int], Report] = {}
         self.released: dict[tuple[int, int], set[Block]] = {}
         self.shadows: dict[tuple[int, int], Shadow] = {}
@@ -156,79 +79,84 @@ class Run:
         if self.reports:
             raise faulty(self.name, list(self.reports.values()))
 
+    def look_for_gaps(self, function: Callable[..., Any]) -> None:
+        """Raises EmulatorError if a whole launch left an element of an output unwritten."""
+        for shadow in self.shadows.values():
+            (gaps,) = np.nonzero(~shadow.written)
+            if len(gaps):
+                place = (function.__code__.co_filename, function.__code__.co_firstlineno)
+                text = f"{len(gaps)} elements, as {shadow.name}[{gaps[0]}], are never written"
+                report = Report("uninitialised", *place, (0, 0, 0), (0, 0, 0), text)
+                raise faulty(self.name, [report])
+
     def enter(self, thread: Thread) -> None:
         """Makes a thread the one that runs."""
         self.thread = thread
         language = self.language
         language.threadIdx, language.laneid = thread.index, thread.lane
 
-    def body(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
-        """What a thread does: the kernel, without NumPy's warnings, which CUDA does not give."""
-        with np.errstate(all="ignore"):
-            try:
-                function(*arguments)
-            except IndexError as error:
-                self.fail_at(error)
-        self.thread.done = True
-
-    def fail_at(self, error: IndexError) -> None:
-        """Retells an IndexError that the kernel's own line raised."""
-        trace = error.__traceback__
-        place = ("", 0)
-        while trace is not None:
-            if not _is_ours(trace.tb_frame):
-                place = (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
-            trace = trace.tb_next
-        report = self.told("out of bounds", *place, str(error))
-        raise faulty(self.name, [*self.reports.values(), report]) from error
-
     def run_plainly(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         """Runs the threads of the block one after the other: none of them waits."""
-        for number in self.orders.next(len(self.block.threads)):
-            self.enter(self.block.threads[number])
-            self.body(function, arguments)
+        with np.errstate(all="ignore"):
+            for number in self.orders.next(len(self.block.threads)):
+                self.enter(self.block.threads[number])
+                try:
+                    function(*arguments)
+                except IndexError as error:
+                    raise self.outside(error) from error
 
     def run_fibers(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         """Runs the threads of the block until each is done."""
-        greenlet = _greenlet()
-        self.hub = greenlet.getcurrent()
-        ready = self.block.threads
-        for thread in ready:
-            thread.fiber = greenlet.greenlet(self.body)
+        self.hub = hub()
+        threads = self.block.threads
+        fibers = take(len(threads), self.hub)
+        for thread, fiber in zip(threads, fibers, strict=True):
+            thread.fiber = fiber
+        started: list[Thread] = []
         try:
-            first = True
+            for number in self.orders.next(len(threads)):
+                thread = threads[number]
+                self.enter(thread)
+                started.append(thread)
+                thread.fiber.switch(self, function, arguments)
+                if self.error is not None:
+                    raise self.error
+            ready = go_on(self)
             while ready:
                 for number in self.orders.next(len(ready)):
                     thread = ready[number]
                     self.enter(thread)
-                    if first:
-                        thread.fiber.switch(function, arguments)
-                    else:
-                        answer, thread.answer = thread.answer, None
-                        thread.fiber.switch(answer)
-                first = False
+                    thread.fiber.switch(thread.answer)
+                    if self.error is not None:
+                        raise self.error
                 ready = go_on(self)
+        except IndexError as error:
+            raise self.outside(error) from error
         finally:
-            for thread in self.block.threads:
-                if thread.fiber:  # begun, and not at its end
-                    thread.fiber.throw()
-            self.hub = None
+            for thread in started:
+                if not thread.done:
+                    self.thread = thread
+                    thread.fiber.throw(Abandoned)
+            give_back(fibers)
 
-    def wait(self, kind: str, mask: int, value: Any, lane: int, frame: FrameType) -> Any:
+    def end(self, error: Exception | None) -> None:
+        """Notes that the running thread has ended, and how."""
+        self.thread.done = True
+        if error is not None and self.error is None:
+            self.error = error
+
+    def wait(self, kind: str, mask: int, value: Any, source: int, frame: FrameType) -> Any:
         """Lets the running thread wait at an instruction; gives the instruction's result."""
         if self.hub is None:
             raise RuntimeError(
                 f"{self.name}: the emulator saw no call of cuda.{kind} in the kernel; write it "
                 "out where it is called, cuda." + kind + "(...)"
             )
-        thread, code = self.thread, frame.f_code
-        place = [(code, frame.f_lasti)]
-        caller = frame.f_back
-        while self.checked and caller is not None and not _is_ours(caller):
-            place.append((caller.f_code, caller.f_lasti))
-            caller = caller.f_back
-        thread.atomics = 0
-        thread.request = Request(kind, mask, value, lane, place, code.co_filename, frame.f_lineno)
+        thread = self.thread
+        thread.kind, thread.mask, thread.value, thread.source = kind, mask, value, source
+        thread.frame, thread.atomics = frame, 0
+        if self.checked:
+            thread.place = _place(frame)
         return self.hub.switch()
 
     # ------------------------------------------------------------------ reports
@@ -236,7 +164,7 @@ class Run:
     def told(self, kind: str, file: str, line: int, other: str, at: Thread | None = None) -> Report:
         """A report of the running thread, or of the one that is given."""
         thread = at or self.thread
-        return Report(kind, file, line, tuple(self.block.index), tuple(thread.index), other)
+        return Report(kind, file, line, (*self.block.index,), (*thread.index,), other)
 
     def keep(self, report: Report, fatal: bool = False) -> None:
         """Keeps a report, the first of its kind on its line; ends the launch if it is fatal."""
@@ -246,9 +174,19 @@ class Run:
 
     def fault(self, kind: str, thread: Thread, other: str, fatal: bool = False) -> None:
         """Reports what a waiting thread does wrong."""
-        request = thread.request
-        assert request is not None
-        self.keep(self.told(kind, request.file, request.line, other, thread), fatal)
+        file = thread.frame.f_code.co_filename
+        self.keep(self.told(kind, file, thread.line, other, thread), fatal)
+
+    def outside(self, error: IndexError) -> Exception:
+        """Retells an IndexError that the kernel's own line raised."""
+        trace = error.__traceback__
+        place = ("", 0)
+        while trace is not None:
+            if not _is_ours(trace.tb_frame):
+                place = (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+            trace = trace.tb_next
+        report = self.told("out of bounds", *place, str(error))
+        return faulty(self.name, [*self.reports.values(), report])
 
     def report(self, kind: str, other: str, fatal: bool = False) -> None:
         """Reports what the running thread does wrong, at its line of the kernel."""
@@ -347,12 +285,10 @@ def _is_ours(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(_OURS)
 
 
-def _greenlet() -> Any:
-    try:
-        import greenlet
-    except ImportError as error:
-        raise ImportError(
-            "emulating a Numba kernel whose threads wait for each other needs greenlet: "
-            "pip install greenlet"
-        ) from error
-    return greenlet
+def _place(frame: FrameType | None) -> tuple[Any, ...]:
+    """Where the kernel stands, and where each of its functions was called."""
+    place: list[Any] = []
+    while frame is not None and not _is_ours(frame):
+        place += (frame.f_code, frame.f_lasti)
+        frame = frame.f_back
+    return tuple(place)

@@ -16,6 +16,9 @@ KINDS = {
     "shuffle mask": "a mask that names other threads than those that reach the instruction",
     "misaligned": "an address that is no multiple of what is read or written there",
     "deadlock": "threads that wait for what can no longer happen",
+    "arithmetic": "integers that overflow, or are divided by zero",
+    "assertion": "a condition that the kernel asserts does not hold",
+    "crash": "what the processor itself refuses",
 }
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.errors import describe
+from .casting import cast
+from .checking import Arena, named, resolve, shared_variables, watched_list
 from .compiling import compile_module, expand
 from .conduct import current, seed_of
 from .reports import EmulatorError, Report, faulty
@@ -21,7 +22,6 @@ MOST_GRID = (2**31 - 1, 65535, 65535)
 
 #: The names of the orders, in the runtime's numbering.
 _ORDERS = ("forward", "reverse", "shuffle")
-_KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool"}
 
 
 class _Parameter(ctypes.Structure):
@@ -69,15 +69,20 @@ class Module:
         self.checked = checked
         self._lock = threading.Lock()
         self._libraries: dict[bool, ctypes.CDLL] = {}
+        self._shared: list[tuple[str, int, int]] = []
         self._described: dict[tuple[str, bool], tuple[Any, list[Any]]] = {}
         self._library(checked or current().checked)
 
     def _library(self, checked: bool) -> ctypes.CDLL:
-        if checked not in self._libraries:
-            library = ctypes.CDLL(str(compile_module(self.source, self.kernels, checked=checked)))
-            library.chainrule_reports.restype = ctypes.c_char_p
-            self._libraries[checked] = library
-        return self._libraries[checked]
+        with self._lock:
+            if checked not in self._libraries:
+                path = compile_module(self.source, self.kernels, checked=checked)
+                library = ctypes.CDLL(str(path))
+                library.chainrule_reports.restype = ctypes.c_char_p
+                if checked:
+                    self._shared = shared_variables(path)
+                self._libraries[checked] = library
+            return self._libraries[checked]
 
     def _kernel(self, name: str, checked: bool) -> tuple[Any, list[Any]]:
         if (name, checked) not in self._described:
@@ -115,7 +120,10 @@ class Module:
         _check_limits(name, grid, block, shared)
         if len(args) != len(parameters):
             raise EmulatorError(f"{name}: takes {len(parameters)} arguments, got {len(args)}")
-        values = [_cast(name, i, p, args[i]) for i, p in enumerate(parameters)]
+        values = [cast(name, i, p, args[i]) for i, p in enumerate(parameters)]
+        if 0 in grid:
+            raise EmulatorError(f"{name}: the grid {grid} has no blocks")
+        arena = _arena(parameters, args, values) if checked else None
         pointers = (ctypes.c_void_p * (len(values) + 1))(*map(ctypes.addressof, values))
         schedule = current().schedule if schedule is None else schedule
         seed, order = seed_of(schedule) or 0, _ORDERS.index(schedule.partition(":")[0])
@@ -123,13 +131,31 @@ class Module:
         if blocks is not None:
             chosen = _chosen(name, grid, blocks)
             launch.blocks, launch.block_count = chosen.ctypes.data, chosen.size
-        if 0 in grid:
-            raise EmulatorError(f"{name}: the grid {grid} has no blocks")
         with self._lock:
+            if arena is not None:
+                watched = watched_list(arena, self._shared)
+                if not library.chainrule_watch(watched, len(watched), shared):
+                    raise EmulatorError(f"{name}: no memory to check arrays of this size")
             faults = library.chainrule_launch(ctypes.byref(kernel), pointers, ctypes.byref(launch))
             text = library.chainrule_reports().decode() if faults else ""
+        if arena is not None:
+            arena.copy_back()
         if faults:
-            raise faulty(name, _parsed(text))
+            raise faulty(name, resolve(_parsed(text), Path(library._name)))
+
+
+def _arena(parameters: Sequence[Any], args: Sequence[Any], values: Sequence[Any]) -> Arena:
+    """Copies of the arrays, to which the pointers among `values` are turned."""
+    arrays = [
+        (named(i, args[i]), args[i], not parameter.constant)
+        for i, parameter in enumerate(parameters)
+        if parameter.kind == b"p" and values[i].value is not None
+    ]
+    arena = Arena(arrays)
+    for parameter, value in zip(parameters, values, strict=True):
+        if parameter.kind == b"p" and value.value is not None:
+            value.value = arena.address(value.value)
+    return arena
 
 
 def _parsed(text: str) -> list[Report]:
@@ -214,56 +240,3 @@ def _chosen(name: str, grid: Sequence[int], blocks: Iterable[int]) -> np.ndarray
     if wrong.size:
         raise EmulatorError(f"{name}: block {wrong[0]} is not one of the {count} of grid {grid}")
     return chosen
-
-
-def _cast(name: str, position: int, parameter: Any, given: Any) -> Any:
-    """The argument as a C value of exactly the parameter's type."""
-    kind, size = parameter.kind.decode(), parameter.size
-    where = f"{name}: argument {position}"
-    if kind == "p":
-        return ctypes.c_void_p(_address(where, parameter, given))
-    expected = f"{_KINDS.get(kind, 'type')}{8 * size}"
-    if isinstance(given, np.ndarray) and given.ndim == 0:
-        given = given[()]
-    if kind == "o" or not isinstance(given, (bool, int, float, np.number, np.bool_)):
-        raise EmulatorError(
-            f"{where}: a number for a parameter of type {expected}, got {describe(given)}"
-        )
-    if kind == "f":
-        return (ctypes.c_float if size == 4 else ctypes.c_double)(float(given))
-    if isinstance(given, (float, np.floating)) or int(given) != given:
-        raise EmulatorError(
-            f"{where}: an integer for a parameter of type {expected}, got {given!r}"
-        )
-    value = int(given)
-    low, high = (
-        (-(2 ** (8 * size - 1)), 2 ** (8 * size - 1)) if kind == "i" else (0, 2 ** (8 * size))
-    )
-    if not low <= value < (2 if kind == "b" else high):
-        raise EmulatorError(f"{where}: {value} does not fit {expected}")
-    return getattr(ctypes, f"c_{_KINDS[kind] if kind != 'b' else 'uint'}{8 * size}")(value)
-
-
-def _address(where: str, parameter: Any, given: Any) -> int | None:
-    if given is None:
-        return None
-    kind, size = parameter.pointee.decode(), parameter.size
-    expected = f"{_KINDS.get(kind, 'void')}{8 * size}" if kind != "v" else "any dtype"
-    if not isinstance(given, np.ndarray):
-        raise EmulatorError(f"{where}: an array of {expected}, or None, got {describe(given)}")
-    kinds = {"b": "bu", "u": "ub" if size == 1 else "u", "v": given.dtype.kind}.get(kind, kind)
-    fits = kind == "v" or (given.dtype.kind in kinds and given.dtype.itemsize == size)
-    if not fits or not given.dtype.isnative:
-        raise EmulatorError(f"{where}: an array of {expected}, got {describe(given)}")
-    if not given.flags.c_contiguous:
-        raise EmulatorError(
-            f"{where}: the array ({describe(given)}) is not contiguous; np.ascontiguousarray copies"
-        )
-    if not parameter.constant and not given.flags.writeable:
-        raise EmulatorError(f"{where}: the array is read-only, the kernel's pointer is not const")
-    if given.size == 0:
-        return None
-    address = given.__array_interface__["data"][0]
-    if address % (size * parameter.vector):
-        raise EmulatorError(f"{where}: the array is not aligned to {size * parameter.vector} bytes")
-    return int(address)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.engine.devices import REFERENCE
+from chainrule.engine.kernels.losses import checked_labels
 
 from ..rows import plan, real
 from ..table import I32, I64, REAL, entry, reads, scalar, writes
@@ -51,11 +52,12 @@ REPLACES = (
 def sparse_softmax_cross_entropy(k: Any, logits: Any, labels: Any) -> tuple[Any, Any]:
     """-log_softmax(logits)[label] of each row, and softmax(logits) - one_hot(label), its slopes.
 
-    A label that is no class makes the loss and the slopes of its row NaN.
+    A label that is no class raises ValueError if the host has it; one on the GPU, which is not
+    waited for, makes the loss and the slopes of its row NaN.
     """
     xp = k.xp
-    labels = xp.asarray(labels)
-    if not (real(logits) and logits.ndim and labels.shape == logits.shape[:-1]):
+    labels = xp.asarray(checked_labels(labels, logits.shape[-1]))
+    if not real(logits):
         return REFERENCE["sparse_softmax_cross_entropy"](k, logits, labels)
     # An unsigned label beyond the range of int64 becomes negative, which is no class either.
     labels = xp.ascontiguousarray(labels.astype("int64", copy=False))

@@ -7,20 +7,23 @@ compilers make the machine code of any GPU on any machine, and say what it uses;
 found (`compilers`), their words are read (`listings`), and what they tell is judged (`judgement`).
 """
 
-from .compilers import Compiled, CompileError, CompilerMissingError, Nvcc, Nvrtc, find_compiler
-from .judgement import ARCHITECTURES, KernelReport, inspect_source
+from ..errors import CompileError
+from .compilers import Compiled, Compiler, CompilerMissingError, Nvcc, Nvrtc, find_compiler
+from .judgement import ARCHITECTURES, KernelReport, inspect_family, inspect_source
 from .occupancy import Occupancy, occupancy
 
 __all__ = [
     "ARCHITECTURES",
     "CompileError",
     "Compiled",
+    "Compiler",
     "CompilerMissingError",
     "KernelReport",
     "Nvcc",
     "Nvrtc",
     "Occupancy",
     "find_compiler",
+    "inspect_family",
     "inspect_source",
     "occupancy",
 ]

@@ -20,18 +20,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-#: As at run time: C++17, IEEE arithmetic; besides, the lines that instructions come from, and what
-#: each kernel uses.
-OPTIONS = ("--std=c++17", "--generate-line-info", "--ptxas-options=-v")
+from ..errors import compile_error
+from ..sources import STANDARD
+
+#: As at run time, and besides: where instructions come from, and what each kernel uses.
+OPTIONS = (STANDARD, "--generate-line-info", "--ptxas-options=-v")
 
 INSTALL = "pip install 'chainrule[kernelcheck]', which brings NVRTC; no GPU or driver is needed"
 
 _NVRTC = re.compile(r"libnvrtc\.so\.\d+|nvrtc64_\d+_0\.dll")
 _NVRTC_PACKAGES = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")
-
-
-class CompileError(RuntimeError):
-    """A source that does not compile; the message is the compiler's."""
 
 
 class CompilerMissingError(RuntimeError):
@@ -88,7 +86,7 @@ class Nvrtc:
             ctypes.byref(program), source.encode(), name.encode(), 0, None, None
         )
         if error:
-            raise CompileError(f"{self.name}: {self._message(error)}")
+            raise compile_error(_told(name, self.name, architecture), source, self._message(error))
         try:
             words = [f"--gpu-architecture=sm_{architecture}", *OPTIONS, *options]
             array = (ctypes.c_char_p * len(words))(*(each.encode() for each in words))
@@ -96,7 +94,7 @@ class Nvrtc:
             log = self._read(program, "ProgramLog").decode("utf-8", "replace")
             if error:
                 told = log.strip() or self._message(error)
-                raise CompileError(f"{self.name}, sm_{architecture}:\n{told}")
+                raise compile_error(_told(name, self.name, architecture), source, told)
             ptx = self._read(program, "PTX").decode("utf-8", "replace")
             return Compiled(self.name, architecture, log, ptx, self._read(program, "CUBIN"))
         finally:
@@ -144,10 +142,14 @@ class Nvcc:
                 errors="replace",
             )
             if done.returncode:
-                raise CompileError(f"{self.name}, sm_{architecture}:\n{done.stdout.strip()}")
+                raise compile_error(_told(name, self.name, architecture), source, done.stdout)
             ptx = Path(folder, f"{stem}.ptx").read_text(encoding="utf-8", errors="replace")
             cubin = Path(folder, f"{stem}.cubin").read_bytes()
         return Compiled(self.name, architecture, done.stdout, ptx, cubin)
+
+
+def _told(name: str, compiler: str, architecture: int) -> str:
+    return f"{name}, compiled for sm_{architecture} by {compiler},"
 
 
 def package_files(packages: Sequence[str], pattern: re.Pattern[str]) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -20,10 +21,11 @@ def test_the_report_of_this_machine():
     text = doctor.report()
     titles = [line for line in text.splitlines() if line and not line.startswith(" ")]
     assert titles == ["Versions", "Machine", "BLAS and threads", "Numba", "Devices"]
-    assert f"numpy        {np.__version__}" in text
+    assert re.search(rf"^  numpy +{re.escape(np.__version__)}$", text, re.M)
     assert metadata.version("chainrule") in text
-    assert "cpu   usable: NumPy and Numba compute here" in text
-    assert "cuda  not usable: this version computes on the CPU only" in text
+    assert "cpu       usable: NumPy and Numba compute here" in text
+    assert "\n  cuda      " in text
+    assert "\n  emulated  " in text
     assert all(line == line.rstrip() for line in text.splitlines())
 
 
@@ -134,10 +136,12 @@ def test_a_folder_that_the_system_refuses_is_not_writable(monkeypatch, tmp_path)
 
 
 def test_devices_come_with_reason_details_and_remedy(monkeypatch):
-    made = DeviceReport("cuda", False, "no driver", "install it", {"driver": "none"})
-    monkeypatch.setattr(doctor, "probe", lambda: [made])
+    lacks = {"numba": "numba-cuda is not installed"}
+    made = DeviceReport("cuda", False, "no driver", "install it", {"driver": "none"}, lacks)
+    monkeypatch.setattr(doctor, "probe", lambda thorough: [made])
     assert list(doctor.devices()) == [
         ("cuda", "not usable: no driver"),
         ("", "driver: none"),
+        ("", "without the kernel set 'numba': numba-cuda is not installed"),
         ("", "what to do: install it"),
     ]

@@ -71,7 +71,7 @@ ARCHITECTURES = (inspection.ARCHITECTURES[0], inspection.ARCHITECTURES[-1])
 
 
 @pytest.fixture(scope="module", params=["nvrtc", "nvcc"])
-def compiler(request: pytest.FixtureRequest) -> inspection.Nvrtc | inspection.Nvcc:
+def compiler(request: pytest.FixtureRequest) -> inspection.Compiler:
     try:
         return inspection.find_compiler(request.param)
     except inspection.CompilerMissingError as error:
@@ -113,6 +113,8 @@ def test_the_machine_code_tells_doubles_too(compiler) -> None:
     if program is None:
         pytest.skip("no nvdisasm: pip install nvidia-cuda-nvdisasm")
     assert "machine code DMUL" in inspect(compiler, DOUBLE)["tenth_float"].doubles
+    apart = inspection.inspect_source(DOUBLE, "made.cu", 80, compiler, disassembled=False)
+    assert not any("machine code" in told for each in apart for told in each.doubles)
     code = listings.disassemble(compiler.compile(SOUND, "made.cu", 80).cubin, program)
     found = listings.sass_doubles(code)
     assert not found["scale_float"]
@@ -158,10 +160,12 @@ def test_spills_of_a_function_count_for_the_kernel_that_calls_it(compiler) -> No
 
 
 def test_an_error_shows_the_line_of_the_source(compiler) -> None:
-    source = '#line 41 "softmax.cu"\n__device__ int f() { return undeclared; }\n'
+    line = "__device__ int f() { return undeclared; }"
+    source = f'int before;\n#line 41 "softmax.cu"\n{line}\n'
     with pytest.raises(inspection.CompileError, match=r"softmax\.cu\(41\).*undeclared") as caught:
         compiler.compile(source, "whole.cu", 80)
-    assert str(caught.value).startswith(f"{compiler.name}, sm_80:")
+    assert str(caught.value).startswith(f"whole.cu, compiled for sm_80 by {compiler.name}, does")
+    assert f"   41 | {line}" in str(caught.value)
 
 
 def test_an_unknown_architecture_is_an_error(compiler) -> None:

@@ -151,7 +151,7 @@ def test_the_reference_set_launches_nothing(device):
 
 def test_the_wrapper_names_types_and_the_bound_on_threads():
     assert wrapper(SIZED, "float64") == (
-        'extern "C" __global__ void __launch_bounds__(256)\n'
+        'extern "C" __global__ void __launch_bounds__(256, 1)\n'
         "sized_double(double* __restrict__ y, int n)\n"
         "{ sized<double>(y, n); }"
     )

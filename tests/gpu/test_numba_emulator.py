@@ -1,16 +1,18 @@
-"""The emulator of Numba kernels: what each instruction gives, and that planted faults are found."""
+"""The emulator of Numba kernels: what each instruction gives."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
 from chainrule.engine.errors import DeviceError
-from chainrule.gpu.emulator import EmulatorError, checked, schedule
+from chainrule.gpu.emulator import schedule
 from chainrule.gpu.emulator.numba_language import cuda
+from chainrule.gpu.emulator.numba_numbers import compiled, number
 
 pytest.importorskip("greenlet")
 
@@ -18,22 +20,6 @@ SCHEDULES = ["forward", "reverse", "shuffle:7"]
 every_schedule = pytest.mark.parametrize("order", SCHEDULES)
 FULL = 0xFFFFFFFF
 RNG = np.random.default_rng(3)
-
-
-def line_of(kernel: Any, text: str) -> int:
-    """The line of the kernel's source that holds a text."""
-    import inspect
-
-    lines, start = inspect.getsourcelines(kernel.function)
-    (found,) = [number for number, line in enumerate(lines) if text in line]
-    return start + found
-
-
-def faults(kernel: Any, grid: int, block: int, *arguments: Any, **how: Any) -> list[Any]:
-    """What the checked mode reports of a launch."""
-    with pytest.raises(EmulatorError) as caught:
-        kernel.launch(grid, block, arguments, checked=True, **how)
-    return list(caught.value.reports)
 
 
 # ------------------------------------------------------------------ what instructions give
@@ -104,80 +90,299 @@ def test_shuffled_orders_differ_and_come_again():
     assert order("shuffle:1") == order("shuffle:1") != order("shuffle:2")
 
 
-# ------------------------------------------------------------------ planted faults
+def test_one_launch_at_a_time_has_the_namespace():
+    import threading
+
+    wrong: list[Any] = []
+
+    @cuda.jit
+    def number(y: Any, own: Any) -> None:
+        i = cuda.grid(1)
+        cuda.syncthreads()
+        y[i] = own
+        if cuda.grid(1) != i:
+            wrong.append(i)
+
+    results = [np.zeros(256, np.int64) for _ in range(4)]
+    threads = [
+        threading.Thread(target=number[4, 64], args=(y, each)) for each, y in enumerate(results)
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not wrong
+    assert [set(y) for y in results] == [{0}, {1}, {2}, {3}]
+
+
+def test_indices_run_over_grid_and_block_in_three_dimensions():
+    @cuda.jit
+    def count(y: Any) -> None:
+        x, yy, z = cuda.grid(3)
+        nx, ny, nz = cuda.gridsize(3)
+        assert (nx, ny, nz) == (4, 6, 8) and cuda.gridsize(1) == 4
+        assert cuda.warpsize == 32
+        y[(z * ny + yy) * nx + x] += 1
+        lane = (cuda.threadIdx.z * 3 + cuda.threadIdx.y) * 4 + cuda.threadIdx.x
+        assert cuda.laneid == lane % 32
+
+    y = np.zeros(4 * 6 * 8, np.int32)
+    count[(1, 2, 2), (4, 3, 4)](y)
+    assert np.all(y == 1)
 
 
 @every_schedule
-def test_a_missing_barrier_is_a_race(order: str):
+def test_shuffles_move_values_between_lanes(order: str):
     @cuda.jit
-    def reverse(x: Any, y: Any) -> None:
-        kept = cuda.shared.array(64, np.float32)
+    def shuffle(x: Any, y: Any) -> None:
         i = cuda.threadIdx.x
+        y[i] = cuda.shfl_sync(FULL, x[i], 5)
+        y[64 + i] = cuda.shfl_up_sync(FULL, x[i], 3)
+        y[128 + i] = cuda.shfl_down_sync(FULL, x[i], 3)
+        y[192 + i] = cuda.shfl_xor_sync(FULL, x[i], 9)
+
+    x = RNG.normal(size=64).astype(np.float32)
+    y = np.empty((4, 2, 32), np.float32)
+    shuffle.launch(1, 64, (x, y.reshape(-1)), schedule=order, checked=True, writes=[1])
+    lanes, rows = np.arange(32), x.reshape(2, 32)
+    below = np.where(lanes >= 3, lanes - 3, lanes)
+    above = np.where(lanes + 3 < 32, lanes + 3, lanes)
+    for got, source in zip(y, [lanes * 0 + 5, below, above, lanes ^ 9], strict=True):
+        np.testing.assert_array_equal(got, rows[:, source])
+
+
+@every_schedule
+def test_shuffles_up_keep_the_first_lanes(order: str):
+    @cuda.jit
+    def up(x: Any) -> None:
+        x[cuda.laneid] = cuda.shfl_up_sync(FULL, cuda.laneid, 2)
+
+    x = np.empty(32, np.int32)
+    up.launch(1, 32, (x,), schedule=order)
+    assert x.tolist() == [0, 1, *range(30)]
+
+
+@every_schedule
+def test_votes_tell_of_all_lanes_of_the_mask(order: str):
+    @cuda.jit
+    def vote(x: Any, y: Any, matched: Any) -> None:
+        i = cuda.threadIdx.x
+        y[0 + i] = cuda.any_sync(FULL, x[i] > 2)
+        y[32 + i] = cuda.all_sync(FULL, x[i] > 2)
+        y[64 + i] = cuda.ballot_sync(FULL, x[i] > 2)
+        y[96 + i] = cuda.eq_sync(FULL, x[i] > 2)
+        y[128 + i] = cuda.match_any_sync(FULL, x[i])
+        bits, alike = cuda.match_all_sync(FULL, x[i])
+        matched[i] = bits if alike else 7
+        matched[32 + i] = cuda.popc(cuda.activemask())
+        cuda.syncwarp()
+
+    for x in (RNG.integers(0, 5, 32), np.full(32, 3), np.zeros(32, np.int64)):
+        y, matched = np.empty((5, 32), np.int64), np.empty((2, 32), np.int64)
+        arguments = (x, y.reshape(-1), matched.reshape(-1))
+        vote.launch(1, 32, arguments, schedule=order, checked=True, writes=[1, 2])
+        above = x > 2
+        bits = np.uint32(np.sum(above * 2 ** np.arange(32))).view(np.int32)
+        assert np.all(y[0] == above.any()) and np.all(y[1] == above.all())
+        assert np.all(y[2] == bits)
+        assert np.all(y[3] == (len(set(above)) == 1))
+        for lane in range(32):
+            same = np.uint32(np.sum((x == x[lane]) * 2 ** np.arange(32))).view(np.int32)
+            assert y[4, lane] == same
+        assert np.all(matched[0] == (-1 if len(set(x)) == 1 else 7))
+        assert np.all(matched[1] == 32)
+
+
+def test_a_barrier_counts_predicates():
+    @cuda.jit
+    def barrier(x: Any, y: Any) -> None:
+        i = cuda.threadIdx.x
+        y[i] = cuda.syncthreads_count(x[i])
+        y[64 + i] = cuda.syncthreads_and(x[i])
+        y[128 + i] = cuda.syncthreads_or(x[i])
+
+    for x in (RNG.integers(0, 2, 64), np.zeros(64, np.int64), np.ones(64, np.int64)):
+        y = np.empty((3, 64), np.int64)
+        barrier.launch(1, 64, (x, y.reshape(-1)), checked=True, writes=[1])
+        assert set(y[0]) == {x.sum()} and set(y[1]) == {int(x.all())} and set(y[2]) == {x.max()}
+
+    @cuda.jit
+    def boolean(x: Any) -> None:
+        cuda.syncthreads_or(x[0] > 0)
+
+    with pytest.raises(TypeError, match="Numba takes an integer"):
+        boolean[1, 32](np.zeros(1))
+
+
+@every_schedule
+def test_half_a_warp_may_meet_on_its_own(order: str):
+    @cuda.jit
+    def halves(x: Any, y: Any) -> None:
+        kept = cuda.shared.array(32, np.float64)
+        i = cuda.threadIdx.x
+        mask = 0xFFFF if i < 16 else 0xFFFF0000
         kept[i] = x[i]
-        y[i] = kept[63 - i]
+        cuda.syncwarp(mask)
+        total = np.float64(0)
+        for other in range(i // 16 * 16, i // 16 * 16 + 16):
+            total += kept[other]
+        y[i] = total + cuda.shfl_xor_sync(mask, np.float64(0), 1)
 
-    x = np.arange(64, dtype=np.float32)
-    y = np.empty(64, np.float32)
-    races = [r for r in faults(reverse, 1, 64, x, y, schedule=order) if r.kind == "race"]
-    lines = {line_of(reverse, "kept[63 - i]"), line_of(reverse, "kept[i] = x")}
-    assert {race.file for race in races} == {__file__}
-    assert {race.line for race in races} == lines
+    x, y = RNG.normal(size=32), np.empty(32)
+    halves.launch(1, 32, (x, y), schedule=order, checked=True, writes=[1])
+    np.testing.assert_allclose(y.reshape(2, 16), x.reshape(2, 16).sum(1)[:, None].repeat(16, 1))
 
 
-def test_a_barrier_that_some_pass_by_is_divergent():
+def test_arrays_of_one_line_are_two_and_those_of_one_place_are_one():
+    @cuda.jit(device=True)
+    def kept() -> Any:
+        return cuda.shared.array(4, np.float32)
+
     @cuda.jit
-    def half(y: Any) -> None:
-        if cuda.threadIdx.x < 16:
-            cuda.syncthreads()
-        y[cuda.threadIdx.x] = 1
+    def memory(y: Any) -> None:
+        a, b = cuda.shared.array(4, np.float32), cuda.shared.array(4, np.float32)
+        own = cuda.local.array((2, 3), np.int32)
+        a[0], b[0] = 1, 2
+        kept()[1] = 3
+        y[0], y[1], y[2] = a[0], b[0], kept()[1]
+        own[1, 2] = 8
+        y[3] = own[1, 2]
 
-    (report,) = faults(half, 1, 32, np.empty(32))
-    assert report.kind == "divergent barrier"
-    assert report.line == line_of(half, "syncthreads")
+    y = np.empty(4, np.float32)
+    memory.launch(1, 1, (y,), checked=True, writes=[0])
+    assert y.tolist() == [1, 2, 3, 8]
+    memory[1, 1](y)
+    assert y.tolist() == [1, 2, 3, 8]
 
 
-@pytest.mark.parametrize("index", [-1, 8])
-def test_an_index_outside_is_reported_with_its_thread(index: int):
+def test_dynamic_shared_memory_is_what_the_launch_gives():
     @cuda.jit
-    def outside(x: Any, y: Any) -> None:
-        if cuda.threadIdx.x == 5:
-            y[0] = x[index]
+    def dynamic(y: Any) -> None:
+        kept = cuda.shared.array(0, np.float32)
+        y[0] = len(kept)
 
-    (report,) = faults(outside, 2, 8, np.arange(8.0), np.empty(1), blocks=[1])
-    assert report.kind == "out of bounds"
-    assert report.block == (1, 0, 0) and report.thread == (5, 0, 0)
-    assert report.line == line_of(outside, "x[index]")
-    with pytest.raises(EmulatorError, match="out of bounds") if index > 0 else checked(False):
-        outside[2, 8](np.arange(8.0), np.empty(1))
+    y = np.empty(1)
+    dynamic[1, 32, 0, 512](y)
+    assert y[0] == 128
+    with pytest.raises(ValueError, match="49152 is the limit"):
+        dynamic[1, 32, 0, 50_000](y)
 
 
-def test_reading_what_was_never_written_is_reported():
+@every_schedule
+def test_atomic_operations_give_the_value_before(order: str):
     @cuda.jit
-    def unwritten(y: Any) -> None:
-        kept = cuda.shared.array(32, np.float32)
-        if cuda.threadIdx.x < 31:
-            kept[cuda.threadIdx.x] = np.float32(1)
+    def update(totals: Any, before: Any) -> None:
+        i = cuda.grid(1)
+        before[i] = cuda.atomic.add(totals, 0, 1)
+        cuda.atomic.max(totals, 1, i)
+        cuda.atomic.min(totals, 2, i)
+        cuda.atomic.cas(totals, 3, 0, i + 1)
+        cuda.atomic.exch(totals, 4, 77)
+        cuda.atomic.inc(totals, 5, 9)
+
+    totals, before = np.zeros(6, np.int64), np.empty(64, np.int64)
+    update.launch(2, 32, (totals, before), schedule=order, checked=True, writes=[1])
+    assert sorted(before) == list(range(64))
+    assert totals[[0, 1, 2, 4, 5]].tolist() == [64, 63, 0, 77, 4]
+    assert 1 <= totals[3] <= 64
+
+
+@every_schedule
+def test_the_last_block_may_read_what_the_others_fenced(order: str):
+    @cuda.jit
+    def total(x: Any, parts: Any, count: Any, y: Any) -> None:
+        kept = cuda.shared.array(1, np.int64)
+        if cuda.threadIdx.x == 0:
+            parts[cuda.blockIdx.x] = x[cuda.blockIdx.x]
+            cuda.threadfence()
+            kept[0] = cuda.atomic.add(count, 0, 1)
         cuda.syncthreads()
-        y[cuda.threadIdx.x] = kept[cuda.threadIdx.x]
+        if kept[0] == cuda.gridDim.x - 1 and cuda.threadIdx.x == 1:
+            for each in range(cuda.gridDim.x):
+                y[0] += parts[each]
 
-    y = np.empty(32, np.float32)
-    (report,) = faults(unwritten, 1, 32, y)
-    assert report.kind == "uninitialised"
-    assert report.thread == (31, 0, 0)
-    unwritten[1, 32](y)
-    assert np.isnan(y[31]) and np.all(y[:31] == 1)
+    x, y = RNG.normal(size=5), np.zeros(1)
+    arguments = (x, np.empty(5), np.zeros(1, np.int64), y)
+    total.launch(5, 32, arguments, schedule=order, checked=True, writes=[1])
+    assert y[0] == pytest.approx(x.sum())
 
 
-def test_a_mask_that_names_others_than_those_that_come_is_reported():
+def test_bits_and_rounding_are_those_of_the_gpu():
     @cuda.jit
-    def masked(y: Any) -> None:
-        if cuda.threadIdx.x < 16:
-            y[cuda.threadIdx.x] = cuda.shfl_down_sync(FULL, y[cuda.threadIdx.x], 1)
+    def bits(y: Any, z: Any) -> None:
+        y[0], y[1], y[2] = cuda.popc(255), cuda.clz(1), cuda.ffs(8)
+        y[3], y[4] = cuda.popc(-1), cuda.ffs(0)
+        y[5] = cuda.brev(np.uint32(1))
+        y[6] = cuda.selp(y[0] > 0, 1, 2)
+        z[0] = cuda.fma(np.float32(1 + 2**-12), np.float32(1 + 2**-12), np.float32(-1))
+        z[1] = cuda.cbrt(np.float32(27))
+
+    y, z = np.empty(7, np.int64), np.empty(2, np.float32)
+    bits[1, 1](y, z)
+    assert y.tolist() == [8, 31, 4, 32, 0, 2**31, 1]
+    assert z[0] == 2**-11 + 2**-24
+    assert z[1] == pytest.approx(3, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["uint64", "uint32", "uint8", "int64", "int32"])
+def test_integers_follow_the_rules_of_numba(name: str):
+    def compute(a: Any, b: Any, i: Any) -> Any:
+        first = (a + b, a * b, a - b, a + i, a * i, a - i, a & i, a | i, a ^ i, a >> 3, a << 5)
+        second = (~a, -a, a // b, a % b, a // i, a % i, i // a, i % a, i - a, a / b, a > i)
+        third = (np.uint32(a), np.int32(a), np.uint8(i), np.uint64(i), np.uint32(i), a == i)
+        return (*first, *second, *third, min(a, b), max(i, 3), abs(i), i << 2, i >> 1)
+
+    kind = np.dtype(name).type
+    most = np.iinfo(kind).max if name != "int64" else 2**31 - 1
+    by_numba, emulated = numba.njit(compute), compiled(compute)
+    for a, b, i in [(250 % most, 7, -3), (most, most - 3, 5), (3, most, -(2**40)), (2, most, 1)]:
+        arguments = (kind(a), kind(b), np.int64(i))
+        assert by_numba(*arguments) == emulated(*map(number, arguments))
+
+
+def test_warnings_of_numpy_do_not_escape():
+    @cuda.jit
+    def noisy(y: Any) -> None:
+        y[0] = np.float32(3e38) * np.float32(10)
+        y[1] = np.float32(np.inf) - np.float32(np.inf)
+        cuda.syncthreads()
+        y[2] = np.float64(1e300)
+
+    y = np.empty(3, np.float32)
+    noisy[1, 1](y)
+    assert y[0] == np.inf and np.isnan(y[1]) and y[2] == np.inf
+
+
+def test_a_launch_that_cuda_would_refuse_is_refused():
+    @cuda.jit
+    def nothing(x: Any) -> None:
+        pass
+
+    with pytest.raises(ValueError, match="at most 1024 threads"):
+        nothing[1, 1025](1)
+    with pytest.raises(ValueError, match="cannot be launched"):
+        nothing[0, 32](1)
+    with pytest.raises(TypeError, match="takes 1 arguments, got 2"):
+        nothing[1, 32](1, 2)
+
+
+def test_without_greenlet_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    import sys
+
+    @cuda.jit
+    def waits() -> None:
         cuda.syncthreads()
 
-    (report,) = faults(masked, 1, 32, np.ones(32))
-    assert report.kind == "shuffle mask"
-    assert report.line == line_of(masked, "shfl_down_sync")
+    @cuda.jit
+    def runs(y: Any) -> None:
+        y[0] = 1
+
+    monkeypatch.setitem(sys.modules, "greenlet", None)
+    with pytest.raises(ImportError, match="pip install greenlet"):
+        waits[1, 32]()
+    y = np.zeros(1)
+    runs[1, 32](y)
+    assert y[0] == 1
 
 
 def test_mathematics_is_that_of_cuda():

@@ -50,7 +50,7 @@ template <typename... P, void (*kernel)(P...)>
 struct Described<kernel> {
     static constexpr Parameter parameters[sizeof...(P) + 1] = {describe<std::remove_cv_t<P>>()...};
     template <size_t... I>
-    static void apply(void** arguments, std::index_sequence<I...>) {
+    __attribute__((no_sanitize("thread"))) static void apply(void** arguments, std::index_sequence<I...>) {
         kernel(*static_cast<std::remove_cv_t<P>*>(arguments[I])...);
     }
     static void call(void** arguments) { apply(arguments, std::index_sequence_for<P...>()); }

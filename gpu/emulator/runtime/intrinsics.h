@@ -138,7 +138,7 @@ inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
 
 // Hints to the device's caches mean nothing here.
 #define CHAINRULE_LOAD(name) \
-    template <typename T> inline T name(const T* address) { return *address; }
+    template <typename T> __forceinline__ T name(const T* address) { return *address; }
 CHAINRULE_LOAD(__ldg)
 CHAINRULE_LOAD(__ldcs)
 CHAINRULE_LOAD(__ldcg)
@@ -147,7 +147,7 @@ CHAINRULE_LOAD(__ldlu)
 CHAINRULE_LOAD(__ldcv)
 #undef CHAINRULE_LOAD
 #define CHAINRULE_STORE(name) \
-    template <typename T> inline void name(T* address, std::common_type_t<T> value) { *address = value; }
+    template <typename T> __forceinline__ void name(T* address, std::common_type_t<T> value) { *address = value; }
 CHAINRULE_STORE(__stcs)
 CHAINRULE_STORE(__stcg)
 CHAINRULE_STORE(__stwb)

@@ -10,9 +10,10 @@
 #include <map>
 #include <tuple>
 
+#include "checker.h"
 #include "stacks.h"
 
-alignas(128) unsigned char chainrule_dynamic_shared[48 * 1024];
+alignas(128) unsigned char chainrule_dynamic_shared[dynamic_shared_room];
 
 namespace emulated {
 
@@ -98,6 +99,7 @@ static void report_waiting(const char* kind, const char* why) {
 void leave() { Context::go(threads[current].context, scheduler); }
 
 static void open_barrier() {
+    checker::barrier_opens(arrived, total);
     barrier_result = {holds, (unsigned)arrived};
     for (int t = 0; t < total; ++t)
         if (states[t] == State::at_barrier) states[t] = State::ready;
@@ -117,7 +119,7 @@ BarrierResult barrier(const char* name, bool predicate, const char* file, int li
     if (arrived == 0) first_arrived = current;
     const Thread& first = threads[first_arrived];
     if (line != first.line || strcmp(file, first.file) || strcmp(name, first.name))
-        report_waiting("divergent", ": the threads of a block wait at different barriers");
+        report_waiting("divergent barrier", ": the threads of a block wait at different barriers");
     if (++arrived == alive) open_barrier();
     leave();
     return barrier_result;
@@ -138,7 +140,7 @@ static bool go_on(int t) {
     if (!thread.stack) {
         thread.stack = stacks.take();
         if (!thread.stack) {
-            report("memory", "no memory for the stack of a thread", "", 0, t);
+            report("crash", "there is no memory for the stack of a thread", "", 0, t);
             failed = true;
             return false;
         }
@@ -146,6 +148,7 @@ static bool go_on(int t) {
     }
     current = t;
     now.thread = indices[t];
+    checker::thread_goes_on(t, thread.stack);
     Context::go(scheduler, thread.context);
     if (states[t] == State::done) {
         stacks.give_back(thread.stack);
@@ -168,9 +171,10 @@ static void run_block(const Launch& launch, uint64_t number) {
     alive = total;
     arrived = 0;
     holds = 0;
+    checker::begin_block(total);
     for (int t = 0; t < total; ++t) states[t] = State::ready;
     for (int w = 0; w * 32 < total; ++w)
-        warps[w].alive = total - w * 32 >= 32 ? 0xffffffffu : (1u << (total - w * 32)) - 1u;
+        warps[w] = {total - w * 32 >= 32 ? 0xffffffffu : (1u << (total - w * 32)) - 1u, 0u};
     while (alive) {
         if (launch.order == 2) shuffle_order();
         bool any = false;
@@ -226,7 +230,11 @@ extern "C" __attribute__((visibility("default"))) int chainrule_launch(const emu
     emulated::arguments = arguments;
     failed = false;
     reports.clear();
+    checker::begin_launch();
+    watch_signals();
     run(*launch);
+    unwatch_signals();
+    checker::end_launch();
     for (Thread& thread : threads) {  // those that a failure has stopped on their way
         if (thread.stack) stacks.give_back(thread.stack);
         thread.stack = nullptr;

@@ -23,7 +23,8 @@ struct Thread {
 };
 
 struct Warp {
-    unsigned alive;  // the lanes that have not returned
+    unsigned alive;        // the lanes that have not returned
+    unsigned waiting = 0;  // those of them that wait in a warp operation
 };
 
 extern std::vector<Thread> threads;
@@ -38,5 +39,7 @@ void report(const char* kind, const std::string& text, const char* file, int lin
 void leave();                    // from a fiber to the scheduler, until the thread is ready again
 void settle_warp(int warp);      // lets go what lanes of a warp have all that they wait for
 std::string position(int thread);  // "thread (3, 0, 0)"
+void watch_signals();              // faults that the processor finds become reports
+void unwatch_signals();
 
 }  // namespace emulated

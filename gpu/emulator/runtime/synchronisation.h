@@ -22,9 +22,17 @@ inline int __syncthreads_or(int predicate, CHAINRULE_PLACE) {
 inline void __syncwarp(unsigned mask = 0xffffffffu, CHAINRULE_PLACE) {
     emulated::exchange(emulated::Wait::syncwarp, "__syncwarp", mask, 0, 0, CHAINRULE_HERE);
 }
-inline void __threadfence() { __asm__ volatile("" ::: "memory"); }
+#ifdef CHAINRULE_CHECKED
+extern "C" __attribute__((visibility("hidden"))) void chainrule_fence();
+extern "C" __attribute__((visibility("hidden"))) void chainrule_atomic(void* address, unsigned size, void* from);
+extern "C" __attribute__((visibility("hidden"))) void* chainrule_memcpy(void* to, const void* from, size_t n);
+extern "C" __attribute__((visibility("hidden"))) void* chainrule_memset(void* to, int value, size_t n);
+#else
+inline void chainrule_fence() { __asm__ volatile("" ::: "memory"); }
+#endif
+inline void __threadfence() { chainrule_fence(); }
+inline void __threadfence_system() { chainrule_fence(); }
 inline void __threadfence_block() { __asm__ volatile("" ::: "memory"); }
-inline void __threadfence_system() { __asm__ volatile("" ::: "memory"); }
 inline void __nanosleep(unsigned) {}
 
 namespace emulated {
@@ -87,8 +95,14 @@ inline unsigned __match_any_sync(unsigned mask, T value, CHAINRULE_PLACE) {
 
 // Threads change places only where they wait, so plain code is atomic.
 namespace emulated {
+#ifdef CHAINRULE_CHECKED
+template <typename T, typename F>
+__attribute__((noinline, no_sanitize("thread"))) T atomically(T* address, F change) {
+    chainrule_atomic(address, sizeof(T), __builtin_return_address(0));
+#else
 template <typename T, typename F>
 inline T atomically(T* address, F change) {
+#endif
     const T old = *address;
     *address = change(old);
     return old;
@@ -97,7 +111,7 @@ inline T atomically(T* address, F change) {
 
 #define CHAINRULE_ATOMIC(name, expression)                                                    \
     template <typename T>                                                                     \
-    inline T name(T* address, std::common_type_t<T> value) {                                  \
+    __forceinline__ T name(T* address, std::common_type_t<T> value) {                         \
         return emulated::atomically(address, [=](T old) -> T { return expression; });         \
     }
 CHAINRULE_ATOMIC(atomicAdd, old + value)
@@ -113,6 +127,6 @@ CHAINRULE_ATOMIC(atomicDec, old == 0 || old > value ? value : old - 1)
 #undef CHAINRULE_ATOMIC
 
 template <typename T>
-inline T atomicCAS(T* address, std::common_type_t<T> expected, std::common_type_t<T> value) {
+__forceinline__ T atomicCAS(T* address, std::common_type_t<T> expected, std::common_type_t<T> value) {
     return emulated::atomically(address, [=](T old) -> T { return old == expected ? value : old; });
 }

@@ -1,4 +1,5 @@
 // Warp operations: the lanes of a mask meet, exchange 64 bits each, and go on.
+#include "checker.h"
 #include "scheduler.h"
 
 namespace emulated {
@@ -9,6 +10,7 @@ static bool same(const Thread& a, const Thread& b) {
 
 // All lanes of the group are there: each gets its result before any of them goes on.
 static void release(int first, unsigned lanes) {
+    checker::lanes_meet(first, lanes);
     uint64_t given[32];
     for (int lane = 0; lane < 32; ++lane)
         if (lanes >> lane & 1u) given[lane] = threads[first + lane].value;
@@ -18,6 +20,7 @@ static void release(int first, unsigned lanes) {
         uint64_t result = 0;
         switch (thread.waits_for) {
             case Wait::shuffle:
+                checker::shuffle_reads(first, lane, lanes);
                 result = lanes >> (thread.source & 31) & 1u ? given[thread.source & 31] : ~uint64_t(0);
                 break;
             case Wait::vote:
@@ -33,13 +36,12 @@ static void release(int first, unsigned lanes) {
         thread.value = result;
         states[first + lane] = State::ready;
     }
+    warps[first / 32].waiting &= ~lanes;
 }
 
 void settle_warp(int warp) {
     const int first = warp * 32;
-    unsigned waiting = 0;
-    for (int lane = 0; lane < 32; ++lane)
-        if (warps[warp].alive >> lane & 1u && states[first + lane] == State::in_warp) waiting |= 1u << lane;
+    unsigned waiting = warps[warp].waiting;
     while (waiting) {
         const Thread& leader = threads[first + __builtin_ctz(waiting)];
         unsigned group = 0;
@@ -59,7 +61,7 @@ uint64_t exchange(Wait what, const char* name, unsigned mask, uint64_t value, in
     if (!(mask & lane)) {
         char text[160];
         snprintf(text, sizeof text, "%s: lane %d calls with mask 0x%08x, in which it is not", name, current % 32, mask);
-        fail("mask", text, file, line);
+        fail("shuffle mask", text, file, line);
     }
     thread.waits_for = what;
     thread.name = name;
@@ -69,13 +71,9 @@ uint64_t exchange(Wait what, const char* name, unsigned mask, uint64_t value, in
     thread.source = source;
     thread.value = value;
     states[current] = State::in_warp;
-    // The lane that comes last finds it out; only then is it worth looking at all of them.
-    const Warp& warp = warps[current / 32];
-    const int first = current / 32 * 32;
-    bool complete = true;
-    for (unsigned rest = mask & warp.alive; rest && complete; rest &= rest - 1)
-        complete = states[first + __builtin_ctz(rest)] == State::in_warp;
-    if (complete) settle_warp(current / 32);
+    Warp& warp = warps[current / 32];
+    warp.waiting |= lane;
+    if ((mask & warp.alive & ~warp.waiting) == 0) settle_warp(current / 32);
     leave();
     return thread.value;
 }

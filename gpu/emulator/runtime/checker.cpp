@@ -1,0 +1,333 @@
+// Checked mode: every access of a kernel to memory comes here (callbacks.cpp), and is held against the arrays and
+// against the accesses before it.
+#include "checker.h"
+
+#include <link.h>
+#include <string.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+
+#include "checked_interface.h"
+#include "scheduler.h"
+#include "shadow.h"
+#include "stacks.h"
+
+namespace emulated {
+namespace checker {
+
+constexpr int most_reports = 20;
+
+static std::vector<Region> regions;  // in the order of their addresses
+static size_t latest;                // the region that was touched last
+static uintptr_t image_start, image_end, stack_start;
+static uint32_t block, epoch;
+static uint32_t clocks[32 * 32][32];  // what each thread knows of the lanes of its warp, itself included
+static std::set<std::tuple<std::string, uint32_t, uint32_t>> told;
+
+// Atomics that carry news from block to block: for each address, the blocks whose writes it makes known.
+static std::unordered_map<uintptr_t, std::vector<bool>> published;
+static std::vector<bool> seen;  // the blocks whose writes the present block knows of
+static bool fenced;             // has the present block called __threadfence
+
+// ------------------------------------------------------------------------------------------------ reports
+
+static std::string at(uint32_t place) { return "{" + std::to_string(place) + "}"; }
+
+// The place in the source is found later, by Python, from the place in the program.
+static bool is_told(const char* kind, uint32_t place, uint32_t other) {
+    return told.count(std::make_tuple(std::string(kind), place, other)) != 0;
+}
+
+static void tell(const char* kind, const std::string& text, uint32_t place, uint32_t other, bool last = false) {
+    if (told.insert(std::make_tuple(std::string(kind), place, other)).second)
+        report(kind, text, at(place).c_str(), 0, current);
+    if (!last && (int)told.size() < most_reports) return;
+    failed = true;
+    leave();
+}
+
+uint32_t place_of(const void* address) { return (uint32_t)((uintptr_t)address - 1 - image_start); }
+
+void tell_at(const char* kind, const std::string& text, const void* address, bool last) {
+    tell(kind, text, place_of(address), 0, last);
+}
+
+static std::string bytes(unsigned size) { return std::to_string(size) + (size == 1 ? " byte" : " bytes"); }
+
+static std::string who(const Access& access) {
+    const unsigned t = access.thread;
+    std::string text = position((int)t);
+    if (access.block != block) text += " of another block";
+    return text;
+}
+
+static void tell_outside(uintptr_t address, unsigned size, bool write, uint32_t place) {
+    std::string text = std::string(write ? "writes " : "reads ") + bytes(size);
+    if (address < 65536) return tell("out of bounds", text + " through a null pointer", place, 0, true);
+    const Region* nearest = nullptr;
+    uintptr_t least = ~uintptr_t(0);
+    for (const Region& region : regions) {
+        const uintptr_t distance = address < region.start ? region.start - address
+                                   : address + size > region.end ? address + size - region.end : 0;
+        if (distance < least) least = distance, nearest = &region;
+    }
+    const bool far = !nearest || least > 4096;  // there is room around the arrays: the access itself does no harm
+    if (far) {
+        text += " far outside of every array";
+    } else if (address < nearest->start) {
+        text += ", " + bytes((unsigned)(nearest->start - address)) + " before the start of " + nearest->name;
+    } else if (address >= nearest->end) {
+        const uintptr_t past = address - nearest->end;
+        text += past ? ", " + bytes((unsigned)past) + " past the end of " + nearest->name : " at the end of " + std::string(nearest->name);
+    } else {
+        text += ", of which some are past the end of " + std::string(nearest->name);
+    }
+    tell("out of bounds", text, place, 0, far);
+}
+
+// ------------------------------------------------------------------------------------------------ order
+
+static bool ordered(const Access& access, const Region& region) {
+    if (access.block != block)
+        return region.shared || (access.block < seen.size() && seen[access.block]);
+    if (access.thread == current || access.epoch < epoch) return true;
+    if (access.thread / 32 != current / 32) return false;
+    return clocks[current][access.thread % 32] >= access.clock;
+}
+
+static bool conflicts(const Access& access, const Region& region, bool atomic) {
+    return access.block && !(atomic && access.atomic) && !ordered(access, region);
+}
+
+static void tell_race(const Region& region, uintptr_t address, unsigned size, const char* verb, const Access& before,
+                      bool wrote, uint32_t place) {
+    if (is_told("race", place, before.place)) return;
+    const uint32_t index = (uint32_t)((address - region.start) >> region.shift);
+    std::string text = std::string(verb) + bytes(size) + " of " + region.name;
+    text += region.shared ? " at byte " : " at element ";
+    text += std::to_string(index) + ", which " + who(before) + (wrote ? " writes" : " reads") + " at " + at(before.place);
+    if (before.block != block) text += ": blocks run in no order";
+    else if (before.thread / 32 == current / 32) text += ": without a barrier or __syncwarp between the two";
+    else text += ": without a barrier between the two";
+    tell("race", text, place, before.place);
+}
+
+// A read that comes after all that a slot holds takes its place; of two others, lanes of one warp stand for each other.
+static void remember_read(Cell& cell, const Access& now, const Region& region) {
+    for (Access& read : cell.reads)
+        if (!read.block || (region.shared && read.block != block) ||
+            (read.thread == now.thread && read.block == now.block)) {
+            read = now;
+            return;
+        }
+    for (Access& read : cell.reads)
+        if (ordered(read, region)) {
+            read = now;
+            return;
+        }
+    const auto group = [](const Access& a) { return std::make_pair(a.block, a.thread / 32); };
+    if (group(cell.reads[0]) == group(cell.reads[1]) && group(now) != group(cell.reads[0])) cell.reads[1] = now;
+}
+
+static Region* find(uintptr_t address, unsigned size) {
+    if (regions.empty()) return nullptr;
+    Region* region = &regions[latest];
+    if (address < region->start || address + size > region->end) {
+        auto after = std::upper_bound(regions.begin(), regions.end(), address,
+                                      [](uintptr_t a, const Region& r) { return a < r.start; });
+        if (after == regions.begin()) return nullptr;
+        region = &*(after - 1);
+        if (address + size > region->end) return nullptr;
+        latest = (size_t)(region - regions.data());
+    }
+    return region;
+}
+
+void access(uintptr_t address, unsigned size, bool write, bool atomic, const void* from) {
+    if (address - stack_start < Stacks::size) return;               // the thread's own
+    if (address >= image_start && address < image_end &&            // constants, and the runtime's own
+        address - (uintptr_t)chainrule_dynamic_shared >= dynamic_shared_room) return;
+    const uint32_t place = place_of(from);
+    Region* region = find(address, size);
+    if (!region) return tell_outside(address, size, write, place);
+    const Access now = {block, epoch, clocks[current][current % 32], place, (uint16_t)current, atomic};
+    const size_t first = (address - region->start) >> region->shift;
+    const size_t last = (address + size - 1 - region->start) >> region->shift;
+    for (size_t i = first; i <= last; ++i) {
+        Cell& cell = region->cells[i];
+        if (region->shared && !write && cell.write.block != block && !is_told("uninitialised", place, 0)) {
+            tell("uninitialised", "reads " + bytes(size) + " of " + region->name + " at byte " +
+                 std::to_string(address - region->start) + ", which no thread of the block has written", place, 0);
+        }
+        if (conflicts(cell.write, *region, atomic))
+            tell_race(*region, address, size, write ? "writes " : "reads ", cell.write, true, place);
+        if (write) {
+            for (const Access& read : cell.reads)
+                if (conflicts(read, *region, atomic)) {
+                    tell_race(*region, address, size, "writes ", read, false, place);
+                    break;
+                }
+            cell.write = now;
+        } else {
+            remember_read(cell, now, *region);
+        }
+    }
+}
+
+void atomic_access(uintptr_t address, unsigned size, const void* from) {
+    access(address, size, false, true, from);
+    access(address, size, true, true, from);
+    const Region* region = find(address, size);
+    if (!region || region->shared) return;
+    std::vector<bool>& known = published[address];
+    if (known.size() < seen.size()) known.resize(seen.size());
+    if (seen.size() < known.size()) seen.resize(known.size());
+    for (size_t i = 0; i < known.size(); ++i)
+        if (known[i]) seen[i] = true;
+    if (fenced) {
+        if (known.size() <= block) known.resize(block + 1);
+        for (size_t i = 0; i < seen.size(); ++i)
+            if (seen[i]) known[i] = true;
+        known[block] = true;
+    }
+}
+
+void fence() { fenced = true; }
+
+// ------------------------------------------------------------------------------------------------ the scheduler's
+
+void begin_launch() {
+    block = 0;
+    told.clear();
+    published.clear();
+    seen.clear();
+    latest = 0;
+}
+
+void end_launch() {
+    for (Region& region : regions) region.unmap();
+    regions.clear();
+}
+
+void begin_block(int count) {
+    ++block;
+    epoch = 0;
+    fenced = false;
+    seen.assign(seen.size(), false);
+    for (int t = 0; t < count; ++t)
+        for (int lane = 0; lane < 32; ++lane) clocks[t][lane] = lane == t % 32;
+}
+
+void thread_goes_on(int, const char* stack) { stack_start = (uintptr_t)stack; }
+
+void barrier_opens(int arrived, int total) {
+    ++epoch;
+    if (arrived == total) return;
+    int waits = 0, gone = 0;
+    while (states[waits] != State::at_barrier) ++waits;
+    while (states[gone] != State::done) ++gone;
+    const Thread& thread = threads[waits];
+    const std::string place = std::string(thread.file) + ":" + std::to_string(thread.line);
+    if (!told.insert(std::make_tuple("divergent" + place, 0u, 0u)).second) return;
+    report("divergent barrier", std::string(thread.name) + " is reached by " + std::to_string(arrived) + " of " +
+           std::to_string(total) + " threads of the block; " + position(gone) + " has returned",
+           thread.file, thread.line, waits);
+}
+
+// Of a fault of one warp operation at one place, only the first is told.
+static void tell_mask(int thread, const std::string& text) {
+    const Thread& at = threads[thread];
+    const std::string place = std::string(at.file) + ":" + std::to_string(at.line);
+    if (told.insert(std::make_tuple("mask" + place, 0u, 0u)).second)
+        report("shuffle mask", std::string(at.name) + text, at.file, at.line, thread);
+}
+
+static std::string mask_text(const Thread& thread) {
+    char text[24];
+    snprintf(text, sizeof text, " with mask 0x%08x", thread.mask);
+    return text;
+}
+
+// Only __syncwarp promises that the lanes see what each other wrote before.
+static void see_each_other(int first, unsigned lanes) {
+    uint32_t joined[32] = {};
+    for (unsigned rest = lanes; rest; rest &= rest - 1) {
+        const uint32_t* known = clocks[first + __builtin_ctz(rest)];
+        for (int lane = 0; lane < 32; ++lane) joined[lane] = std::max(joined[lane], known[lane]);
+    }
+    for (unsigned rest = lanes; rest; rest &= rest - 1) {
+        const int lane = __builtin_ctz(rest);
+        std::copy(joined, joined + 32, clocks[first + lane]);
+        ++clocks[first + lane][lane];
+    }
+}
+
+void lanes_meet(int first, unsigned lanes) {
+    const Thread& leader = threads[first + __builtin_ctz(lanes)];
+    for (unsigned rest = lanes; rest; rest &= rest - 1) {
+        const Thread& thread = threads[first + __builtin_ctz(rest)];
+        if (thread.line == leader.line && thread.name == leader.name && !strcmp(thread.file, leader.file)) continue;
+        tell_mask(first + __builtin_ctz(rest), mask_text(thread) + " meets " + leader.name + " of " +
+                  position(first + __builtin_ctz(lanes)) + " at " + leader.file + ":" + std::to_string(leader.line));
+    }
+    for (unsigned rest = leader.mask & ~lanes; rest; rest &= rest - 1) {
+        const int other = first + __builtin_ctz(rest);
+        if (other < (int)states.size() && states[other] == State::done)
+            tell_mask(first + __builtin_ctz(lanes), mask_text(leader) + ", which names " + position(other) +
+                      ", but that has returned");
+    }
+    if (leader.waits_for == Wait::syncwarp) see_each_other(first, lanes);
+}
+
+void shuffle_reads(int first, int lane, unsigned lanes) {
+    const Thread& thread = threads[first + lane];
+    const int source = thread.source & 31;
+    if (lanes >> source & 1u) return;
+    tell_mask(first + lane, mask_text(thread) + ": lane " + std::to_string(lane) + " reads from lane " +
+              std::to_string(source) + ", which takes no part");
+}
+
+}  // namespace checker
+}  // namespace emulated
+
+// ------------------------------------------------------------------------------------------------ Python's
+
+using emulated::Region;
+
+static int look_at_image(dl_phdr_info* info, size_t, void* inside) {
+    uintptr_t low = ~uintptr_t(0), high = 0;
+    for (int i = 0; i < info->dlpi_phnum; ++i) {
+        const auto& header = info->dlpi_phdr[i];
+        if (header.p_type != PT_LOAD) continue;
+        low = std::min(low, (uintptr_t)(info->dlpi_addr + header.p_vaddr));
+        high = std::max(high, (uintptr_t)(info->dlpi_addr + header.p_vaddr + header.p_memsz));
+    }
+    if ((uintptr_t)inside < low || (uintptr_t)inside >= high) return 0;
+    emulated::checker::image_start = low;
+    emulated::checker::image_end = high;
+    return 1;
+}
+
+extern "C" __attribute__((visibility("default"))) int chainrule_watch(const emulated::Watched* watched, int count,
+                                                                      uint32_t dynamic_shared) {
+    using namespace emulated::checker;
+    dl_iterate_phdr(look_at_image, (void*)&chainrule_watch);
+    end_launch();
+    const auto add = [](uintptr_t start, uint64_t size, const char* name, int shift, bool shared) {
+        regions.push_back({start, start + (uintptr_t)size, name, shift, shared, nullptr});
+        return regions.back().map();
+    };
+    bool fits = true;
+    for (int i = 0; i < count; ++i) {
+        const bool shared = watched[i].shared;
+        const uintptr_t base = shared ? (uintptr_t)chainrule_shared_base() : 0;
+        fits = add(base + (uintptr_t)watched[i].start, watched[i].size, watched[i].name, watched[i].shift, shared) && fits;
+    }
+    fits = add((uintptr_t)chainrule_dynamic_shared, dynamic_shared, "dynamic shared memory", 0, true) && fits;
+    std::sort(regions.begin(), regions.end(), [](const Region& a, const Region& b) { return a.start < b.start; });
+    return fits;
+}

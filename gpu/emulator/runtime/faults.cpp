@@ -1,0 +1,77 @@
+// What the processor itself finds: an access to memory that is not there, a division by zero. During a launch it
+// becomes a report, and the launch ends, where otherwise the whole process would.
+#include <dlfcn.h>
+#include <signal.h>
+#include <string.h>
+
+#include <string>
+
+#include "scheduler.h"
+#include "stacks.h"
+
+namespace emulated {
+
+static const int watched_signals[] = {SIGSEGV, SIGBUS, SIGFPE};
+static struct sigaction before[3];
+static stack_t stack_before;
+static char signal_stack[64 * 1024];  // the fiber's own may be what has run out
+static thread_local bool launching;
+
+static uintptr_t program_counter(void* context) {
+#if defined(__linux__) && defined(__x86_64__)
+    return (uintptr_t) static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP];
+#elif defined(__linux__) && defined(__aarch64__)
+    return (uintptr_t) static_cast<ucontext_t*>(context)->uc_mcontext.pc;
+#else
+    (void)context;
+    return 0;
+#endif
+}
+
+static void on_signal(int signal, siginfo_t* info, void* context) {
+    if (!launching) {  // another thread's: it happens again, to whoever was there before
+        for (int i = 0; i < 3; ++i)
+            if (watched_signals[i] == signal) sigaction(signal, &before[i], nullptr);
+        return;
+    }
+    std::string text = "divides an integer by zero";
+    if (signal != SIGFPE) {
+        const uintptr_t address = (uintptr_t)info->si_addr, stack = (uintptr_t)threads[current].stack;
+        char where[32];
+        snprintf(where, sizeof where, "0x%llx", (unsigned long long)address);
+        const bool known = info->si_code != 128;  // SI_KERNEL: of an address that no memory can have
+        if (!known) snprintf(where, sizeof where, "no possible address");
+        text = known && address < 65536 ? std::string("accesses memory through a null pointer")
+               : address + 2 * Stacks::colours - stack < 4 * Stacks::colours  // the page below it
+                   ? "has no room on its stack of " + std::to_string(Stacks::size / 1024) + " KB"
+                   : std::string("accesses memory that is not there, at ") + where + "; run it in checked mode";
+    }
+    Dl_info image;
+    const uintptr_t counter = program_counter(context);
+    std::string place;
+    if (counter && dladdr((void*)counter, &image))
+        place = "{" + std::to_string(counter - (uintptr_t)image.dli_fbase) + "}";
+    report("crash", text, place.c_str(), 0, current);
+    failed = true;
+    for (;;) leave();  // the fiber and this handler are left for good
+}
+
+void watch_signals() {
+    stack_t own = {};
+    own.ss_sp = signal_stack;
+    own.ss_size = sizeof signal_stack;
+    sigaltstack(&own, &stack_before);
+    struct sigaction action = {};
+    action.sa_sigaction = on_signal;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    for (int i = 0; i < 3; ++i) sigaction(watched_signals[i], &action, &before[i]);
+    launching = true;
+}
+
+void unwatch_signals() {
+    launching = false;
+    for (int i = 0; i < 3; ++i) sigaction(watched_signals[i], &before[i], nullptr);
+    sigaltstack(&stack_before, nullptr);
+}
+
+}  // namespace emulated

@@ -1,0 +1,52 @@
+// Shadow memory: for every element of the arrays, and every byte of shared memory, who touched it last.
+//
+// Two accesses to one place are in order if one thread made both, if a barrier of the block came between them, or if
+// the lanes of a warp met in a __syncwarp between them (vector clocks tell: each lane counts its meetings, and knows
+// the counts of the others at the time it last heard of them). Blocks are never in order, unless one made its
+// writes known by __threadfence and an atomic, and the other has seen that atomic.
+#pragma once
+#include <stdint.h>
+#include <sys/mman.h>
+
+#include <vector>
+
+namespace emulated {
+
+struct Access {
+    uint32_t block;  // counted in the order they run, from 1; 0: no access yet
+    uint32_t epoch;  // barriers of the block before it
+    uint32_t clock;  // meetings of the lane before it
+    uint32_t place;  // in the program: bytes from the start of its image
+    uint16_t thread;
+    uint16_t atomic;
+};
+
+struct Cell {
+    Access write, reads[2];
+};
+
+// A piece of memory that kernels may touch.
+struct Region {
+    uintptr_t start, end;
+    const char* name;  // as reports call it
+    int shift;         // a cell stands for 2^shift bytes
+    bool shared;       // of the block, or of all blocks
+    Cell* cells;
+
+    size_t count() const { return ((end - start) >> shift) + 1; }
+    bool map() {
+        int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+#ifdef MAP_NORESERVE
+        flags |= MAP_NORESERVE;  // only pages that are touched take memory
+#endif
+        void* memory = mmap(nullptr, count() * sizeof(Cell), PROT_READ | PROT_WRITE, flags, -1, 0);
+        cells = memory == MAP_FAILED ? nullptr : static_cast<Cell*>(memory);
+        return cells != nullptr;
+    }
+    void unmap() {
+        if (cells) munmap(cells, count() * sizeof(Cell));
+        cells = nullptr;
+    }
+};
+
+}  // namespace emulated

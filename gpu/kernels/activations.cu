@@ -1,0 +1,248 @@
+// Activations, with or without a bias before them; the way back, with the gradient of the bias.
+//
+// Forward, every element is for itself: y = f(x + bias). The threads stride over the array, 16
+// bytes at a time; each keeps track of its column, or it would have to divide at every step.
+//
+// On the way back the gradient of x is g f'(x + bias), and that of the bias its sum over the rows.
+// A block goes down a chunk of rows and a strip of columns, writes the one and adds up the other;
+// the sums of the chunks are then added by `column_sums`, always in the same order.
+
+template <typename T> __device__ __forceinline__ T smaller(T a, T b) { return -larger(-a, -b); }
+
+// Between -limit and limit; NaN stays.
+template <typename T> __device__ __forceinline__ T held(T x, T limit)
+{
+    return larger(smaller(x, limit), -limit);
+}
+
+// Each activation: its value at z; its derivative, of z and its value y; and its share, which is
+// what z is multiplied by, if anything is.
+struct Relu {
+    template <typename T> static __device__ T share(T z) { return T(1); }
+    template <typename T> static __device__ T value(T z) { return larger(z, T(0)); }
+    template <typename T> static __device__ T slope(T z, T y) { return T(y > T(0)); }
+};
+
+struct Sigmoid {
+    template <typename T> static __device__ T share(T z) { return T(1); }
+    template <typename T> static __device__ T value(T z) { return logistic(z); }
+    template <typename T> static __device__ T slope(T z, T y) { return y * (T(1) - y); }
+};
+
+struct Tanh {
+    template <typename T> static __device__ T share(T z) { return T(1); }
+    template <typename T> static __device__ T value(T z) { return tanh(z); }
+    template <typename T> static __device__ T slope(T z, T y) { return T(1) - y * y; }
+};
+
+struct Silu {
+    template <typename T> static __device__ T share(T z) { return logistic(z); }
+    template <typename T> static __device__ T value(T z) { return larger(z, T(-800)) * share(z); }
+    template <typename T> static __device__ T slope(T z, T y)
+    {
+        const T part = share(z);
+        return part + smaller(y, T(100)) * (T(1) - part);  // y is infinite where 1 - part is 0
+    }
+};
+
+// Beyond 40 the normal distribution function, and its approximation, are 0 or 1.
+struct Gelu {
+    template <typename T> static __device__ T share(T z)
+    {
+        return T(0.5) * erfc(z * T(-0.7071067811865476));  // -sqrt(1/2)
+    }
+    template <typename T> static __device__ T value(T z) { return larger(z, T(-40)) * share(z); }
+    template <typename T> static __device__ T slope(T z, T y)
+    {
+        const T h = held(z, T(40));
+        return share(z) + h * (exp(h * h * T(-0.5)) * T(0.3989422804014327));  // 1 / sqrt(2 pi)
+    }
+};
+
+// (1 + tanh(u)) / 2 is logistic(2 u), which keeps its relative accuracy where it is small; u is
+// sqrt(2/pi) (h + 0.044715 h^3).
+struct GeluTanh {
+    template <typename T> static __device__ T share(T z)
+    {
+        const T h = held(z, T(40));
+        return logistic(h * (T(1) + T(0.044715) * (h * h)) * T(1.5957691216057308));
+    }
+    template <typename T> static __device__ T value(T z) { return larger(z, T(-40)) * share(z); }
+    template <typename T> static __device__ T slope(T z, T y)
+    {
+        const T h = held(z, T(40)), part = share(z);
+        return part
+            + h * (part * (T(1) - part)) * ((T(1) + T(0.134145) * (h * h)) * T(1.5957691216057308));
+    }
+};
+
+struct Erf {
+    template <typename T> static __device__ T share(T z) { return T(1); }
+    template <typename T> static __device__ T value(T z) { return erf(z); }
+};
+
+struct Erfc {
+    template <typename T> static __device__ T share(T z) { return T(1); }
+    template <typename T> static __device__ T value(T z) { return erfc(z); }
+};
+
+// Forward, for one activation A and packs P.
+template <typename A, typename P, typename T> __device__ __forceinline__ void
+forward_packs(const T* x, const T* bias, T* y, T* share, int64 size, int columns)
+{
+    const int width = columns / P::size;  // packs of a row
+    const int step = threads_in_grid() % width;
+    int column = thread_in_grid() % width;
+    for (int64 i = thread_in_grid(); i < size / P::size; i += threads_in_grid()) {
+        P z = ((const P*)x)[i], part;
+        if (bias != nullptr) {
+            const P added = ((const P*)bias)[column];
+            for (int j = 0; j < P::size; j++) z.at[j] += added.at[j];
+        }
+        for (int j = 0; j < P::size; j++) {
+            if (share != nullptr) part.at[j] = A::share(z.at[j]);
+            z.at[j] = A::value(z.at[j]);
+        }
+        ((P*)y)[i] = z;
+        if (share != nullptr) ((P*)share)[i] = part;
+        column += step;
+        if (column >= width) column -= width;
+    }
+}
+
+template <typename A, typename T> __device__ __forceinline__ void
+forward_any(const T* x, const T* bias, T* y, T* share, int64 size, int columns)
+{
+    if (packs(x, columns) && packs(bias, columns) && packs(y, columns) && packs(share, columns))
+        forward_packs<A, Pack<T>>(x, bias, y, share, size, columns);
+    else
+        forward_packs<A, One<T>>(x, bias, y, share, size, columns);
+}
+
+// y = f(x + bias); and by what f multiplied its argument, if `share` is asked for. Without a bias
+// `columns` may be any number that divides the size.
+template <typename T> __device__ void bias_activation_forward(
+    const T* x, const T* bias, T* y, T* share, int64 size, int columns, int activation)
+{
+    switch (activation) {
+    case 0: return forward_any<Relu>(x, bias, y, share, size, columns);
+    case 1: return forward_any<Sigmoid>(x, bias, y, share, size, columns);
+    case 2: return forward_any<Tanh>(x, bias, y, share, size, columns);
+    case 3: return forward_any<Silu>(x, bias, y, share, size, columns);
+    case 4: return forward_any<Gelu>(x, bias, y, share, size, columns);
+    case 5: return forward_any<GeluTanh>(x, bias, y, share, size, columns);
+    case 6: return forward_any<Erf>(x, bias, y, share, size, columns);
+    case 7: return forward_any<Erfc>(x, bias, y, share, size, columns);
+    }
+}
+
+// Adds up rows of packs. The rows are cut into `chunks`, the sum of each of which is a row of
+// `sums`. `row(offset, column)` is the pack at an offset into the array. A block is an array of
+// threads: `lanes` side by side, each for a pack, and as many lines as there is room for. `spare`
+// is shared memory for a pack of every thread.
+template <typename P, typename T, typename Row> __device__ __forceinline__ void
+sum_rows(const Row& row, T* sums, T* spare, int64 rows, int columns, int chunks)
+{
+    const int width = columns / P::size;
+    int lanes = 1;
+    while (lanes < 32 && lanes < width) lanes *= 2;
+    const int lane = threadIdx.x % lanes, line = threadIdx.x / lanes, lines = 256 / lanes;
+    const int tiles = (width + lanes - 1) / lanes;
+    const int64 length = (rows + chunks - 1) / chunks;
+    for (int chunk = blockIdx.y; chunk < chunks; chunk += gridDim.y)
+        for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+            const int column = (tile * lanes + lane) * P::size;
+            const int64 begin = chunk * length, end = min(begin + length, rows);
+            T sum[P::size];
+            for (int j = 0; j < P::size; j++) sum[j] = T(0);
+            if (column < columns)
+                for (int64 i = begin + line; i < end; i += lines) {
+                    const P value = row(i * columns + column, column);
+                    for (int j = 0; j < P::size; j++) sum[j] += value.at[j];
+                }
+            if (sums == nullptr) continue;  // the same for all threads
+            for (int j = 0; j < P::size; j++) spare[j * 256 + threadIdx.x] = sum[j];
+            __syncthreads();
+            for (int half = lines / 2; half > 0; half /= 2) {
+                if (line < half)
+                    for (int j = 0; j < P::size; j++)
+                        spare[j * 256 + threadIdx.x] += spare[j * 256 + threadIdx.x + half * lanes];
+                __syncthreads();
+            }
+            if (line == 0 && column < columns)
+                for (int j = 0; j < P::size; j++)
+                    sums[(int64)chunk * columns + column + j] = spare[j * 256 + threadIdx.x];
+            __syncthreads();
+        }
+}
+
+// The gradient of x at an offset, which is written there and given to be summed.
+template <typename A, typename P, typename T> struct Backward {
+    const T *g, *y, *x, *bias;
+    T* slope;
+
+    __device__ __forceinline__ P operator()(int64 offset, int column) const
+    {
+        const P value = *(const P*)(y + offset);
+        P result = *(const P*)(g + offset), z = value;
+        if (x != nullptr) {
+            const P given = *(const P*)(x + offset), added = *(const P*)(bias + column);
+            for (int j = 0; j < P::size; j++) z.at[j] = given.at[j] + added.at[j];
+        }
+        for (int j = 0; j < P::size; j++) result.at[j] *= A::slope(z.at[j], value.at[j]);
+        *(P*)(slope + offset) = result;
+        return result;
+    }
+};
+
+template <typename A, typename T> __device__ __forceinline__ void
+backward_any(const T* g, const T* y, const T* x, const T* bias, T* slope, T* sums, T* spare,
+    int64 rows, int columns, int chunks)
+{
+    if (packs(g, columns) && packs(y, columns) && packs(x, columns) && packs(bias, columns)
+        && packs(slope, columns)) {
+        const Backward<A, Pack<T>, T> row = {g, y, x, bias, slope};
+        sum_rows<Pack<T>>(row, sums, spare, rows, columns, chunks);
+    } else {
+        const Backward<A, One<T>, T> row = {g, y, x, bias, slope};
+        sum_rows<One<T>>(row, sums, spare, rows, columns, chunks);
+    }
+}
+
+// The gradient of x, and of each chunk of rows its sum. relu, sigmoid and tanh read y only.
+template <typename T> __device__ void bias_activation_backward(const T* g, const T* y, const T* x,
+    const T* bias, T* slope, T* sums, int64 rows, int columns, int chunks, int activation)
+{
+    __shared__ T spare[256 * Pack<T>::size];
+    switch (activation) {
+    case 0: return backward_any<Relu>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
+    case 1: return backward_any<Sigmoid>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
+    case 2: return backward_any<Tanh>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
+    case 3: return backward_any<Silu>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
+    case 4: return backward_any<Gelu>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
+    case 5: return backward_any<GeluTanh>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
+    }
+}
+
+template <typename P, typename T> struct Loaded {
+    const T* x;
+
+    __device__ __forceinline__ P operator()(int64 offset, int column) const
+    {
+        return *(const P*)(x + offset);
+    }
+};
+
+// The sum of each column, in chunks of rows.
+template <typename T> __device__ void
+column_sums(const T* x, T* sums, int64 rows, int columns, int chunks)
+{
+    __shared__ T spare[256 * Pack<T>::size];
+    if (packs(x, columns)) {
+        const Loaded<Pack<T>, T> row = {x};
+        sum_rows<Pack<T>>(row, sums, spare, rows, columns, chunks);
+    } else {
+        const Loaded<One<T>, T> row = {x};
+        sum_rows<One<T>>(row, sums, spare, rows, columns, chunks);
+    }
+}

@@ -1,0 +1,336 @@
+"""The checked mode of the emulator of Numba kernels finds the faults that are planted here."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chainrule.gpu.emulator import EmulatorError, checked
+from chainrule.gpu.emulator.numba_language import cuda
+
+pytest.importorskip("greenlet")
+
+SCHEDULES = ["forward", "reverse", "shuffle:7"]
+every_schedule = pytest.mark.parametrize("order", SCHEDULES)
+FULL = 0xFFFFFFFF
+
+
+def line_of(kernel: Any, text: str) -> int:
+    """The line of the kernel's source that holds a text."""
+    lines, start = inspect.getsourcelines(kernel.function)
+    (found,) = [number for number, line in enumerate(lines) if text in line]
+    return start + found
+
+
+def faults(kernel: Any, grid: int, block: int, *arguments: Any, **how: Any) -> list[Any]:
+    """What the checked mode reports of a launch."""
+    with pytest.raises(EmulatorError) as caught:
+        kernel.launch(grid, block, arguments, checked=True, **how)
+    return list(caught.value.reports)
+
+
+@every_schedule
+def test_a_missing_barrier_is_a_race(order: str):
+    @cuda.jit
+    def reverse(x: Any, y: Any) -> None:
+        kept = cuda.shared.array(64, np.float32)
+        i = cuda.threadIdx.x
+        kept[i] = x[i]
+        y[i] = kept[63 - i]
+
+    x = np.arange(64, dtype=np.float32)
+    y = np.empty(64, np.float32)
+    races = [r for r in faults(reverse, 1, 64, x, y, schedule=order) if r.kind == "race"]
+    lines = {line_of(reverse, "kept[63 - i]"), line_of(reverse, "kept[i] = x")}
+    assert {race.file for race in races} == {__file__}
+    assert {race.line for race in races} == lines
+
+
+def test_a_barrier_that_some_pass_by_is_divergent():
+    @cuda.jit
+    def half(y: Any) -> None:
+        if cuda.threadIdx.x < 16:
+            cuda.syncthreads()
+        y[cuda.threadIdx.x] = 1
+
+    (report,) = faults(half, 1, 32, np.empty(32))
+    assert report.kind == "divergent barrier"
+    assert report.line == line_of(half, "syncthreads")
+
+
+@pytest.mark.parametrize("index", [-1, 8])
+def test_an_index_outside_is_reported_with_its_thread(index: int):
+    @cuda.jit
+    def outside(x: Any, y: Any) -> None:
+        if cuda.threadIdx.x == 5:
+            y[0] = x[index]
+
+    (report,) = faults(outside, 2, 8, np.arange(8.0), np.empty(1), blocks=[1])
+    assert report.kind == "out of bounds"
+    assert report.block == (1, 0, 0) and report.thread == (5, 0, 0)
+    assert report.line == line_of(outside, "x[index]")
+    with pytest.raises(EmulatorError, match="out of bounds") if index > 0 else checked(False):
+        outside[2, 8](np.arange(8.0), np.empty(1))
+
+
+def test_reading_what_was_never_written_is_reported():
+    @cuda.jit
+    def unwritten(y: Any) -> None:
+        kept = cuda.shared.array(32, np.float32)
+        if cuda.threadIdx.x < 31:
+            kept[cuda.threadIdx.x] = np.float32(1)
+        cuda.syncthreads()
+        y[cuda.threadIdx.x] = kept[cuda.threadIdx.x]
+
+    y = np.empty(32, np.float32)
+    (report,) = faults(unwritten, 1, 32, y)
+    assert report.kind == "uninitialised"
+    assert report.thread == (31, 0, 0)
+    unwritten[1, 32](y)
+    assert np.isnan(y[31]) and np.all(y[:31] == 1)
+
+
+def test_a_mask_that_names_others_than_those_that_come_is_reported():
+    @cuda.jit
+    def masked(y: Any) -> None:
+        if cuda.threadIdx.x < 16:
+            y[cuda.threadIdx.x] = cuda.shfl_down_sync(FULL, y[cuda.threadIdx.x], 1)
+        cuda.syncthreads()
+
+    (report,) = faults(masked, 1, 32, np.ones(32))
+    assert report.kind == "shuffle mask"
+    assert report.line == line_of(masked, "shfl_down_sync")
+
+
+@every_schedule
+def test_a_race_between_blocks_is_one(order: str):
+    @cuda.jit
+    def same(y: Any) -> None:
+        y[0] = cuda.blockIdx.x
+
+    (report,) = faults(same, 2, 1, np.empty(1), schedule=order)
+    assert report.kind == "race"
+    assert "y[0] in global memory is written here, and written by thread" in report.other
+
+
+def test_memory_that_is_used_again_needs_a_barrier_before():
+    @cuda.jit(device=True)
+    def block_sum(value: Any) -> Any:
+        kept = cuda.shared.array(64, np.float32)
+        kept[cuda.threadIdx.x] = value
+        cuda.syncthreads()
+        total = np.float32(0)
+        for i in range(64):
+            total += kept[i]
+        return total
+
+    @cuda.jit
+    def twice(x: Any, y: Any) -> None:
+        value = x[cuda.threadIdx.x]
+        first = block_sum(value)
+        y[cuda.threadIdx.x] = first + block_sum(value * value)
+
+    x = np.arange(64, dtype=np.float32)
+    found = faults(twice, 1, 64, x, np.empty(64, np.float32))
+    assert {report.kind for report in found} == {"race"}
+
+
+def test_a_shuffle_does_not_order_memory():
+    @cuda.jit
+    def pass_on(y: Any) -> None:
+        kept = cuda.shared.array(32, np.int64)
+        i = cuda.laneid
+        kept[i] = i
+        lane = cuda.shfl_sync(FULL, i, 0)
+        y[i] = kept[31 - i] + lane
+
+    assert {each.kind for each in faults(pass_on, 1, 32, np.empty(32, np.int64))} >= {"race"}
+
+
+def test_syncwarp_orders_one_warp_only():
+    @cuda.jit
+    def neighbours(y: Any, shift: Any) -> None:
+        kept = cuda.shared.array(64, np.int64)
+        i = cuda.threadIdx.x
+        kept[i] = i
+        cuda.syncwarp()
+        y[i] = kept[i ^ shift]
+
+    y = np.empty(64, np.int64)
+    neighbours.launch(1, 64, (y, 1), checked=True)
+    assert y.tolist() == [i ^ 1 for i in range(64)]
+    assert "race" in {each.kind for each in faults(neighbours, 1, 64, y, 32)}
+
+
+def test_an_index_of_the_wrong_axis_is_outside():
+    @cuda.jit
+    def turned(y: Any) -> None:
+        kept = cuda.shared.array((4, 8), np.float32)
+        kept[cuda.threadIdx.x, 0] = 1
+        y[cuda.threadIdx.x] = 0
+
+    (report,) = faults(turned, 1, 8, np.empty(8))
+    assert report.kind == "out of bounds"
+    assert report.thread == (4, 0, 0)
+    assert "shared array[(4, 0)], whose shape is (4, 8)" in report.other
+
+
+@pytest.mark.parametrize("where", ["read", "write"])
+def test_one_too_far_is_found_on_both_sides(where: str):
+    @cuda.jit
+    def copy(x: Any, y: Any, n: Any, shift: Any) -> None:
+        i = cuda.grid(1)
+        if i <= n - 1 + shift:
+            if where == "read":
+                y[i % n] = x[i]
+            else:
+                y[i] = x[i % n]
+
+    x, y = np.arange(40.0), np.empty(40)
+    copy.launch(2, 32, (x, y, 40, 0), checked=True, writes=[1])
+    assert np.all(x == y)
+    found = faults(copy, 2, 32, x, y, 40, 1)
+    assert "out of bounds" in {each.kind for each in found}
+    (report,) = [each for each in found if each.kind == "out of bounds"]
+    assert (report.block, report.thread) == ((1, 0, 0), (8, 0, 0))
+
+
+def test_a_grid_that_is_too_small_leaves_elements_unwritten():
+    @cuda.jit
+    def fill(y: Any, n: Any) -> None:
+        i = cuda.grid(1)
+        if i < n:
+            y[i] = 1
+
+    fill.launch(3, 32, (np.empty(96), 96), checked=True, writes=[0])
+    (report,) = faults(fill, 2, 32, np.empty(96), 96, writes=[0])
+    assert report.kind == "uninitialised"
+    assert "32 elements, as y[64], are never written" in report.other
+
+
+def test_barriers_at_two_places_are_divergent():
+    @cuda.jit
+    def two(y: Any) -> None:
+        if cuda.threadIdx.x < 16:
+            cuda.syncthreads()
+        else:
+            cuda.syncthreads()
+        y[cuda.threadIdx.x] = 1
+
+    two[1, 32](np.empty(32))
+    (report,) = faults(two, 1, 32, np.empty(32))
+    assert report.kind == "divergent barrier"
+
+    @cuda.jit(device=True)
+    def meet() -> None:
+        cuda.syncthreads()
+
+    @cuda.jit
+    def through_a_function(y: Any) -> None:
+        if cuda.threadIdx.x < 16:
+            meet()
+        else:
+            meet()
+        y[cuda.threadIdx.x] = 1
+
+    (report,) = faults(through_a_function, 1, 32, np.empty(32))
+    assert report.kind == "divergent barrier"
+
+
+@every_schedule
+@pytest.mark.parametrize("check", [False, True])
+def test_what_would_hang_is_an_error(order: str, check: bool):
+    @cuda.jit
+    def barrier_and_shuffle(y: Any) -> None:
+        if cuda.threadIdx.x == 3:
+            cuda.syncthreads()
+        else:
+            y[cuda.threadIdx.x] = cuda.shfl_sync(FULL, 1, 0)
+
+    @cuda.jit
+    def other_masks() -> None:
+        cuda.syncwarp(0b11 if cuda.laneid == 0 else FULL)
+
+    @cuda.jit
+    def own_lane_not_named() -> None:
+        cuda.syncwarp(0b10)
+
+    @cuda.jit
+    def other_barriers() -> None:
+        if cuda.threadIdx.x < 16:
+            cuda.syncthreads()
+        else:
+            cuda.syncthreads_or(1)
+
+    for kernel, arguments, kind in (
+        (barrier_and_shuffle, (np.empty(32, np.int64),), "shuffle mask"),
+        (other_masks, (), "shuffle mask"),
+        (own_lane_not_named, (), "shuffle mask"),
+        (other_barriers, (), "divergent barrier"),
+    ):
+        with pytest.raises(EmulatorError) as caught:
+            kernel.launch(1, 32, arguments, schedule=order, checked=check)
+        assert {each.kind for each in caught.value.reports} == {kind}
+
+
+def test_a_lock_that_nobody_gives_back_is_a_deadlock(monkeypatch: pytest.MonkeyPatch):
+    from chainrule.gpu.emulator import numba_threads
+
+    monkeypatch.setattr(numba_threads, "_MOST_ATOMICS", 1000)
+
+    @cuda.jit
+    def lock(held: Any) -> None:
+        while cuda.atomic.cas(held, 0, 0, 1) != 0:
+            pass
+
+    with pytest.raises(EmulatorError, match="does it spin"):
+        lock[1, 2](np.zeros(1, np.int64))
+
+
+def test_after_a_fault_the_next_launch_runs():
+    @cuda.jit
+    def fails(x: Any, y: Any) -> None:
+        cuda.syncthreads()
+        if cuda.threadIdx.x == 1:
+            raise ZeroDivisionError("planted")
+        cuda.syncthreads()
+        y[cuda.threadIdx.x] = x[0]
+
+    with pytest.raises(ZeroDivisionError, match="planted"):
+        fails[1, 32](np.ones(1), np.empty(32))
+
+    @cuda.jit
+    def runs(y: Any) -> None:
+        cuda.syncthreads()
+        y[cuda.threadIdx.x] = cuda.threadIdx.x
+
+    y = np.empty(32)
+    runs[1, 32](y)
+    assert y.tolist() == list(range(32))
+
+
+def test_the_same_array_under_two_names_is_one():
+    @cuda.jit
+    def shift(x: Any, y: Any) -> None:
+        y[cuda.threadIdx.x] = x[(cuda.threadIdx.x + 1) % 32]
+
+    x = np.arange(32.0)
+    shift.launch(1, 32, (x, np.empty(32)), checked=True)
+    assert {each.kind for each in faults(shift, 1, 32, x, x)} == {"race"}
+
+
+def test_a_report_tells_file_line_block_and_thread():
+    @cuda.jit
+    def outside(x: Any) -> None:
+        x[cuda.grid(1)] = 0
+
+    with pytest.raises(EmulatorError) as caught:
+        outside.launch(2, 4, (np.empty(7),), checked=True)
+    line = line_of(outside, "x[cuda.grid(1)]")
+    assert str(caught.value) == (
+        f"outside: 1 fault\n  {__file__}:{line}: out of bounds, block (1, 0, 0), thread "
+        "(3, 0, 0): x[7], whose shape is (7,)"
+    )
