@@ -30,11 +30,20 @@ from .parity import (
 Lengths = st.SearchStrategy[int]
 
 
-def states(draw: Draw, dtype: np.dtype[Any], lengths: Lengths, *blocks: int) -> list[Array]:
-    """Arrays of one batch, with so many blocks of columns for the units each."""
+def states(
+    draw: Draw, dtype: np.dtype[Any], lengths: Lengths, *blocks: int, finite: int = 0
+) -> list[Array]:
+    """Arrays of one batch, with so many blocks of columns for the units each.
+
+    The first ones are `finite`: an infinite gradient, times a slope that one tanh rounds to 0 and
+    another does not, is NaN or infinite.
+    """
     units = draw(lengths)
     batch = draw(st.sampled_from([n for n in (1, 3, 9) if n == 1 or n * units < 1_000]))
-    return [numbers(draw, dtype, batch, each * units) for each in blocks]
+    return [
+        numbers(draw, dtype, batch, each * units, special=i >= finite)
+        for i, each in enumerate(blocks)
+    ]
 
 
 def draw_lstm(draw: Draw, dtype: np.dtype[Any], lengths: Lengths) -> list[Any]:
@@ -51,12 +60,12 @@ def squashed(x: Array) -> Array:
 
 
 def draw_lstm_backward(draw: Draw, dtype: np.dtype[Any], lengths: Lengths) -> list[Any]:
-    g, g_cell, gates, before, after = states(draw, dtype, lengths, 1, 1, 4, 1, 1)
+    g, g_cell, gates, before, after = states(draw, dtype, lengths, 1, 1, 4, 1, 1, finite=2)
     return [g, g_cell, squashed(gates), before, after]
 
 
 def draw_gru_backward(draw: Draw, dtype: np.dtype[Any], lengths: Lengths) -> list[Any]:
-    g, gates, candidate, h = states(draw, dtype, lengths, 1, 3, 1, 1)
+    g, gates, candidate, h = states(draw, dtype, lengths, 1, 3, 1, 1, finite=1)
     return [g, squashed(gates), candidate, h]
 
 
