@@ -10,6 +10,7 @@ library's, of as many operations), so that a ratio of 1 is the best there is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from benchmarks.gpu.measuring import (
     noted,
     peaks,
 )
-from benchmarks.gpu.steps import steps, torch_device
+from benchmarks.gpu.steps import torch_device, trained
 from benchmarks.gpu.workloads import SMALL, WORKLOADS, Arrays, Sizes
 from benchmarks.harness import Row
 from chainrule.engine.devices import get_device
@@ -32,6 +33,10 @@ from chainrule.gpu.probe import probe_cuda
 from chainrule.gpu.table import entries
 
 KERNEL_SETS = ("raw", "numba")
+#: What stands before figures of the emulator.
+EMULATED = "emulated, no GPU's figure: "
+#: Bytes that take longer to move than a launch takes.
+LEAST = 1 << 24
 NO_WORKLOAD = "no workload launches it: add one to benchmarks/gpu/workloads.py"
 
 
@@ -80,7 +85,7 @@ def measured(
     small = smoke or not on_gpu
     sizes, repeats = (SMALL, 2) if small else (Sizes(), 20)
     best = peaks(device, clock, 1_000 if small else 2**26, repeats)
-    mark = "" if on_gpu else "emulated, no GPU's figure: "
+    mark = "" if on_gpu else EMULATED
     rows = [
         Row(f"{mark}copy", None, note=_scaled(best.bytes, "B/s")),
         Row(f"{mark}GEMM", None, note=_scaled(best.operations, "FLOP/s")),
@@ -91,7 +96,8 @@ def measured(
             name = f"{mark}{kernel_set}: {name}"
             rows.append(_timed(name, each, backend, clock, best, repeats))
     count, repeats = (1, 1) if small else (50, 10)
-    return rows + steps(device, torch_device() if on_gpu else None, count, repeats, models)
+    steps = trained(device, torch_device() if on_gpu else None, count, repeats, models)
+    return rows + [replace(each, workload=f"{mark}{each.workload}") for each in steps]
 
 
 def _launches(
@@ -122,6 +128,8 @@ def _timed(
         peer, least, unit, work = "copy", best.bytes, "B/s", launch.moved
     ideal = work / least
     note = f"{_scaled(work / seconds, unit)}, {ideal / seconds:.0%} of the {peer}'s"
+    if launch.moved < LEAST:
+        note = f"moves {_scaled(launch.moved, 'B')}: the time is that of a launch"
     return _row(workload, launch, seconds, peer, ideal, note)
 
 

@@ -177,9 +177,9 @@ class Peaks:
 
 
 def peaks(device: Any, clock: Clock, size: int, repeats: int) -> Peaks:
-    """Measures a copy of `size` float32 numbers, and a product of square matrices of a 16th."""
+    """Measures a copy of `size` float32 numbers, and a product of square matrices of a quarter."""
     xp = device.xp
-    x, side = xp.ones(size, dtype="float32"), max(1, int((size / 16) ** 0.5))
+    x, side = xp.ones(size, dtype="float32"), max(1, int((size / 4) ** 0.5))
     y, a = xp.empty_like(x), xp.ones((side, side), dtype="float32")
     copied = np.median(clock.times(lambda: xp.copyto(y, x), repeats))
     multiplied = np.median(clock.times(lambda: xp.matmul(a, a), repeats))

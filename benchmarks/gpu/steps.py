@@ -19,7 +19,7 @@ MODELS: list[tuple[str, Callable[[], Any], tuple[int, ...], int, int]] = [
 ]
 
 
-def steps(device: Any, peer: str | None, count: int, repeats: int, models: int = 3) -> list[Row]:
+def trained(device: Any, peer: str | None, count: int, repeats: int, models: int = 3) -> list[Row]:
     """A row for each model: the time of a step of Adam, the mean of `count` in a row.
 
     Each library gets the batch as a NumPy array and copies it to the device. `peer` is PyTorch's
@@ -29,7 +29,7 @@ def steps(device: Any, peer: str | None, count: int, repeats: int, models: int =
     for name, make, shape, batch, classes in MODELS[:models]:
         x, y = _batch(name, shape, batch, classes)
         runs = {"ours": _ours(make, device, x, y, count)}
-        note = "PyTorch has no GPU, or is not installed"
+        note = "without a peer: PyTorch has no GPU here, or is not installed"
         if peer is not None:
             runs["theirs"] = _theirs(name, peer, x, y, count)
             note = ""
