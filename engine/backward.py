@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from .devices import Device, state
-from .errors import GradientError, misshapen, stale
+from .errors import Allocating, GradientError, misshapen, stale
 from .record import Record, tensor_functions
 from .tape import Node, Watch, mark_changed
 from .tensor import Tensor, is_array, seed, wrap
@@ -149,7 +149,8 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
     """
     upstream = seed(self, gradient, "backward")
     assert self._node is not None
-    walk([(self._node, upstream._data)], retain_graph=retain_graph)
+    with Allocating("backward", self._device):
+        walk([(self._node, upstream._data)], retain_graph=retain_graph)
 
 
 Tensor.backward = backward  # type: ignore[method-assign]
