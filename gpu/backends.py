@@ -6,6 +6,7 @@ Modules are compiled at their first launch and kept: by CuPy and the emulator al
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -137,8 +138,21 @@ class NumbaEmulated:
         return numba_kernels(family, cuda, real)
 
 
+class NullPointers:
+    """Tells Numba how to pass None, for an optional array: by itself it compiles, and refuses."""
+
+    def prepare_args(self, kind: Any, value: Any, **others: Any) -> tuple[Any, Any]:
+        """Type and value of an argument as they are passed to the GPU."""
+        from numba import types
+
+        return (types.uint64, 0) if value is None else (kind, value)
+
+
 class NumbaCuda:
     """Numba's kernels on the GPU, compiled by Numba."""
+
+    def __init__(self) -> None:
+        self._streams: dict[int, Any] = {}
 
     def launch(
         self,
@@ -153,20 +167,29 @@ class NumbaCuda:
         from numba import cuda
 
         kernel = self._kernels(entry.family, real)[entry.name]
-        stream = cuda.external_stream(cupy.cuda.get_current_stream().ptr)
+        pointer = cupy.cuda.get_current_stream().ptr
+        stream = self._streams.get(pointer)
+        if stream is None:
+            stream = self._streams[pointer] = cuda.external_stream(pointer)
+        with warnings.catch_warnings():  # a small array has few blocks
+            warnings.filterwarnings("ignore", "Grid size .* will likely result in GPU under-util")
+            configured = kernel[grid, entry.block, stream, shared]
         flat = [
             cuda.as_cuda_array(each.reshape(-1), sync=False)
             if isinstance(each, cupy.ndarray)
             else each
             for each in arguments
         ]
-        kernel[grid, entry.block, stream, shared](*flat)
+        configured(*flat)
 
     @functools.cache  # noqa: B019 (there is one backend for a process)
     def _kernels(self, family: str, real: str) -> dict[str, Any]:
         from numba import cuda
 
-        return numba_kernels(family, cuda, real)
+        made = numba_kernels(family, cuda, real)
+        for kernel in made.values():
+            kernel.extensions.append(NullPointers())
+        return made
 
 
 def numba_kernels(family: str, cuda: Any, real: str) -> dict[str, Any]:

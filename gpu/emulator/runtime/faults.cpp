@@ -39,7 +39,9 @@ static void on_signal(int signal, siginfo_t* info, void* context) {
         const uintptr_t address = (uintptr_t)info->si_addr, stack = (uintptr_t)threads[current].stack;
         char where[32];
         snprintf(where, sizeof where, "0x%llx", (unsigned long long)address);
-        text = address < 65536 ? std::string("accesses memory through a null pointer")
+        const bool known = info->si_code != 128;  // SI_KERNEL: of an address that no memory can have
+        if (!known) snprintf(where, sizeof where, "no possible address");
+        text = known && address < 65536 ? std::string("accesses memory through a null pointer")
                : address + 2 * Stacks::colours - stack < 4 * Stacks::colours  // the page below it
                    ? "has no room on its stack of " + std::to_string(Stacks::size / 1024) + " KB"
                    : std::string("accesses memory that is not there, at ") + where + "; run it in checked mode";
