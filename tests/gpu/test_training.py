@@ -139,11 +139,10 @@ def test_two_runs_on_a_device_are_equal_to_the_bit(device):
         np.testing.assert_array_equal(a, b)
 
 
-@each_dtype
 @pytest.mark.parametrize("make", [mlp, cnn, lstm, encoder])
-def test_networks_follow_those_on_the_cpu_on_arrays_as_unforgiving_as_cupys(make, dtype):
-    for rule in RULES:
-        follow(make, dtype, rule, strict_device, "reference")
+def test_networks_follow_those_on_the_cpu_on_arrays_as_unforgiving_as_cupys(make):
+    for rule in ("adam", "clipped"):
+        follow(make, "float32", rule, strict_device, "reference")
 
 
 @pytest.mark.parametrize("make", [mlp, cnn, lstm])
