@@ -75,10 +75,16 @@ class Allocating:
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, MemoryError) and not isinstance(error, OutOfMemoryError):
-            from .memory import out_of_memory
+        if isinstance(error, MemoryError):
+            raise exhausted(error, self.where, self.device) from error
 
-            raise out_of_memory(self.where, self.device, error) from error
+
+def exhausted(error: MemoryError, where: str, device: Any, told: str = "") -> MemoryError:
+    """The error of memory that ran out in a function, told once."""
+    from .memory import out_of_memory
+
+    known = isinstance(error, OutOfMemoryError)
+    return error if known else out_of_memory(where, device, error, told)
 
 
 def explain(
@@ -86,16 +92,14 @@ def explain(
 ) -> Exception:
     """An error of the array library, retold with the operation and its arguments."""
     retold = type(error) is IndexError and str(error).startswith(f"{record.name}: ")  # by us
-    ours = (ShapeError, DtypeError, GradientError, DeviceError, MatrixError, OutOfMemoryError)
+    ours = (ShapeError, DtypeError, GradientError, DeviceError, MatrixError)
     if retold or isinstance(error, ours):
         return error
     names = [record.argument_name(i) for i in range(len(inputs))]
     told = [f"{name} has {describe(value)}" for name, value in zip(names, inputs, strict=True)]
     told += [f"{name}={describe(value)}" for name, value in static.items() if value is not None]
     if isinstance(error, MemoryError):
-        from .memory import out_of_memory
-
-        return out_of_memory(record.name, device, error, ", ".join(told))
+        return exhausted(error, record.name, device, ", ".join(told))
     text = f"{record.name}: {error}; {', '.join(told)}{remedy(error, record, inputs, static)}"
     if isinstance(error, IndexError) and not isinstance(error, ValueError):
         return IndexError(text)
