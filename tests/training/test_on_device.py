@@ -104,6 +104,18 @@ def test_an_epoch_copies_back_a_number_that_does_not_grow_with_its_steps(metrics
     assert copies(run(24, callbacks=[watched])) - few == (6 - 1) * (1 + len(metrics))
 
 
+def test_probabilities_are_read_before_a_training_and_not_in_its_steps():
+    counts = []
+    for count in (8, 24):
+        model = Sequential([Dense(3, "softmax"), layers.Flatten()]).to("emulated")  # not fused
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        model.build((None, 5))
+        before = EMULATED.copies_back
+        model.fit(X[:count], LABELS[:count], 4, verbose=0)
+        counts.append(EMULATED.copies_back - before)
+    assert counts[0] == counts[1]
+
+
 def test_the_progress_line_reads_when_it_is_redrawn_only(monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
