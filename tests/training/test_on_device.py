@@ -251,6 +251,15 @@ def test_sequences_of_ids_are_trained_on_without_reading_them_back(mask_zero):
         np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-5)
 
 
+def test_tensors_of_a_device_are_data_as_arrays_are():
+    found = []
+    for x, y in ((X, LABELS), [cr.tensor(each, device="emulated") for each in (X, LABELS)]):
+        model = classifier().to("emulated")
+        history = model.fit(x, y, 8, verbose=0)
+        found.append((history.history["loss"], model.predict(x).tolist()))
+    assert found[0] == found[1]
+
+
 def test_several_inputs_go_where_the_model_is():
     class Two(Model):
         def __init__(self):
