@@ -30,7 +30,11 @@ def nothing(arguments: list[Any], position: int | None, truth: Array) -> Any:
     return 0.0
 
 
-CASES = {"dropout": Case(draw_dropout, nothing, settings=(emulator.checked, lambda: emulator.checked(False)))}
+CASES = {
+    "dropout": Case(
+        draw_dropout, nothing, settings=(emulator.checked, lambda: emulator.checked(False))
+    )
+}
 
 
 @every(CASES)
