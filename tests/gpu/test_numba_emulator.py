@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import threading
 from typing import Any
 
 import numba
@@ -91,8 +93,6 @@ def test_shuffled_orders_differ_and_come_again():
 
 
 def test_one_launch_at_a_time_has_the_namespace():
-    import threading
-
     wrong: list[Any] = []
 
     @cuda.jit
@@ -107,10 +107,15 @@ def test_one_launch_at_a_time_has_the_namespace():
     threads = [
         threading.Thread(target=number[4, 64], args=(y, each)) for each, y in enumerate(results)
     ]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert not wrong
     assert [set(y) for y in results] == [{0}, {1}, {2}, {3}]
 
@@ -201,7 +206,8 @@ def test_a_barrier_counts_predicates():
         y[64 + i] = cuda.syncthreads_and(x[i])
         y[128 + i] = cuda.syncthreads_or(x[i])
 
-    for x in (RNG.integers(0, 2, 64), np.zeros(64, np.int64), np.ones(64, np.int64)):
+    one = (np.arange(64) == 40).astype(np.int64)
+    for x in (RNG.integers(0, 2, 64), np.zeros(64, np.int64), np.ones(64, np.int64), one):
         y = np.empty((3, 64), np.int64)
         barrier.launch(1, 64, (x, y.reshape(-1)), checked=True, writes=[1])
         assert set(y[0]) == {x.sum()} and set(y[1]) == {int(x.all())} and set(y[2]) == {x.max()}
@@ -245,14 +251,14 @@ def test_arrays_of_one_line_are_two_and_those_of_one_place_are_one():
         a[0], b[0] = 1, 2
         kept()[1] = 3
         y[0], y[1], y[2] = a[0], b[0], kept()[1]
-        own[1, 2] = 8
-        y[3] = own[1, 2]
+        own[1, 0], own[0, 1] = 8, 9
+        y[3], y[4] = own[1, 0], own[0, 1]
 
-    y = np.empty(4, np.float32)
+    y = np.empty(5, np.float32)
     memory.launch(1, 1, (y,), checked=True, writes=[0])
-    assert y.tolist() == [1, 2, 3, 8]
+    assert y.tolist() == [1, 2, 3, 8, 9]
     memory[1, 1](y)
-    assert y.tolist() == [1, 2, 3, 8]
+    assert y.tolist() == [1, 2, 3, 8, 9]
 
 
 def test_dynamic_shared_memory_is_what_the_launch_gives():
@@ -367,8 +373,6 @@ def test_a_launch_that_cuda_would_refuse_is_refused():
 
 
 def test_without_greenlet_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
-    import sys
-
     @cuda.jit
     def waits() -> None:
         cuda.syncthreads()
