@@ -23,6 +23,7 @@ import numpy as np
 
 from .devices import Mode, state
 from .errors import GradientError, describe, freed
+from .foreign import held
 from .masks import mask_of, with_mask
 from .random import Moment, moment, replaying
 from .record import Plan, Record
@@ -125,7 +126,7 @@ def _like(tensor: Tensor, node: Node | None) -> Tensor:
 def _keep(value: Any) -> Any:
     if isinstance(value, Tensor):
         return _Kept(value)
-    return value.copy() if isinstance(value, np.ndarray) else value
+    return value.copy() if held(value) else value
 
 
 class _Run(NamedTuple):

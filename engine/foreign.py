@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from .errors import DtypeError, GradientError, describe
+from .placing import on_device
+from .tensor import is_array
 
 
 def pair(name: str, result: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -29,12 +31,18 @@ def widened(name: str, arrays: Sequence[Any]) -> list[Any]:
 
     Raises DtypeError if there are others: then the operation itself made float16 of them.
     """
-    if all(np.asarray(each).dtype.kind == "f" for each in arrays):
+    kinds = [(each if is_array(each) else np.asarray(each)).dtype.kind for each in arrays]
+    if all(kind == "f" for kind in kinds):
         raise DtypeError(
             f"{name}: the result is of float16, whose sums and squares overflow or vanish; let "
             "forward compute in the dtype of its arguments"
         )
     return [each * 1.0 for each in arrays]
+
+
+def held(value: Any) -> bool:
+    """Is it a raw array, of whichever device?"""
+    return isinstance(value, np.ndarray) or on_device(value)
 
 
 def unshared(result: Any, residuals: Any, arrays: Sequence[Any]) -> tuple[Any, Any]:
@@ -43,8 +51,9 @@ def unshared(result: Any, residuals: Any, arrays: Sequence[Any]) -> tuple[Any, A
     def copied(value: Any, others: Sequence[Any]) -> Any:
         if isinstance(value, (tuple, list)):
             return type(value)([copied(each, others) for each in value])
-        shared = isinstance(value, np.ndarray) and any(
-            isinstance(each, np.ndarray) and np.may_share_memory(value, each) for each in others
+        shared = held(value) and any(
+            held(each) and np.may_share_memory(value, each)  # CuPy's own, for its arrays
+            for each in others
         )
         return value.copy() if shared else value
 
@@ -67,4 +76,4 @@ def kept(name: str, argument: str, value: Any) -> Any:
             f"that requires one, with {describe(value)}; make it an array argument (before the * "
             "of forward), or give its .detach()"
         )
-    return value.copy() if isinstance(value, np.ndarray) else value
+    return value.copy() if held(value) else value

@@ -358,7 +358,7 @@ class Model(Described):
         """
         x, _ = check_arrays(x, where="predict_on_batch")
         with no_grad(), loop.mode(training=False):
-            return loop.one_output(self(x), "predict_on_batch").numpy().copy()
+            return loop.one_output(self(x), "predict_on_batch").cpu().numpy().copy()
 
     def as_checked(self, *inputs: Any) -> tuple[Any, tuple[Any, ...], Any]:
         """What `cr.gradcheck` checks: the loss, given samples and targets; else the outputs.

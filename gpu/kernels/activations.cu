@@ -1,18 +1,11 @@
 // Activations, with or without a bias before them; the way back, with the gradient of the bias.
 //
-// Forward, every element is for itself: y = f(x + bias). The threads stride over the array, 16 bytes
-// at a time; each keeps track of its column, for which a division would have to be made at every
-// step.
+// Forward, every element is for itself: y = f(x + bias). The threads stride over the array, 16
+// bytes at a time; each keeps track of its column, or it would have to divide at every step.
 //
-// On the way back the gradient of x is g f'(x + bias), and that of the bias its sum over the rows. A
-// block goes down a chunk of rows and a strip of columns, writes the one and adds up the other; the
-// sums of all chunks are then added in their order by `column_sums`. So every run gives the same bits.
-
-// What a thread moves at a time where 16 bytes cannot be moved.
-template <typename T> struct Single {
-    static const int size = 1;
-    T at[1];
-};
+// On the way back the gradient of x is g f'(x + bias), and that of the bias its sum over the rows.
+// A block goes down a chunk of rows and a strip of columns, writes the one and adds up the other;
+// the sums of the chunks are then added by `column_sums`, always in the same order.
 
 template <typename T> __device__ __forceinline__ T smaller(T a, T b) { return -larger(-a, -b); }
 
@@ -20,13 +13,6 @@ template <typename T> __device__ __forceinline__ T smaller(T a, T b) { return -l
 template <typename T> __device__ __forceinline__ T held(T x, T limit)
 {
     return larger(smaller(x, limit), -limit);
-}
-
-// From exp(-|x|), which cannot overflow.
-template <typename T> __device__ __forceinline__ T logistic(T x)
-{
-    const T decay = exp(-fabs(x));
-    return (x >= T(0) ? T(1) : decay) / (T(1) + decay);
 }
 
 // Each activation: its value at z; its derivative, of z and its value y; and its share, which is
@@ -73,12 +59,13 @@ struct Gelu {
     }
 };
 
-// (1 + tanh(u)) / 2 is logistic(2 u), which keeps its relative accuracy where it is small.
+// (1 + tanh(u)) / 2 is logistic(2 u), which keeps its relative accuracy where it is small; u is
+// sqrt(2/pi) (h + 0.044715 h^3).
 struct GeluTanh {
     template <typename T> static __device__ T share(T z)
     {
         const T h = held(z, T(40));
-        return logistic(h * (T(1) + T(0.044715) * (h * h)) * T(1.5957691216057308));  // 2 sqrt(2/pi)
+        return logistic(h * (T(1) + T(0.044715) * (h * h)) * T(1.5957691216057308));
     }
     template <typename T> static __device__ T value(T z) { return larger(z, T(-40)) * share(z); }
     template <typename T> static __device__ T slope(T z, T y)
@@ -104,11 +91,9 @@ template <typename A, typename P, typename T> __device__ __forceinline__ void
 forward_packs(const T* x, const T* bias, T* y, T* share, int64 size, int columns)
 {
     const int width = columns / P::size;  // packs of a row
-    const int64 stride = (int64)gridDim.x * blockDim.x;
-    const int64 first = (int64)blockIdx.x * blockDim.x + threadIdx.x;
-    const int step = stride % width;
-    int column = first % width;
-    for (int64 i = first; i < size / P::size; i += stride) {
+    const int step = threads_in_grid() % width;
+    int column = thread_in_grid() % width;
+    for (int64 i = thread_in_grid(); i < size / P::size; i += threads_in_grid()) {
         P z = ((const P*)x)[i], part;
         if (bias != nullptr) {
             const P added = ((const P*)bias)[column];
@@ -131,7 +116,7 @@ forward_any(const T* x, const T* bias, T* y, T* share, int64 size, int columns)
     if (packs(x, columns) && packs(bias, columns) && packs(y, columns) && packs(share, columns))
         forward_packs<A, Pack<T>>(x, bias, y, share, size, columns);
     else
-        forward_packs<A, Single<T>>(x, bias, y, share, size, columns);
+        forward_packs<A, One<T>>(x, bias, y, share, size, columns);
 }
 
 // y = f(x + bias); and by what f multiplied its argument, if `share` is asked for. Without a bias
@@ -153,11 +138,11 @@ template <typename T> __device__ void bias_activation_forward(
 
 // Adds up rows of packs. The rows are cut into `chunks`, the sum of each of which is a row of
 // `sums`. `row(offset, column)` is the pack at an offset into the array. A block is an array of
-// threads: `lanes` side by side, each for a pack, and as many lines as there is room for.
+// threads: `lanes` side by side, each for a pack, and as many lines as there is room for. `spare`
+// is shared memory for a pack of every thread.
 template <typename P, typename T, typename Row> __device__ __forceinline__ void
-sum_rows(const Row& row, T* sums, int64 rows, int columns, int chunks)
+sum_rows(const Row& row, T* sums, T* spare, int64 rows, int columns, int chunks)
 {
-    __shared__ T spare[256 * Pack<T>::size];
     const int width = columns / P::size;
     int lanes = 1;
     while (lanes < 32 && lanes < width) lanes *= 2;
@@ -211,16 +196,16 @@ template <typename A, typename P, typename T> struct Backward {
 };
 
 template <typename A, typename T> __device__ __forceinline__ void
-backward_any(const T* g, const T* y, const T* x, const T* bias, T* slope, T* sums, int64 rows,
-    int columns, int chunks)
+backward_any(const T* g, const T* y, const T* x, const T* bias, T* slope, T* sums, T* spare,
+    int64 rows, int columns, int chunks)
 {
     if (packs(g, columns) && packs(y, columns) && packs(x, columns) && packs(bias, columns)
         && packs(slope, columns)) {
         const Backward<A, Pack<T>, T> row = {g, y, x, bias, slope};
-        sum_rows<Pack<T>>(row, sums, rows, columns, chunks);
+        sum_rows<Pack<T>>(row, sums, spare, rows, columns, chunks);
     } else {
-        const Backward<A, Single<T>, T> row = {g, y, x, bias, slope};
-        sum_rows<Single<T>>(row, sums, rows, columns, chunks);
+        const Backward<A, One<T>, T> row = {g, y, x, bias, slope};
+        sum_rows<One<T>>(row, sums, spare, rows, columns, chunks);
     }
 }
 
@@ -228,13 +213,14 @@ backward_any(const T* g, const T* y, const T* x, const T* bias, T* slope, T* sum
 template <typename T> __device__ void bias_activation_backward(const T* g, const T* y, const T* x,
     const T* bias, T* slope, T* sums, int64 rows, int columns, int chunks, int activation)
 {
+    __shared__ T spare[256 * Pack<T>::size];
     switch (activation) {
-    case 0: return backward_any<Relu>(g, y, x, bias, slope, sums, rows, columns, chunks);
-    case 1: return backward_any<Sigmoid>(g, y, x, bias, slope, sums, rows, columns, chunks);
-    case 2: return backward_any<Tanh>(g, y, x, bias, slope, sums, rows, columns, chunks);
-    case 3: return backward_any<Silu>(g, y, x, bias, slope, sums, rows, columns, chunks);
-    case 4: return backward_any<Gelu>(g, y, x, bias, slope, sums, rows, columns, chunks);
-    case 5: return backward_any<GeluTanh>(g, y, x, bias, slope, sums, rows, columns, chunks);
+    case 0: return backward_any<Relu>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
+    case 1: return backward_any<Sigmoid>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
+    case 2: return backward_any<Tanh>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
+    case 3: return backward_any<Silu>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
+    case 4: return backward_any<Gelu>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
+    case 5: return backward_any<GeluTanh>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
     }
 }
 
@@ -251,11 +237,12 @@ template <typename P, typename T> struct Loaded {
 template <typename T> __device__ void
 column_sums(const T* x, T* sums, int64 rows, int columns, int chunks)
 {
+    __shared__ T spare[256 * Pack<T>::size];
     if (packs(x, columns)) {
         const Loaded<Pack<T>, T> row = {x};
-        sum_rows<Pack<T>>(row, sums, rows, columns, chunks);
+        sum_rows<Pack<T>>(row, sums, spare, rows, columns, chunks);
     } else {
-        const Loaded<Single<T>, T> row = {x};
-        sum_rows<Single<T>>(row, sums, rows, columns, chunks);
+        const Loaded<One<T>, T> row = {x};
+        sum_rows<One<T>>(row, sums, spare, rows, columns, chunks);
     }
 }

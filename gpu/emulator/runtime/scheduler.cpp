@@ -13,7 +13,7 @@
 #include "checker.h"
 #include "stacks.h"
 
-alignas(128) unsigned char chainrule_dynamic_shared[48 * 1024];
+alignas(128) unsigned char chainrule_dynamic_shared[dynamic_shared_room];
 
 namespace emulated {
 
