@@ -116,19 +116,12 @@ def _fits(values: Any, dtype: Any) -> bool:
     return values.size > 0 and values.dtype == dtype and dtype.name in ("float32", "float64")
 
 
-def _home(k: Any, index: Any) -> Any:
-    """The array module in which an index can be used: the host's, if all of it is there."""
-    parts = index if isinstance(index, tuple) else (index,)
-    arrays = [each for each in parts if hasattr(each, "dtype")]
-    return np if all(isinstance(each, (np.ndarray, np.generic)) for each in arrays) else k.xp
-
-
 def _added(k: Any, result: Any, values: Any, index: Any) -> Any:
     """The result, to which values are added at an index, in place."""
     xp, shape = k.xp, result.shape
     picked = _of_rows(index)
     if picked is None:  # of whatever form: where each value's element lies in memory
-        picked, shape = positions(_home(k, index), index, shape), (result.size,)
+        picked, shape = positions(xp, index, shape), (result.size,)
     else:
         picked = picked.astype("int64")
         picked = picked + shape[0] * (picked < 0)
