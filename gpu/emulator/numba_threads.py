@@ -107,7 +107,7 @@ class Run:
 
     def run_fibers(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         """Runs the threads of the block until each is done."""
-        self.hub = hub()
+        self.hub, language = hub(), self.language
         threads = self.block.threads
         fibers = take(len(threads), self.hub)
         for thread, fiber in zip(threads, fibers, strict=True):
@@ -124,8 +124,8 @@ class Run:
             ready = go_on(self)
             while ready:
                 for number in self.orders.next(len(ready)):
-                    thread = ready[number]
-                    self.enter(thread)
+                    self.thread = thread = ready[number]
+                    language.threadIdx, language.laneid = thread.index, thread.lane
                     thread.fiber.switch(thread.answer)
                     if self.error is not None:
                         raise self.error

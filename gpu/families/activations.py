@@ -65,7 +65,7 @@ def blocks(x: Any) -> int:
 
 def _forward(k: Any, x: Any, bias: Any, name: str, shares: bool = False) -> Any:
     """The function of x + bias, and with `shares` by what x + bias was multiplied for it."""
-    x = k.xp.ascontiguousarray(x)
+    shape, x = x.shape, k.xp.ascontiguousarray(x)
     y = k.xp.empty(x.shape, x.dtype)
     share = k.xp.empty(x.shape, x.dtype) if shares else None
     if bias is not None:
@@ -74,7 +74,8 @@ def _forward(k: Any, x: Any, bias: Any, name: str, shares: bool = False) -> Any:
         columns = x.size if x.size < 2**31 else math.gcd(x.size, 4)
     number = FUNCTIONS.index(name)
     bias_activation_forward(k, x, bias, y, share, x.size, columns, number, grid=blocks(x))
-    return (y, share) if shares else y
+    y = y.reshape(shape)
+    return y if share is None else (y, share.reshape(shape))
 
 
 def bias_activation(k: Any, x: Any, bias: Any, activation: str) -> Any:

@@ -200,6 +200,7 @@ def sum_of_squares(k: Any, g: Any) -> Any:
 def clip_to_norm(k: Any, g: Any, norm: Any, limit: float) -> None:
     """g <- g * limit / norm, where the norm is above the limit; the norm is a 0-d array."""
     if _suit(g):
+        g = g.reshape(-1)  # a view
         norm = k.xp.asarray(norm, g.dtype).reshape(1)
         clip(k, g, norm, g.size, limit, grid=_blocks(g))
     else:

@@ -179,7 +179,7 @@ __global__ void failing(int* x) {
 }
 __global__ void null(int* x) {
     int* nothing = nullptr;
-    if (threadIdx.x == 2) asm volatile("" : "+r"(nothing));
+    asm volatile("" : "+r"(nothing));  // so that the compiler does not know
     *nothing = 1;
 }
 __global__ void far(int* x) {
@@ -415,7 +415,10 @@ __global__ void far_away(float* x, int n) {
     x[(long long)n << 36] = 1;  // far away
 }
 __global__ void misaligned(float* x, int n) {
-    const float4 v = *reinterpret_cast<const float4*>(x + n / 8 + 1);  // misaligned
+    x[blockIdx.x] = *reinterpret_cast<const double*>(x + n / 8 + 1);  // misaligned
+}
+__global__ void misaligned_vector(float* x, int n) {
+    const float4 v = *reinterpret_cast<const float4*>(x + n / 8 + 1);  // misaligned vector
     x[blockIdx.x] = v.x + v.w;
 }
 __global__ void never_written(float* x, int n) {

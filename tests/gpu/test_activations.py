@@ -101,10 +101,15 @@ def test_with_a_bias(device: Any, kernel_set: str, dtype: Any, activation: str) 
         plan, schedule = data.draw(st.sampled_from(PLANS)), data.draw(st.sampled_from(SCHEDULES))
         for where, set_name in (("cpu", "reference"), (device.name, kernel_set)):
             one, two = (cr.tensor(each, device=where, requires_grad=True) for each in (x, bias))
-            with np.errstate(all="ignore"), cr.kernels(set_name), plan():
-                with emulator.schedule(schedule), launches() as launched:
-                    y = record(one, two, activation=activation)
-                    y.backward(cr.tensor(upstream, device=where))
+            with (
+                np.errstate(all="ignore"),
+                cr.kernels(set_name),
+                plan(),
+                emulator.schedule(schedule),
+                launches() as launched,
+            ):
+                y = record(one, two, activation=activation)
+                y.backward(cr.tensor(upstream, device=where))
             assert bool(launched) == (where != "cpu")
             found.append([each.to("cpu").numpy() for each in (y, one.grad, two.grad)])
         (y, slope, total), ours = found
@@ -134,3 +139,15 @@ def test_the_gradient_of_a_bias_has_the_same_bits_in_every_order(device: Any) ->
     for each in found:
         np.testing.assert_array_equal(each, found[0])
     np.testing.assert_allclose(found[0], (g * (1 - y * y)).sum(axis=0), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (3, 0)])
+def test_of_nothing_and_of_one(device: Any, kernel_set: str, shape: tuple[int, ...]) -> None:
+    k, x = device.sets[kernel_set], device.from_host(np.ones(shape, "float32"))
+    assert k.sigmoid(x).shape == shape
+    assert [each.shape for each in k.silu(x)] == [shape, shape]
+    if shape:
+        bias = device.from_host(np.ones(shape[-1:], "float32"))
+        y, kept = k.bias_activation(x, bias, "tanh")
+        slope, total = k.bias_activation_backward(x, y, None, None, kept, "tanh")
+        assert slope.shape == y.shape == shape and total.shape == shape[-1:]

@@ -182,6 +182,7 @@ def test_a_race_tells_both_threads_and_both_lines():
         ("through_null", [("out of bounds", "through null")]),
         ("far_away", [("out of bounds", "far away")]),
         ("misaligned", [("misaligned", "misaligned")]),
+        ("misaligned_vector", [("misaligned", "misaligned vector")]),
         ("never_written", [("uninitialised", "never written"), ("uninitialised", "atomic on it")]),
         ("of_the_block_before", [("uninitialised", "of the block before")]),
         ("overflowing", [("arithmetic", "overflowing")]),
@@ -191,6 +192,8 @@ def test_a_race_tells_both_threads_and_both_lines():
     ],
 )
 def test_accesses_outside_of_what_is_there(name, faults):
+    if name == "misaligned_vector" and "clang" in find_compiler()[0]:
+        pytest.skip("clang does not look at the alignment of a structure that is copied whole")
     x = np.arange(64, dtype=np.float32)
     found = reports_of(ACCESSES, name, x, 64, grid=2, block=1, shared=64)
     assert told(found) == expected(ACCESSES, *faults)

@@ -148,7 +148,7 @@ static Region* find(uintptr_t address, unsigned size) {
 }
 
 void access(uintptr_t address, unsigned size, bool write, bool atomic, const void* from) {
-    if (address - stack_start < Stacks::size) return;               // the thread's own
+    if (address - stack_start < Stacks::size || size == 0) return;  // the thread's own
     if (address >= image_start && address < image_end &&            // constants, and the runtime's own
         address - (uintptr_t)chainrule_dynamic_shared >= dynamic_shared_room) return;
     const uint32_t place = place_of(from);

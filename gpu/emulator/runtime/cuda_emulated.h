@@ -53,8 +53,3 @@ constexpr int warpSize = 32;
 #include "intrinsics.h"
 #include "synchronisation.h"
 #include "description.h"
-
-#ifdef CHAINRULE_CHECKED
-#define memcpy chainrule_memcpy
-#define memset chainrule_memset
-#endif
