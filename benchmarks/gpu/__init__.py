@@ -50,11 +50,14 @@ def run(smoke: bool) -> list[Row]:
     return counted(sizes)
 
 
-def counted(sizes: Sizes) -> list[Row]:
-    """A row for each entry of the table, without a time: its bytes and operations."""
-    device = CountedDevice()
+def counted(sizes: Sizes, device: Any = None) -> list[Row]:
+    """A row for each entry of the table, without a time: its bytes and operations.
+
+    Argument: `device`, another one than a CountedDevice of NumPy's, whose arrays are filled then.
+    """
+    filled, device = device is not None, device or CountedDevice()
     rows, reached = [], set()
-    for name, each in _launches(device, "raw", WORKLOADS, sizes, filled=False):
+    for name, each in _launches(device, "raw", WORKLOADS, sizes, filled):
         given, made = each.bytes("reads", "updates"), each.bytes("writes", "updates")
         note = f"reads {_scaled(given, 'B')}, writes {_scaled(made, 'B')}"
         if each.operations is not None:

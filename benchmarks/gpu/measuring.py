@@ -97,12 +97,15 @@ class Noting:
 
 
 class CountedDevice(GpuDevice):
-    """A device that runs nothing: what is launched there is only noted."""
+    """A device that runs nothing: what is launched there is only noted.
+
+    Argument: `xp`, its array module.
+    """
 
     __slots__ = ()
 
-    def __init__(self) -> None:
-        super().__init__("counted", np, {"raw": Noting()})
+    def __init__(self, xp: Any = np) -> None:
+        super().__init__("counted", xp, {"raw": Noting()})
 
     def from_host(self, array: Any) -> Any:
         """The array itself."""

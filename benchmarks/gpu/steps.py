@@ -107,7 +107,7 @@ def _torch_model(torch: Any, name: str) -> Any:
         second = [nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
         return nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(32 * 7 * 7, 10))
 
-    class Characters(nn.Module):  # type: ignore[misc]
+    class Characters(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.embedding = nn.Embedding(105, 32)

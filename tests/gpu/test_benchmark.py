@@ -18,6 +18,8 @@ from chainrule.engine.devices import get_device
 from chainrule.gpu.families.pooling import max_pool_entry
 from chainrule.gpu.table import entries
 
+from . import strict
+
 
 class FakeClock:
     """Every call takes a millisecond; those that are timed run once."""
@@ -48,6 +50,18 @@ def test_what_is_counted_follows_from_the_sizes():
     step = rows["adam_step_float, size 67,108,864"]
     assert step.moved == 4 * 7 * 67_108_864  # reads w, g, m, v; writes w, m, v
     assert "reads 1.07 GB, writes 805 MB" in step.note
+
+
+def test_all_but_the_kernels_runs_with_cupys_functions():
+    """The host's side of every family, and what the benchmark makes arrays with."""
+    by_numpy = gpu.counted(workloads.SMALL)
+    assert gpu.counted(workloads.SMALL, CountedDevice(strict.module)) == by_numpy
+
+
+def test_a_gpu_is_measured_like_the_emulator(monkeypatch):
+    monkeypatch.setattr(gpu, "get_device", lambda name: get_device("emulated"))
+    rows = gpu.measured("cuda", True, FakeClock(), (workloads.matmul,), models=0)
+    assert [each.workload.split(":")[0] for each in rows] == ["copy", "GEMM", "raw", "numba"]
 
 
 def test_a_null_pointer_moves_nothing():
