@@ -98,7 +98,12 @@ def parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--batch-size", type=_count(1, "batch size"), default=32, help="rows a step")
     train.add_argument("--seed", type=_count(0, "seed"), default=0, help="of all random numbers")
-    train.add_argument("--device", default="cpu", help="where to compute")
+    train.add_argument(
+        "--device",
+        default=os.environ.get("CHAINRULE_DEVICE") or "cpu",
+        help="where to compute: cpu, cuda, cuda:1, ..., or emulated, which runs the GPU's kernels "
+        "on the CPU, slowly; by default what CHAINRULE_DEVICE says",
+    )
     train.add_argument(
         "--output",
         default=None,
@@ -183,6 +188,12 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+def _reader_gone() -> int:
+    """Ends quietly where the reader of the output, such as `head`, has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
@@ -222,6 +233,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except kernels_command.UsageError as error:
             print(f"chainrule kernels: error: {error}", file=sys.stderr)
             return 2
+        except BrokenPipeError:
+            return _reader_gone()
 
     if arguments.command == "gradcheck":
         from chainrule import gradcheck_command
@@ -238,9 +251,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except gradcheck_command.UsageError as error:
             print(f"chainrule gradcheck: error: {error}", file=sys.stderr)
             return 2
-        except BrokenPipeError:  # the reader, such as `head`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
+        except BrokenPipeError:
+            return _reader_gone()
 
     from chainrule.main_job import UsageError, train
 

@@ -119,6 +119,7 @@ def _inspect_numba(family: str, architecture: int) -> list[KernelReport]:
 def _row(report: KernelReport) -> str:
     """A row of the table, and below it what is wrong with the kernel."""
     usage, held = report.usage, report.occupancy
+    most = "≤" if report.dynamic else ""  # with no more shared memory than is declared
     row = COLUMNS.format(
         report.kernel,
         report.architecture,
@@ -126,7 +127,7 @@ def _row(report: KernelReport) -> str:
         usage.shared,
         usage.stack,
         usage.spill_stores + usage.spill_loads,
-        "-" if held is None else f"{held.share:.0%}",
+        "-" if held is None else f"{most}{held.share:.0%}",
         "" if held is None else held.limit,
         "WRONG" if report.faults else "",
     ).rstrip()

@@ -61,7 +61,7 @@ def train(arguments: argparse.Namespace) -> int:
     Raises UsageError for input that cannot be used, before any training.
     """
     try:
-        get_device(arguments.device)
+        device = get_device(arguments.device)
         data = datasets.load(arguments.data)
         folder = Path(arguments.output) if arguments.output else free_folder(arguments.data)
         check_writable_folder(folder, where="--output")
@@ -73,7 +73,7 @@ def train(arguments: argparse.Namespace) -> int:
             arguments.optimizer,
             arguments.learning_rate,
         )
-        model.build((None, *data.x_train.shape[1:]))
+        model.to(device).build((None, *data.x_train.shape[1:]))
     except (ValueError, TypeError, OSError) as error:
         raise UsageError(str(error)) from error
 
@@ -81,6 +81,8 @@ def train(arguments: argparse.Namespace) -> int:
         f"{data.name}: {len(data.x_train):,} images to train, {len(data.x_validation):,} to "
         f"validate, {len(data.x_test):,} to test, {len(data.classes)} classes"
     )
+    if not device.on_host:
+        print(f"Computing on {device.name}, with the kernel set {device.kernels.name!r}")
     model.summary()
     history = History()
     start = time.perf_counter()

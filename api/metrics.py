@@ -1,12 +1,12 @@
 """Metrics, by Keras's names, and the confusion table; `compile` takes them by name, too."""
 
+from chainrule.training.metric_base import Metric
 from chainrule.training.metrics import (
     Accuracy,
     BinaryAccuracy,
     CategoricalAccuracy,
     MeanAbsoluteError,
     MeanSquaredError,
-    Metric,
     SparseCategoricalAccuracy,
     confusion_matrix,
     format_confusion,

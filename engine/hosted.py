@@ -33,6 +33,16 @@ def brought(array: np.ndarray[Any, Any], device: Device) -> Tensor:
     return wrap(data, device, None, Brought(data, array))
 
 
+def fetched(x: Tensor) -> Tensor:
+    """A Tensor that knows its elements on the host, so that `host_array` copies them once.
+
+    It is not part of the graph of x.
+    """
+    if x._device.on_host or isinstance(x._storage, Brought):
+        return x
+    return wrap(x._data, x._device, None, Brought(x._data, on_host(x)))
+
+
 def host_array(x: Tensor) -> np.ndarray[Any, Any]:
     """The elements as a NumPy array: that which x was brought from, if it is unchanged.
 

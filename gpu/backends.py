@@ -6,6 +6,7 @@ Modules are compiled at their first launch and kept: by CuPy and the emulator al
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -32,6 +33,11 @@ class Backend(Protocol):
 def names(family: str) -> list[str]:
     """The entry points of a family's module."""
     return [each.instance(real) for each in entries(family) for real in INSTANCES]
+
+
+def written(entry: Entry) -> list[int]:
+    """The positions of the arrays of which an entry writes every element, and reads none."""
+    return [i for i, each in enumerate(entry.parameters) if each.access == "writes"]
 
 
 class RawCuda:
@@ -88,7 +94,13 @@ class RawEmulated:
         schedule, checked = current()
         module = self._module(entry.family, checked)
         module.launch(
-            entry.instance(real), grid, entry.block, arguments, shared=shared, schedule=schedule
+            entry.instance(real),
+            grid,
+            entry.block,
+            arguments,
+            shared=shared,
+            schedule=schedule,
+            writes=written(entry),
         )
 
     @functools.cache  # noqa: B019 (there is one backend for a process)
@@ -114,11 +126,6 @@ class NumbaEmulated:
 
         schedule, checked = current()
         flat = [each.reshape(-1) if isinstance(each, np.ndarray) else each for each in arguments]
-        written = [
-            position
-            for position, parameter in enumerate(entry.parameters)
-            if parameter.access == "writes"
-        ]
         kernel = self._kernels(entry.family, real)[entry.name]
         kernel.launch(
             grid,
@@ -127,7 +134,7 @@ class NumbaEmulated:
             shared=shared,
             schedule=schedule,
             checked=checked,
-            writes=written,
+            writes=written(entry),
         )
 
     @functools.cache  # noqa: B019 (there is one backend for a process)
@@ -137,8 +144,21 @@ class NumbaEmulated:
         return numba_kernels(family, cuda, real)
 
 
+class NullPointers:
+    """Tells Numba how to pass None, for an optional array: by itself it compiles, and refuses."""
+
+    def prepare_args(self, kind: Any, value: Any, **others: Any) -> tuple[Any, Any]:
+        """Type and value of an argument as they are passed to the GPU."""
+        from numba import types
+
+        return (types.uint64, 0) if value is None else (kind, value)
+
+
 class NumbaCuda:
     """Numba's kernels on the GPU, compiled by Numba."""
+
+    def __init__(self) -> None:
+        self._streams: dict[int, Any] = {}
 
     def launch(
         self,
@@ -153,20 +173,29 @@ class NumbaCuda:
         from numba import cuda
 
         kernel = self._kernels(entry.family, real)[entry.name]
-        stream = cuda.external_stream(cupy.cuda.get_current_stream().ptr)
+        pointer = cupy.cuda.get_current_stream().ptr
+        stream = self._streams.get(pointer)
+        if stream is None:
+            stream = self._streams[pointer] = cuda.external_stream(pointer)
+        with warnings.catch_warnings():  # a small array has few blocks
+            warnings.filterwarnings("ignore", "Grid size .* will likely result in GPU under-util")
+            configured = kernel[grid, entry.block, stream, shared]
         flat = [
             cuda.as_cuda_array(each.reshape(-1), sync=False)
             if isinstance(each, cupy.ndarray)
             else each
             for each in arguments
         ]
-        kernel[grid, entry.block, stream, shared](*flat)
+        configured(*flat)
 
     @functools.cache  # noqa: B019 (there is one backend for a process)
     def _kernels(self, family: str, real: str) -> dict[str, Any]:
         from numba import cuda
 
-        return numba_kernels(family, cuda, real)
+        made = numba_kernels(family, cuda, real)
+        for kernel in made.values():
+            kernel.extensions.append(NullPointers())
+        return made
 
 
 def numba_kernels(family: str, cuda: Any, real: str) -> dict[str, Any]:

@@ -16,6 +16,11 @@ BLOCK = 256
 MOST_KEPT, MOST_KEPT_BY_TEAMS = 47 * 1024, 32 * 1024
 #: Blocks of a grid, which goes on with further rows when it is through.
 MOST_BLOCKS = 2**31 - 1
+#: Longer rows belong to a block, if they are not kept.
+LONGEST_OF_WARP = 1024
+#: Pieces of all that a launch reduces, and numbers of a piece for each thread: a few blocks for
+#: every multiprocessor of a large GPU, each with enough to do.
+MOST_PIECES, LEAST_OF_LANE = 1024, 16
 
 
 class Plan(NamedTuple):
@@ -37,13 +42,44 @@ def plan(rows: int, columns: int, itemsize: int, arrays: int = 1) -> Plan:
     >>> plan(100, 10, 4), plan(100, 1000, 4).team, plan(1, 1_000_000, 4).kept
     (Plan(team=4, kept=True, grid=2, shared=4096), 32, False)
     """
-    team = min(32, 2 ** max(0, math.ceil(math.log2(columns / 4)))) if columns > 4 else 1
+    team = min(row_team(columns), 32)
     shared = _kept(columns, itemsize, team) * arrays
     if shared > MOST_KEPT_BY_TEAMS:
         team, shared = BLOCK, _kept(columns, itemsize, BLOCK) * arrays
     kept = shared <= MOST_KEPT
-    grid = min(-(-rows // (BLOCK // team)), MOST_BLOCKS)
-    return Plan(team, kept, grid, shared if kept else 0)
+    return Plan(team, kept, blocks(rows, team), shared if kept else 0)
+
+
+def row_team(columns: int) -> int:
+    """How many threads share a row that is not kept."""
+    if columns > LONGEST_OF_WARP:
+        return BLOCK
+    return min(32, 2 ** math.ceil(math.log2(-(-columns // 4))))
+
+
+def blocks(rows: int, team: int) -> int:
+    """How many blocks a launch has for rows, each with a team of threads."""
+    return min(-(-rows // (BLOCK // team)), MOST_BLOCKS)
+
+
+def tile_width(columns: int) -> int:
+    """How many columns, side by side in memory, a block works on."""
+    return min(32, 2 ** math.ceil(math.log2(columns)))
+
+
+def cut(n: int, others: int, lanes: int = BLOCK) -> tuple[int, int]:
+    """Into how many pieces to cut n numbers that a block is to reduce, and how long these are.
+
+    `others` are as many numbers each, reduced in the same launch; `lanes`, the threads of a block
+    that share them. The answer does not depend on the GPU, so that sums are the same on all.
+
+    >>> cut(1000, 1), cut(1_000_000, 1), cut(1_000_000, 5000)
+    ((1, 1000), (244, 4100), (1, 1000000))
+    """
+    pieces = max(1, min(MOST_PIECES // others, n // (lanes * LEAST_OF_LANE)))
+    length = -(-n // pieces)
+    length = length if pieces == 1 else -(-length // 4) * 4  # so that a piece starts at 16 bytes
+    return -(-n // length), length
 
 
 def _kept(columns: int, itemsize: int, team: int) -> int:

@@ -19,6 +19,8 @@ __getattr__ = names_elsewhere(
         "AdamW": "Adam(weight_decay=...) has an L2 penalty, which its running means see too",
         "RMSprop": "there are SGD and Adam",
         "Adagrad": "there are SGD and Adam",
+        "clip_grad_norm_": "give the optimiser global_clipnorm=",
+        "clip_grad_value_": "give the optimiser clipvalue=",
         "lr_scheduler": "set optimizer.learning_rate in on_epoch_begin(epoch) of a Callback",
         "schedules": "set optimizer.learning_rate in on_epoch_begin(epoch) of a Callback",
     },

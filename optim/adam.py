@@ -10,7 +10,8 @@ import numpy as np
 
 from chainrule.engine.devices import Kernels
 
-from .optimizer import Optimizer, number
+from .arguments import clipping, number
+from .optimizer import Optimizer
 
 #: Below it float32 loses digits and then is 0, by which a gradient of 0 would be divided.
 SMALLEST_EPSILON = float(np.finfo(np.float32).tiny)
@@ -32,8 +33,10 @@ class Adam(Optimizer):
     Arguments: `parameters`, Tensors, or None if `attach` gives them later; `learning_rate`,
     positive; `beta_1` and `beta_2`, in [0, 1); `epsilon`, positive: 1e-8 as in the paper and in
     PyTorch, where Keras takes 1e-7; `weight_decay`, not negative: an L2 penalty as in PyTorch's
-    Adam, whose gradient m and v see too (not the decoupled one of AdamW); `as_printed`: step by
-    the rule that the source of the derivations prints in place of the last line,
+    Adam, whose gradient m and v see too (not the decoupled one of AdamW); `clipnorm`, `clipvalue`,
+    `global_clipnorm`, one of them, positive: to what gradients are clipped (see `Optimizer`);
+    `as_printed`: step by the rule that the source of the derivations prints in place of the last
+    line,
 
         w    <- w - learning_rate * (m / (1 - beta_1^t)) / (1 - beta_2^t)
 
@@ -41,8 +44,8 @@ class Adam(Optimizer):
     1 / (1 - beta_2) = 1,000 times too large, and it decays to that of plain momentum. It is there
     to be looked at: nobody should train with it.
 
-    Raises ValueError for numbers outside of these ranges and for an empty `parameters`; TypeError
-    for what is no number or no Tensor.
+    Raises ValueError for numbers outside of these ranges, for two ways of clipping and for an empty
+    `parameters`; TypeError for what is no number or no Tensor.
 
     Sources: Kingma and Ba (2015), "Adam: a method for stochastic optimization", Algorithm 1;
     section 4.2 of the derivations and its erratum.
@@ -68,6 +71,10 @@ class Adam(Optimizer):
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
         as_printed: bool = False,
+        *,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
     ) -> None:
         self._beta_1 = number(
             beta_1, "Adam: beta_1", "in [0, 1), such as 0.9", lambda value: 0 <= value < 1
@@ -93,7 +100,8 @@ class Adam(Optimizer):
                 "Adam: weight_decay: the rule as printed has none; leave out weight_decay or "
                 "as_printed"
             )
-        super().__init__(parameters, learning_rate)
+        clipped = clipping("Adam", clipnorm, clipvalue, global_clipnorm)
+        super().__init__(parameters, learning_rate, clipped)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -6,20 +6,22 @@ A rule such as Adam says how a flat run of parameters is changed (`_update`); he
 from __future__ import annotations
 
 import math
-import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
 
 import numpy as np
 
-from chainrule.engine.devices import Device, Kernels, active_kernels
-from chainrule.engine.errors import DtypeError, GradientError, ShapeError, describe
+from chainrule.engine.devices import Device, Kernels, active_kernels, moved
+from chainrule.engine.errors import Allocating, ShapeError, describe
 from chainrule.engine.habits import explains_arguments
 from chainrule.engine.tape import mark_changed
 from chainrule.engine.tensor import Tensor
 
-from .packing import Block, Place, adjacent, aligned_zeros, pack, place_of
+from .arguments import checked, number
+from .clipping import Clipping
+from .packing import Block, Place, adjacent, pack, place_of
+from .segments import Run, Segment
 
 #: Arguments of optimisers elsewhere, and what stands for them here.
 ELSEWHERE = {
@@ -27,20 +29,10 @@ ELSEWHERE = {
     "params": "it is called parameters",
     "betas": "they are called beta_1 and beta_2",
     "eps": "it is called epsilon",
-    "clipnorm": "gradients are not clipped yet; a lower learning_rate helps",
-    "clipvalue": "gradients are not clipped yet; a lower learning_rate helps",
+    "max_norm": "it is called global_clipnorm",
+    "grad_clip": "there are clipnorm, clipvalue and global_clipnorm",
     "decay": "set optimizer.learning_rate between epochs, in a callback",
 }
-
-
-class Run(NamedTuple):
-    """Adjacent parameters that one kernel call steps; `first` is the position of the first."""
-
-    device: Device
-    first: int
-    w: Any
-    g: Any
-    memory: tuple[Any, ...]
 
 
 class Optimizer(ABC):
@@ -56,8 +48,15 @@ class Optimizer(ABC):
     A parameter is stepped if it requires gradients and has one. Any other is left entirely alone:
     no momentum, no weight decay, and the step does not count for it.
 
+    Parameters may be moved to another device between steps: what is remembered of them follows.
+
+    Gradients may be clipped before a step, by one of three limits (see `Clipping`): `clipnorm` of
+    the norm of each parameter's gradient, `global_clipnorm` of that of all gradients of the step
+    together, `clipvalue` of each element. `.grad` holds the clipped gradient afterwards.
+
     Arguments: `parameters`, Tensors (any iterable, or pairs of a name and a Tensor); one that
-    occurs twice counts once; None if `attach` gives them later. `learning_rate`, positive.
+    occurs twice counts once; None if `attach` gives them later. `learning_rate`, positive;
+    `clipping`, or None.
 
     Raises ValueError if there are no parameters, or a number is outside its range; TypeError for
     what is no Tensor, or no number; DtypeError for integers; GradientError for a Tensor that was
@@ -75,7 +74,13 @@ class Optimizer(ABC):
         super().__init_subclass__(**options)
         explains_arguments(cls, ELSEWHERE)
 
-    def __init__(self, parameters: Iterable[Any] | None, learning_rate: float) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[Any] | None,
+        learning_rate: float,
+        clipping: Clipping | None = None,
+    ) -> None:
+        self._clipping = clipping
         self._learning_rate = number(
             learning_rate,
             f"{type(self).__name__}: learning_rate",
@@ -90,6 +95,8 @@ class Optimizer(ABC):
     def _start_anew(self) -> None:
         """Starts again as before the first step."""
         self._memory: list[dict[str, Any]] = [{} for _ in self._parameters]
+        # Where what is remembered of each is, which may have been moved since the last step.
+        self._homes: list[Device] = [each._device for each in self._parameters]
         self._steps = [0] * len(self._parameters)
         self._places: list[Place] = []
         self._segments: list[Segment] = []
@@ -160,6 +167,8 @@ class Optimizer(ABC):
 
     def __repr__(self) -> str:
         told = {"learning_rate": self._learning_rate, **self.settings}
+        if self._clipping is not None:
+            told[self._clipping.name] = self._clipping.limit
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in told.items())})"
 
     # Stepping -------------------------------------------------------------------------------
@@ -191,6 +200,8 @@ class Optimizer(ABC):
             if steps:
                 self._steps[i] += 1
                 mark_changed(parameter._storage)
+        if self._clipping is not None:
+            self._clip(self._clipping)
         for run in self._runs:
             kernels = active_kernels(run.device)
             self._update(kernels, run.w, run.g, *run.memory, t=self._steps[run.first])
@@ -208,7 +219,8 @@ class Optimizer(ABC):
             parameter._data is not place.value
             for parameter, place in zip(self._parameters, self._places, strict=True)
         ):
-            self._lay_out()
+            with Allocating(f"{type(self).__name__}: step", self._parameters[0]._device):
+                self._lay_out()
         active = []
         for parameter, place in zip(self._parameters, self._places, strict=True):
             node = parameter._node
@@ -225,6 +237,13 @@ class Optimizer(ABC):
             active.append(gradient is not None)
         return active
 
+    def _clip(self, clipping: Clipping) -> None:
+        """Clips the gradients of the parameters to be stepped, where they lie."""
+        places = [each for each, steps in zip(self._places, self._active, strict=True) if steps]
+        for place in places:
+            place.show()
+        clipping.clip(self._runs, places)
+
     def _lay_out(self) -> None:
         """Gives every parameter a place, and what is remembered of it one in flat arrays.
 
@@ -236,9 +255,9 @@ class Optimizer(ABC):
             moving = [
                 i for i, place in enumerate(found) if place is None or place.block in self._blocks
             ]
-            moved = pack([self._parameters[i] for i in moving])
-            self._blocks = list({id(place.block): place.block for place in moved}.values())
-            for i, new in zip(moving, moved, strict=True):
+            packed = pack([self._parameters[i] for i in moving])
+            self._blocks = list({id(place.block): place.block for place in packed}.values())
+            for i, new in zip(moving, packed, strict=True):
                 found[i] = new
         self._places = [place for place in found if place is not None]
         self._active, self._runs = [], []
@@ -249,11 +268,12 @@ class Optimizer(ABC):
         for segment in self._segments:
             for i, place in zip(segment.positions, segment.places, strict=True):
                 kept, self._memory[i] = self._memory[i], segment.memory_of(place)
+                home, self._homes[i] = self._homes[i], place.block.device
                 if any(array.shape != place.value.shape for array in kept.values()):
                     self._steps[i] = 0  # another parameter, in the Tensor of an earlier one
                     continue
                 for name, array in kept.items():
-                    self._memory[i][name][...] = array
+                    self._memory[i][name][...] = moved(array, home, place.block.device)
 
     def _find_runs(self, active: list[bool]) -> list[Run]:
         """The runs of adjacent active parameters that were stepped equally often."""
@@ -290,10 +310,10 @@ class Optimizer(ABC):
         """
         state: dict[str, Any] = {"learning_rate": self._learning_rate}
         for i, (parameter, memory) in enumerate(zip(self._parameters, self._memory, strict=True)):
-            state[f"steps.{i}"] = self._steps[i]
+            state[f"steps.{i}"], home = self._steps[i], self._homes[i]
             for name in self._remembers:
                 if name in memory:
-                    array = np.array(parameter._device.to_host(memory[name]))
+                    array = np.array(home.to_host(memory[name]))
                 else:
                     array = np.zeros(parameter.shape, parameter.dtype)
                 state[f"{name}.{i}"] = array
@@ -345,14 +365,15 @@ class Optimizer(ABC):
                         f"{where}: {name}.{i} has {describe(array)}, the parameter "
                         f"{describe(parameter)}"
                     )
-                arrays[i][name] = parameter._device.xp.array(array, dtype=parameter.dtype)
+                arrays[i][name] = np.array(array, dtype=parameter.dtype)
         self._learning_rate, self._steps = rate, steps
-        for memory, loaded in zip(self._memory, arrays, strict=True):
+        for i, (memory, loaded) in enumerate(zip(self._memory, arrays, strict=True)):
             for name, array in loaded.items():
+                there = self._homes[i].from_host(array)
                 if name in memory:
-                    memory[name][...] = array
+                    memory[name][...] = there
                 else:
-                    memory[name] = array
+                    memory[name] = there
         self._active, self._runs = [], []
 
     def __getstate__(self) -> dict[str, Any]:
@@ -365,96 +386,5 @@ class Optimizer(ABC):
             "_runs": [],
         }
         memory = [dict(each) for each in self._memory]
-        return {**self.__dict__, **layout, "_memory": memory, "_steps": list(self._steps)}
-
-
-class Segment:
-    """Adjacent places of one optimiser's parameters, and what it remembers of them.
-
-    `positions` are those of the parameters. Each flat array is laid out as this part of the block.
-    """
-
-    def __init__(self, places: list[Place], positions: list[int], names: tuple[str, ...]) -> None:
-        self.places, self.positions = places, positions
-        self.block, self.start = places[0].block, places[0].start
-        size = places[-1].end - self.start
-        values = self.block.values
-        self.memory = {name: aligned_zeros(self.block.device, values.dtype, size) for name in names}
-
-    def memory_of(self, place: Place) -> dict[str, Any]:
-        """What is remembered of one parameter: views of its shape."""
-        start, stop = place.start - self.start, place.stop - self.start
-        return {
-            name: flat[start:stop].reshape(place.value.shape) for name, flat in self.memory.items()
-        }
-
-    def run(self, first: int, last: int) -> Run:
-        """The run of the parameters from the `first` to the `last` of the segment."""
-        start, stop = self.places[first].start, self.places[last].stop
-        here = slice(start - self.start, stop - self.start)
-        return Run(
-            self.block.device,
-            self.positions[first],
-            self.block.values[start:stop],
-            self.block.gradients[start:stop],
-            tuple(flat[here] for flat in self.memory.values()),
-        )
-
-
-def number(value: Any, what: str, rule: str, is_right: Callable[[float], bool]) -> float:
-    """`value` as a Python float.
-
-    Raises TypeError if it is no real number, ValueError if it is not right, telling the `rule`.
-    """
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"{what} must be {rule}; got {describe(value)}")
-    if not is_right(float(value)):
-        raise ValueError(f"{what} must be {rule}; got {describe(value)}")
-    return float(value)
-
-
-def checked(parameters: Any, where: str) -> list[Tensor]:
-    """The Tensors of an iterable of Tensors, or of pairs of a name and a Tensor, each once.
-
-    Raises ValueError, TypeError, DtypeError or GradientError, as `Optimizer` says.
-    """
-    if isinstance(parameters, Tensor):
-        raise TypeError(f"{where}: parameters must be a list of Tensors; put the one in brackets")
-    if callable(parameters):
-        raise TypeError(
-            f"{where}: parameters must be Tensors, got the function {describe(parameters)}; call "
-            "it: parameters()"
-        )
-    if not isinstance(parameters, Iterable):
-        raise TypeError(
-            f"{where}: parameters must be an iterable of Tensors, got {describe(parameters)}; "
-            f"write {where}(parameters, learning_rate=...)"
-        )
-    found: dict[int, Tensor] = {}
-    for i, item in enumerate(parameters):
-        is_pair = isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
-        name, tensor = (repr(item[0]), item[1]) if is_pair else (f"parameters[{i}]", item)
-        if not isinstance(tensor, Tensor):
-            raise TypeError(
-                f"{where}: {name} must be a Tensor, got {describe(tensor)} of type "
-                f"{type(tensor).__name__}; make it by cr.tensor(value, requires_grad=True)"
-            )
-        if tensor.dtype.kind != "f":
-            raise DtypeError(
-                f"{where}: {name} has {describe(tensor)}; only floating tensors have gradients, "
-                "use .astype('float32')"
-            )
-        if not tensor.is_leaf:
-            assert tensor._node is not None
-            assert tensor._node.record is not None
-            raise GradientError(
-                f"{where}: {name} was computed by '{tensor._node.record.name}', a step would not "
-                "reach what it was computed from; give that, or a leaf made by .detach()"
-            )
-        found[id(tensor)] = tensor
-    if not found:
-        raise ValueError(
-            f"{where}: parameters is empty: an iterator is used up by its first use; layers have "
-            "no weights before they are built, by their first input or by build(input_shape)"
-        )
-    return list(found.values())
+        lists = {"_memory": memory, "_steps": list(self._steps), "_homes": list(self._homes)}
+        return {**self.__dict__, **layout, **lists}

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.engine.devices import Device
-from chainrule.engine.tape import Storage, Watch
-from chainrule.engine.tensor import Tensor
+from chainrule.engine.devices import Device, moved
+from chainrule.engine.tape import Storage, Watch, mark_changed
+from chainrule.engine.tensor import Tensor, wrap
 
 #: Bytes: a cache line, and the widest vector register. Every parameter starts on a multiple.
 ALIGNMENT = 64
@@ -89,7 +89,17 @@ class Place:
     def receive(self, watch: Watch) -> None:
         """Copies a gradient that lies elsewhere, and stays there, into the block."""
         watch.vacate()
-        self.gradient[...] = watch.grad._data
+        grad = watch.grad
+        self.gradient[...] = moved(grad._data, grad._device, self.block.device)
+
+    def show(self) -> None:
+        """Before the gradient is changed in place: makes it the one that the parameter has."""
+        watch = self.watch
+        assert watch is not None, "it has been adopted"
+        mark_changed(self.storage)
+        if watch.grad._data is not self.gradient:
+            watch.grad = wrap(self.gradient, self.block.device, None, self.storage)
+            watch.previous = weakref.ref(watch.grad)
 
 
 #: The places of all parameters, by the identity of the view that is the parameter's array. They

@@ -8,7 +8,8 @@ from typing import Any
 
 from chainrule.engine.devices import Kernels
 
-from .optimizer import Optimizer, number
+from .arguments import clipping, number
+from .optimizer import Optimizer
 
 
 class SGD(Optimizer):
@@ -26,10 +27,11 @@ class SGD(Optimizer):
 
     Arguments: `parameters`, Tensors, or None if `attach` gives them later; `learning_rate`,
     positive; `momentum`, in [0, 1); `nesterov`, needs momentum; `weight_decay`, not negative: the
-    factor of w in the gradient of the penalty weight_decay * |w|^2 / 2.
+    factor of w in the gradient of the penalty weight_decay * |w|^2 / 2; `clipnorm`, `clipvalue`,
+    `global_clipnorm`, one of them, positive: to what gradients are clipped (see `Optimizer`).
 
-    Raises ValueError for numbers outside of these ranges and for an empty `parameters`; TypeError
-    for what is no number or no Tensor.
+    Raises ValueError for numbers outside of these ranges, for two ways of clipping and for an empty
+    `parameters`; TypeError for what is no number or no Tensor.
 
     Sources: section 4.2 of the derivations; Sutskever et al. (2013), "On the importance of
     initialization and momentum in deep learning", in the form that PyTorch computes.
@@ -50,6 +52,10 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        *,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
     ) -> None:
         self._momentum = number(
             momentum, "SGD: momentum", "in [0, 1), such as 0.9", lambda value: 0 <= value < 1
@@ -67,7 +73,8 @@ class SGD(Optimizer):
             )
         if self._momentum:
             self._remembers, self.operations = ("velocity",), 4
-        super().__init__(parameters, learning_rate)
+        clipped = clipping("SGD", clipnorm, clipvalue, global_clipnorm)
+        super().__init__(parameters, learning_rate, clipped)
 
     @property
     def settings(self) -> dict[str, Any]:

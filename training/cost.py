@@ -173,7 +173,7 @@ class _Measured:
 def cost_of(model: Any, batch_size: int, input_shape: Any = None) -> ModelCost:
     """The cost of a training step: see `Model.cost`."""
     batch = check_batch_size(batch_size, where="cost")
-    twin = copy.deepcopy(model)
+    twin = copy.deepcopy(model).cpu()
     twin.history = None
     shape = _input_shape(twin, input_shape)
     with replaying(moment()):

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from chainrule.engine.errors import DtypeError, describe
+from chainrule.engine.hosted import host_array
 from chainrule.engine.operations.indexing import take_along_axis
 from chainrule.engine.operations.losses import (
     cross_entropy,
@@ -30,8 +31,18 @@ class _CrossEntropy(Entrywise):
         super().__init__(name, reduction)
         self.from_logits = from_logits
 
+    def check_predictions(self, y_pred: Tensor) -> None:
+        """Prove that they are probabilities, if they are no logits; see `Loss`."""
+        if not self.from_logits:
+            self._check_probabilities(y_pred)
+
+    def _look(self, y_pred: Tensor) -> None:
+        """The same in a training step, on the host, where it costs next to nothing."""
+        if y_pred._device.on_host:
+            self._check_probabilities(y_pred)
+
     def _check_probabilities(self, y_pred: Tensor) -> None:
-        raw = y_pred.numpy()
+        raw = host_array(y_pred)
         low, high = raw.min(), raw.max()
         if low < 0 or high > 1 + ROUNDING:
             raise ValueError(
@@ -125,7 +136,7 @@ class BinaryCrossentropy(_CrossEntropy):
         if self.from_logits:
             values = sigmoid_cross_entropy(y_pred, y_true)
         else:
-            self._check_probabilities(y_pred)
+            self._look(y_pred)
             values = cross_entropy(y_pred, y_true) + cross_entropy(1.0 - y_pred, 1.0 - y_true)
         return values.mean(axis=-1) if values.ndim > 1 else values
 
@@ -197,7 +208,7 @@ class CategoricalCrossentropy(_CrossEntropy):
         """The cross-entropy of each sample, or position."""
         if self.from_logits:
             return softmax_cross_entropy(y_pred, y_true)
-        self._check_probabilities(y_pred)
+        self._look(y_pred)
         return cross_entropy(y_pred, y_true).sum(axis=-1)
 
 
@@ -275,6 +286,6 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         """The cross-entropy of each sample, or position."""
         if self.from_logits:
             return sparse_softmax_cross_entropy(y_pred, y_true)
-        self._check_probabilities(y_pred)
+        self._look(y_pred)
         picked = take_along_axis(y_pred, expand_dims(y_true, -1), axis=-1)
         return cross_entropy(picked, 1.0).squeeze(axis=-1)

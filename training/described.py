@@ -54,10 +54,10 @@ class Described(Stored):
         """What a training step on a batch costs: operations, memory and time, layer by layer.
 
         Operations in products of matrices are counted exactly, from the shapes. Memory and time
-        are found by running a copy of the model on two batches of at most three quarters of the
-        size: each is a constant and a multiple of the batch (DERIVATIONS 2.6). The model itself,
-        its optimiser and the random numbers to come stay as they are. Without `compile` there is
-        neither loss nor optimiser.
+        are found by running a copy of the model, on the CPU, on two batches of at most three
+        quarters of the size: each is a constant and a multiple of the batch (DERIVATIONS 2.6). The
+        model itself, its optimiser and the random numbers to come stay as they are. Without
+        `compile` there is neither loss nor optimiser.
 
         Arguments:
             batch_size: samples in the batch.

@@ -162,7 +162,7 @@ def predict(
         if hooks.predict_batch_hooks:
             hooks.on_predict_batch_begin(index)
         with no_grad(), mode(training=False):
-            parts.append(one_output(model(x), "predict").numpy())
+            parts.append(one_output(model(x), "predict").cpu().numpy())
         line.update(index + 1)
         if hooks.predict_batch_hooks:
             hooks.on_predict_batch_end(index, {"outputs": parts[-1]})

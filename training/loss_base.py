@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.engine.dtypes import as_dtype
-from chainrule.engine.errors import DtypeError, GradientError, ShapeError, describe
+from chainrule.engine.errors import DtypeError, GradientError, ShapeError, apart, describe
+from chainrule.engine.hosted import host_array
 from chainrule.engine.tensor import Tensor
 
 REDUCTIONS = {"mean": "mean", "sum_over_batch_size": "mean", "sum": "sum", None: None}
@@ -71,7 +72,9 @@ class Loss:
                     f"{self.name}: y_true requires gradients, but a loss gives targets none; the "
                     "order is (y_true, y_pred); to stop the gradient, give y_true.detach()"
                 )
-            y_true = y_true.numpy()
+            if isinstance(y_pred, Tensor) and y_true._device is not y_pred._device:
+                raise apart(self.name, y_pred.device, y_true.device)
+            y_true = host_array(y_true)
         y_pred = y_pred if isinstance(y_pred, Tensor) else Tensor(y_pred)
         if y_pred.dtype.kind != "f":
             raise DtypeError(
@@ -113,6 +116,12 @@ class Loss:
             remedy = "one of them would be broadcast against the other; reshape the targets: "
             remedy += reshape_to(shape, y_name)
             raise self.refusal(y_true, shape, where, y_name, remedy)
+
+    def check_predictions(self, y_pred: Tensor) -> None:
+        """Prove that predictions have values that the loss can read; by default, all have.
+
+        It reads them, for which a GPU has to wait: a training asks it once.
+        """
 
     def targets(self, y_true: np.ndarray, y_pred: Tensor) -> Tensor:
         """Targets as a Tensor beside the predictions: floating ones in their dtype."""

@@ -1,8 +1,4 @@
-"""Metrics: averages over samples, summed batch by batch, and the confusion table.
-
-All metrics add up their values over samples and divide once, so that the result is that of the
-whole data set, whatever the batches, the short last one included.
-"""
+"""Metrics: averages over samples, summed batch by batch, and the confusion table."""
 
 from __future__ import annotations
 
@@ -12,103 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.training.data import check_targets, describe
-from chainrule.training.progress import display_width
-
-
-class Mean:
-    """Average of numbers that come with the count of samples each stands for: the loss.
-
-    Arguments:
-        name: name in logs.
-
-    >>> loss = Mean("loss")
-    >>> loss.update(1.0, 32)
-    >>> loss.update(4.0, 16)
-    >>> loss.result()
-    2.0
-    """
-
-    def __init__(self, name: str = "mean") -> None:
-        self.name = name
-        self.reset()
-
-    def update(self, mean: float, count: int = 1) -> None:
-        """Add the mean of a batch of `count` samples."""
-        self.add(float(mean) * count, count)
-
-    def add(self, total: float, count: int) -> None:
-        """Add a sum over `count` samples."""
-        self.total += total
-        self.count += count
-
-    def result(self) -> float:
-        """The average so far; NaN before the first sample."""
-        return self.total / self.count if self.count else math.nan
-
-    def reset(self) -> None:
-        """Start again, as at the beginning of an epoch."""
-        self.total = 0.0
-        self.count = 0
-
-
-class Metric:
-    """Base of metrics: a subclass says in `values` how good each sample, or position, is.
-
-    Arguments:
-        name: name in logs.
-
-    >>> class WithinOne(Metric):
-    ...     def values(self, y_true, y_pred):
-    ...         return abs(y_true - y_pred) <= 1
-    >>> metric = WithinOne("within_one")
-    >>> metric.update(np.array([1.0, 2.0]), np.array([1.5, 4.0]))
-    >>> metric.update(np.array([3.0]), np.array([3.0]))
-    >>> round(metric.result(), 4)
-    0.6667
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._mean = Mean()
-
-    def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        """Values of one batch, which are averaged over all samples and positions.
-
-        Arguments:
-            y_true: targets, shape (batch, ...).
-            y_pred: predictions, shape (batch, ...).
-
-        Returns:
-            an array, booleans or numbers, as many for each sample; any shape.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must define values(y_true, y_pred)")
-
-    def update(self, y_true: np.ndarray, y_pred: np.ndarray) -> None:
-        """Add one batch.
-
-        Arguments:
-            y_true: targets, shape (batch, ...).
-            y_pred: predictions, shape (batch, ...).
-
-        Raises:
-            ValueError: the shapes do not fit together; nothing is broadcast.
-            TypeError: class labels are not integers.
-        """
-        values = np.asarray(self.values(np.asarray(y_true), np.asarray(y_pred)))
-        # Counts of booleans are exact; float32 values are summed in float64.
-        self._mean.add(float(np.sum(values, dtype=np.float64)), values.size)
-
-    def result(self) -> float:
-        """The average so far; NaN before the first sample."""
-        return self._mean.result()
-
-    def reset(self) -> None:
-        """Start again, as at the beginning of an epoch."""
-        self._mean.reset()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(name={self.name!r})"
+from .data import check_targets, describe
+from .metric_base import Metric, Portable
+from .progress import display_width
 
 
 def _check_same_shape(y_true: np.ndarray, y_pred: np.ndarray, name: str) -> None:
@@ -131,12 +33,12 @@ def _refuse_shapes(y_true: np.ndarray, y_pred: np.ndarray, name: str, remedy: st
     )
 
 
-def _predicted_class(y_pred: np.ndarray) -> np.ndarray:
+def _predicted_class(xp: Any, y_pred: Any) -> Any:
     """The most probable class, the first of equals; -1, which is no class, where there is a NaN."""
     best = y_pred.argmax(axis=-1)
     if y_pred.dtype.kind == "f":  # argmax finds NaN, if there is one, in place of a maximum
-        top = np.take_along_axis(y_pred, best[..., None], axis=-1)[..., 0]
-        best[np.isnan(top)] = -1
+        top = xp.take_along_axis(y_pred, best[..., None], axis=-1)[..., 0]
+        best[xp.isnan(top)] = -1
     return best
 
 
@@ -147,7 +49,7 @@ def _check_class_axis(y_true: np.ndarray, y_pred: np.ndarray, name: str) -> None
         )
 
 
-class BinaryAccuracy(Metric):
+class BinaryAccuracy(Portable):
     """Share of yes-or-no predictions that are right: 1 where y_pred > threshold, else 0.
 
     A NaN prediction is wrong, whatever the target.
@@ -182,16 +84,16 @@ class BinaryAccuracy(Metric):
         self.threshold = threshold
         self.from_logits = from_logits
 
-    def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    def compute(self, xp: Any, y_true: Any, y_pred: Any) -> Any:
         """Whether each prediction is right; targets, 0 or 1, of the predictions' shape."""
         _check_same_shape(y_true, y_pred, self.name)
         border = self.threshold
         if self.from_logits:
             border = math.log(self.threshold / (1 - self.threshold))
-        return (y_true == (y_pred > border)) & ~np.isnan(y_pred)
+        return (y_true == (y_pred > border)) & ~xp.isnan(y_pred)
 
 
-class CategoricalAccuracy(Metric):
+class CategoricalAccuracy(Portable):
     """Share of positions whose most probable class is that of the one-hot target.
 
     Logits serve as well as probabilities. A prediction with a NaN is wrong.
@@ -205,14 +107,14 @@ class CategoricalAccuracy(Metric):
     def __init__(self, *, name: str = "categorical_accuracy") -> None:
         super().__init__(name)
 
-    def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    def compute(self, xp: Any, y_true: Any, y_pred: Any) -> Any:
         """Whether each position is right; both of shape (batch, ..., classes)."""
         _check_class_axis(y_true, y_pred, self.name)
         _check_same_shape(y_true, y_pred, self.name)
-        return y_true.argmax(axis=-1) == _predicted_class(y_pred)
+        return y_true.argmax(axis=-1) == _predicted_class(xp, y_pred)
 
 
-class SparseCategoricalAccuracy(Metric):
+class SparseCategoricalAccuracy(Portable):
     """Share of positions whose most probable class is the integer target.
 
     Logits serve as well as probabilities. A prediction with a NaN is wrong.
@@ -226,7 +128,7 @@ class SparseCategoricalAccuracy(Metric):
     def __init__(self, *, name: str = "sparse_categorical_accuracy") -> None:
         super().__init__(name)
 
-    def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    def compute(self, xp: Any, y_true: Any, y_pred: Any) -> Any:
         """Whether each position is right; (batch, ...) against (batch, ..., classes)."""
         _check_class_axis(y_true, y_pred, self.name)
         positions = y_pred.shape[:-1]
@@ -240,10 +142,10 @@ class SparseCategoricalAccuracy(Metric):
                 f"{self.name}: y_true has {describe(y_true)}, but class labels are integers; "
                 'if these are labels, convert them: y.astype("int64")'
             )
-        return (y_true == _predicted_class(y_pred)) & (y_true >= 0)
+        return (y_true == _predicted_class(xp, y_pred)) & (y_true >= 0)
 
 
-class MeanSquaredError(Metric):
+class MeanSquaredError(Portable):
     """Average of (y_pred - y_true)**2 over all elements.
 
     >>> metric = MeanSquaredError()
@@ -255,13 +157,13 @@ class MeanSquaredError(Metric):
     def __init__(self, *, name: str = "mean_squared_error") -> None:
         super().__init__(name)
 
-    def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    def compute(self, xp: Any, y_true: Any, y_pred: Any) -> Any:
         """Squared differences in float64; both of one shape."""
         _check_same_shape(y_true, y_pred, self.name)
-        return np.square(np.subtract(y_pred, y_true, dtype=np.float64))
+        return xp.square(xp.subtract(y_pred, y_true, dtype=np.float64))
 
 
-class MeanAbsoluteError(Metric):
+class MeanAbsoluteError(Portable):
     """Average of |y_pred - y_true| over all elements.
 
     >>> metric = MeanAbsoluteError()
@@ -273,13 +175,13 @@ class MeanAbsoluteError(Metric):
     def __init__(self, *, name: str = "mean_absolute_error") -> None:
         super().__init__(name)
 
-    def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    def compute(self, xp: Any, y_true: Any, y_pred: Any) -> Any:
         """Absolute differences in float64; both of one shape."""
         _check_same_shape(y_true, y_pred, self.name)
-        return np.abs(np.subtract(y_pred, y_true, dtype=np.float64))
+        return xp.abs(xp.subtract(y_pred, y_true, dtype=np.float64))
 
 
-class Accuracy(Metric):
+class Accuracy(Portable):
     """The accuracy that fits: what `"accuracy"` stands for.
 
     Decided as in Keras, from the loss and the shapes of each batch:
@@ -308,7 +210,7 @@ class Accuracy(Metric):
         self.loss = loss
         self.from_logits = from_logits
 
-    def resolve(self, y_true: np.ndarray, y_pred: np.ndarray) -> Metric:
+    def resolve(self, y_true: Any, y_pred: Any) -> Portable:
         """The metric that fits these targets and predictions, by the rule above."""
         single = y_pred.ndim < 2 or y_pred.shape[-1] == 1
         if single or self.loss == "binary_crossentropy":
@@ -317,9 +219,9 @@ class Accuracy(Metric):
             return SparseCategoricalAccuracy(name=self.name)
         return CategoricalAccuracy(name=self.name)
 
-    def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    def compute(self, xp: Any, y_true: Any, y_pred: Any) -> Any:
         """Whether each prediction is right, by the metric that fits."""
-        return self.resolve(y_true, y_pred).values(y_true, y_pred)
+        return self.resolve(y_true, y_pred).compute(xp, y_true, y_pred)
 
 
 class FunctionMetric(Metric):

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from chainrule.engine.errors import DtypeError, ShapeError, describe
+from chainrule.engine.hosted import brought, fetched, host_array
 from chainrule.engine.masks import mask_of
 from chainrule.engine.operations.activations import sigmoid
 from chainrule.engine.operations.reductions import softmax
@@ -28,12 +29,11 @@ from .losses import (
     SparseCategoricalCrossentropy,
     get_loss,
 )
+from .metric_base import Mean, Metric, Portable
 from .metrics import (
     Accuracy,
     BinaryAccuracy,
     CategoricalAccuracy,
-    Mean,
-    Metric,
     SparseCategoricalAccuracy,
     get_metric,
 )
@@ -134,10 +134,11 @@ class Objective:
         sequences it is per real step.
         """
         values, loss = self._loss(y, outputs)
-        mean = loss.item() if self.computed.reduction == "mean" else loss.item() / values.size
+        number = _number(loss)
+        mean = number if self.computed.reduction == "mean" else number / values.size
         total = _sum(loss, penalties)
         if penalties:
-            mean += total.item() - loss.item()
+            mean += _number(total) - number
         self.average.update(mean, len(y) if mask_of(outputs) is None else values.size)
         return total
 
@@ -167,6 +168,9 @@ class Objective:
         """Enter a batch in the metrics; probabilities are computed only if one reads them."""
         if not self.metrics:
             return
+        if not outputs._device.on_host:
+            self._update_metrics_there(y, outputs.detach(), mask_of(outputs))
+            return
         raw = outputs.numpy()
         mask = mask_of(outputs)
         if mask is not None:
@@ -180,6 +184,25 @@ class Objective:
                 assert self.final_activation is not None
                 predictions = ACTIVATIONS[self.final_activation](Tensor(raw)).numpy()
             metric.update(y, predictions)
+
+    def _update_metrics_there(self, y: np.ndarray, outputs: Tensor, mask: Any) -> None:
+        """The same where the outputs are; copied to the host for metrics that ask for it."""
+        device = outputs._device
+        if mask is not None:
+            real = np.nonzero(mask)
+            y, outputs = y[real], outputs[real]
+        given: dict[bool, Tensor] = {True: outputs}
+        targets = brought(y, device)
+        for metric, reads_logits in zip(self.metrics, self._read_logits, strict=True):
+            raw = reads_logits or not self.fused
+            if raw not in given:
+                assert self.final_activation is not None
+                given[raw] = ACTIVATIONS[self.final_activation](outputs)
+            if isinstance(metric, Portable) and metric.is_portable:
+                metric.update(targets, given[raw])
+            else:
+                given[raw] = fetched(given[raw])
+                metric.update(y, host_array(given[raw]))
 
     def logs(self) -> dict[str, float]:
         """The averages so far, by name."""
@@ -215,6 +238,7 @@ class Objective:
                 f"{where}: the model returned {describe(outputs)} for {samples} samples; it must "
                 "keep the first axis, (batch, ...)"
             )
+        self.computed.check_predictions(outputs)
         try:
             self.computed.check(y, (len(y), *outputs.shape[1:]), where=where, y_name=y_name)
         except ValueError as error:
@@ -224,6 +248,11 @@ class Objective:
                 f"{error}; what stands beside padding counts nowhere, but it must be a target: "
                 f"fill {y_name} up with 0 there"
             ) from error
+
+
+def _number(loss: Tensor) -> Any:
+    """The value of a loss: a number; elsewhere than on the host, a Tensor, which is not read."""
+    return loss.item() if loss._device.on_host else loss.detach().astype("float64")
 
 
 def _sum(loss: Tensor, penalties: Sequence[Tensor]) -> Tensor:

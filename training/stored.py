@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.engine.tensor import on_host
 from chainrule.layers import Layer
 
 from . import weights as weights_files
@@ -45,7 +46,7 @@ class Stored(Layer):
         Raises:
             RuntimeError: the model is not built.
         """
-        return [weight.numpy().copy() for _, weight in self._named_weights("get_weights")]
+        return [np.array(on_host(weight)) for _, weight in self._named_weights("get_weights")]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Copy arrays into the weights, in the order of `get_weights`.

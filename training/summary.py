@@ -67,7 +67,9 @@ def output_shapes(model: Any) -> dict[int, Shape]:
         first = result if isinstance(result, Tensor) else result[0]
         shapes.setdefault(id(layer), shape_of(first))
 
-    x = mapped_shapes(lambda shape: ones((1, *shape[1:]), dtype), model.built_for)
+    x = mapped_shapes(
+        lambda shape: ones((1, *shape[1:]), dtype, device=model.device), model.built_for
+    )
     with listening(hear), no_grad():
         model(x, training=False)
     return shapes

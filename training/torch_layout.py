@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.engine.errors import ShapeError
+from chainrule.engine.tensor import on_host
 from chainrule.layers import (
     GRU,
     LSTM,
@@ -97,7 +98,7 @@ def to_torch_weights(layer: Layer) -> dict[str, Array]:
     >>> {name: array.shape for name, array in cr.utils.to_torch_weights(layer).items()}
     {'weight': (2, 3), 'bias': (2,)}
     """
-    own = {name: weight.numpy() for name, weight in layer.named_weights()}
+    own = {name: on_host(weight) for name, weight in layer.named_weights()}
     found: dict[str, Array] = {}
     for part in _checked_parts(layer):
         values = part.write(*(own[name] for name in part.ours))

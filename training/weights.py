@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.engine.errors import DtypeError, ShapeError, describe
-from chainrule.engine.tensor import Tensor
+from chainrule.engine.tensor import Tensor, on_host
 
 from .files import atomic_write
 
@@ -39,7 +39,7 @@ def save_weights(weights: Named, path: str | os.PathLike[str]) -> None:
     from safetensors.numpy import save
 
     # `save` writes the memory as it lies, so that a transposed view would be written transposed.
-    arrays = {name: np.array(weight.numpy(), order="C") for name, weight in weights}
+    arrays = {name: np.array(on_host(weight), order="C") for name, weight in weights}
     content = save(arrays, metadata={"format": "np"})
     with atomic_write(path, where="save_weights") as file:
         file.write(content)

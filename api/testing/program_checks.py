@@ -298,8 +298,9 @@ def check_program(program: Program, devices: Sequence[str] = ()) -> ProgramRepor
 
     Forward, the gradients, and the gradients of a signed combination of them: as `cr.gradcheck`
     does, on the reference kernels; beside every other kernel set of the CPU and of `devices`, names
-    such as "emulated"; in float32; without recording, in a checkpoint, under `cr.detect_anomaly`, and by
-    `cr.jvp` and `cr.hvp`. Bounds are machine epsilon times the conditioning that is measured.
+    such as "emulated"; in float32; without recording, in a checkpoint, under `cr.detect_anomaly`,
+    and by `cr.jvp` and `cr.hvp`. Bounds are machine epsilon times the conditioning that is
+    measured.
 
     Raises CheckError, with the program as Python text that runs, and what was found wrong.
 

@@ -30,6 +30,12 @@ def broadcast_to(xp: Any, x: Any, shape: tuple[int, ...]) -> Any:
 
 
 @reference
+def gather_rows(xp: Any, x: Any, index: Any) -> Any:
+    """x[index] for an array of integers, which pick rows."""
+    return x[index]
+
+
+@reference
 def scatter_index(xp: Any, values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of `shape`, to which values are added at an index; repeated indices add up."""
     result = xp.zeros(shape, values.dtype)

@@ -190,7 +190,7 @@ def share(k: Any, g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 def _max(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    return x.max(axis=axis, keepdims=keepdims)
+    return k.max(x, axis=axis, keepdims=keepdims)
 
 
 def _min(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..sources import source
@@ -36,6 +36,7 @@ class KernelReport:
         usage: registers, memory and spills.
         block: threads of a block; 0 where it is not known.
         occupancy: warps at a time; None where the block is not known.
+        dynamic: may a launch ask for more shared memory, and lower the occupancy?
         doubles: instructions that work on doubles in a kernel that should have none.
         faults: what is wrong, in words; empty if nothing is.
     """
@@ -48,6 +49,7 @@ class KernelReport:
     occupancy: Occupancy | None = None
     doubles: Sequence[str] = ()
     faults: Sequence[str] = field(default=())
+    dynamic: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
@@ -61,16 +63,18 @@ def inspect_family(
 ) -> list[KernelReport]:
     """Compiles the kernels of a family of the table, and reports on each; see `inspect_source`.
 
-    The occupancy of a kernel whose launch says how much shared memory a block has is the most that
-    it can be: with none.
-
     Raises CompileError for a source that does not compile, ValueError for an unknown family.
     """
     blocks = {each.instance(real): each.block for each in entries(family) for real in INSTANCES}
     reports = inspect_source(
         source(family), f"{family}.cu", architecture, compiler, blocks, disassembled=disassembled
     )
-    return [each for each in reports if each.kernel in blocks]
+    dynamic = {
+        each.instance(real) for each in entries(family) if each.dynamic for real in INSTANCES
+    }
+    return [
+        replace(each, dynamic=each.kernel in dynamic) for each in reports if each.kernel in blocks
+    ]
 
 
 def inspect_source(

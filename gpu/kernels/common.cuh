@@ -34,6 +34,14 @@ template <typename T> __device__ __forceinline__ void store_pack(T* p, const Pac
     *(Pack<T>*)p = value;
 }
 
+// The number of a thread among all of the grid, and how many there are. Loops go from the one in
+// steps of the other, so that any grid will do.
+__device__ __forceinline__ int64 thread_in_grid()
+{
+    return (int64)blockIdx.x * blockDim.x + threadIdx.x;
+}
+__device__ __forceinline__ int64 threads_in_grid() { return (int64)gridDim.x * blockDim.x; }
+
 // One number, in the shape of a Pack: for code that is written once for both.
 template <typename T> struct One {
     static const int size = 1;
@@ -115,6 +123,13 @@ template <typename T> __device__ __forceinline__ T larger(T a, T b)
     return a > b || is_nan(a) ? a : b;
 }
 
+// 1 / (1 + exp(-x)), from exp(-|x|), which cannot overflow.
+template <typename T> __device__ __forceinline__ T logistic(T x)
+{
+    const T decay = exp(-fabs(x));
+    return (x >= T(0) ? T(1) : decay) / (T(1) + decay);
+}
+
 // What a reduction does with two numbers.
 struct Sum {
     template <typename T> static __device__ __forceinline__ T of(T a, T b) { return a + b; }
@@ -164,51 +179,59 @@ template <typename Op, typename T> __device__ __forceinline__ T team_reduce(T va
     return value;
 }
 
-// Calls f(j, row[j]) for the numbers of a thread, in order; 16 bytes at a time if `packed`.
+// What a thread has of a row of n numbers. `packed`: does it take them 16 bytes at a time?
+struct Portion {
+    uint32 n, rank, team;
+    bool packed;
+};
+
+// Calls f(j, row[j]) for the numbers of a thread, in order.
 template <typename T, typename F>
-__device__ __forceinline__ void read_row(const T* row, uint32 n, uint32 rank, uint32 team, bool packed, F f)
+__device__ __forceinline__ void read_row(const T* row, Portion mine, F f)
 {
-    if (packed) {
-        for (uint32 start = rank * Pack<T>::size; start < n; start += team * Pack<T>::size) {
+    if (mine.packed) {
+        const uint32 step = mine.team * Pack<T>::size;
+        for (uint32 start = mine.rank * Pack<T>::size; start < mine.n; start += step) {
             const Pack<T> value = load_pack(row + start);
 #pragma unroll
             for (int i = 0; i < Pack<T>::size; ++i) f(start + i, value.at[i]);
         }
     } else {
-        for (uint32 j = rank; j < n; j += team) f(j, row[j]);
+        for (uint32 j = mine.rank; j < mine.n; j += mine.team) f(j, row[j]);
     }
 }
 
 // Sets row[j] = f(j) for the numbers of a thread, in the same order.
 template <typename T, typename F>
-__device__ __forceinline__ void write_row(T* row, uint32 n, uint32 rank, uint32 team, bool packed, F f)
+__device__ __forceinline__ void write_row(T* row, Portion mine, F f)
 {
-    if (packed) {
-        for (uint32 start = rank * Pack<T>::size; start < n; start += team * Pack<T>::size) {
+    if (mine.packed) {
+        const uint32 step = mine.team * Pack<T>::size;
+        for (uint32 start = mine.rank * Pack<T>::size; start < mine.n; start += step) {
             Pack<T> value;
 #pragma unroll
             for (int i = 0; i < Pack<T>::size; ++i) value.at[i] = f(start + i);
             store_pack(row + start, value);
         }
     } else {
-        for (uint32 j = rank; j < n; j += team) row[j] = f(j);
+        for (uint32 j = mine.rank; j < mine.n; j += mine.team) row[j] = f(j);
     }
 }
 
 // Sets to[j] = f(j, from[j]) for the numbers of a thread, in the same order.
 template <typename T, typename F>
-__device__ __forceinline__ void map_row(
-    const T* from, T* to, uint32 n, uint32 rank, uint32 team, bool packed, F f)
+__device__ __forceinline__ void map_row(const T* from, T* to, Portion mine, F f)
 {
-    if (packed) {
-        for (uint32 start = rank * Pack<T>::size; start < n; start += team * Pack<T>::size) {
+    if (mine.packed) {
+        const uint32 step = mine.team * Pack<T>::size;
+        for (uint32 start = mine.rank * Pack<T>::size; start < mine.n; start += step) {
             Pack<T> value = load_pack(from + start);
 #pragma unroll
             for (int i = 0; i < Pack<T>::size; ++i) value.at[i] = f(start + i, value.at[i]);
             store_pack(to + start, value);
         }
     } else {
-        for (uint32 j = rank; j < n; j += team) to[j] = f(j, from[j]);
+        for (uint32 j = mine.rank; j < mine.n; j += mine.team) to[j] = f(j, from[j]);
     }
 }
 
@@ -226,4 +249,123 @@ __device__ __forceinline__ T* kept_row(int columns, int team, int arrays = 1, in
 {
     const uint32 row = threadIdx.x / team, rank = threadIdx.x % team;
     return (T*)dynamic_shared + (row * arrays + array) * slots<T>(columns, team) * team + rank;
+}
+
+// The softmax of a row ------------------------------------------------------------------------
+//
+// With top = max(x) and total = Σ exp(x[j] - top) it is exp(x[j] - top) / total. A row that is kept
+// is read once. Another one is read twice: the first reading finds both at once, the sum relative to
+// the largest number so far, and rescaled by exp(old top - new top) when a larger one comes (Milakov
+// and Gimelshein 2018, Online normalizer calculation for softmax). Each thread does so for its own
+// numbers; then their sums are brought to the common maximum, and added.
+
+// top and total of numbers that come one by one.
+template <typename T> struct Powers {
+    T top = -infinity<T>(), total = T(0);
+
+    __device__ __forceinline__ void add(T x)
+    {
+        if (x == -infinity<T>()) return;  // adds 0; -inf - -inf is NaN
+        const bool rises = x > top;
+        const T power = exp(rises ? top - x : x - top);
+        total = rises ? total * power + (T(1) + (x - x)) : total + power;  // x - x: NaN for inf
+        if (rises) top = x;
+    }
+};
+
+// top and total of a row whose numbers are f(j, row[j]). Kept ones (`kept` is not null) become
+// exp(x - top), or x - top if LOGARITHM. With `empty_is_zero` a row of -inf has total 0, not NaN.
+template <bool LOGARITHM, typename T, typename F>
+__device__ __forceinline__ Powers<T> row_powers(
+    const T* row, Portion mine, T* kept, T* spare, bool empty_is_zero, F f)
+{
+    Powers<T> own, all;
+    uint32 count = 0;
+    if (kept != nullptr) {
+        read_row(row, mine, [&](uint32 j, T x) {
+            x = f(j, x);
+            kept[count++ * mine.team] = x;
+            own.top = larger(own.top, x);
+        });
+    } else {
+        read_row(row, mine, [&](uint32 j, T x) { own.add(f(j, x)); });
+    }
+    all.top = team_reduce<Max>(own.top, mine.team, spare);
+    if (empty_is_zero && all.top == -infinity<T>()) all.top = T(0);
+    if (kept != nullptr) {
+#pragma unroll 1
+        for (uint32 i = 0; i < count; ++i) {
+            const T shifted = kept[i * mine.team] - all.top, power = exp(shifted);
+            kept[i * mine.team] = LOGARITHM ? shifted : power;
+            own.total += power;
+        }
+    } else {
+        own.total *= exp(own.top - all.top);
+    }
+    all.total = team_reduce<Sum>(own.total, mine.team, spare);
+    return all;
+}
+
+// Sets to[j] = g(j, y), with y the softmax of the row, or its logarithm, whose powers were found.
+template <bool LOGARITHM, typename T, typename F, typename G>
+__device__ __forceinline__ void write_softmax(
+    const T* row, T* to, Portion mine, const T* kept, Powers<T> powers, F f, G g)
+{
+    const T share = LOGARITHM ? log(powers.total) : powers.total;
+    if (kept != nullptr) {
+        uint32 i = 0;
+        write_row(to, mine, [&](uint32 j) {
+            const T value = kept[i++ * mine.team];
+            return g(j, LOGARITHM ? value - share : value / share);
+        });
+    } else {
+        map_row(row, to, mine, [&](uint32 j, T x) {
+            const T shifted = f(j, x) - powers.top;
+            return g(j, LOGARITHM ? shifted - share : exp(shifted) / share);
+        });
+    }
+}
+
+// Columns -----------------------------------------------------------------------------------
+//
+// A block works on `width` columns, 1, 2, 4, ... 32, which lie side by side in memory: thread t is at
+// column t % width, and takes every (blockDim.x / width)-th row from t / width on.
+
+// A tile of a stack of matrices is some columns of one piece of one matrix.
+struct Tile {
+    int64 matrix, column, first, last;  // rows from `first` to before `last`
+    int piece;
+
+    __device__ __forceinline__ Tile(
+        int64 number, int64 rows, int columns, int pieces, int64 length, int width)
+    {
+        const int64 across = ((int64)columns + width - 1) / width;
+        column = number % across * width + threadIdx.x % width;
+        piece = int(number / across % pieces);
+        matrix = number / across / pieces;
+        first = piece * length;
+        last = first + length < rows ? first + length : rows;
+    }
+};
+
+__device__ __forceinline__ int64 tiles(int64 matrices, int columns, int pieces, int width)
+{
+    return ((int64)columns + width - 1) / width * pieces * matrices;
+}
+
+// Of a value in each thread of a block, the reduction of those at the same column; every thread gets
+// it. `kept` is shared memory for a number of each thread, free again afterwards.
+template <typename Op, typename T>
+__device__ __forceinline__ T column_reduce(T value, int width, T* kept)
+{
+    const int at = threadIdx.x, lane = at / width;
+    kept[at] = value;
+    __syncthreads();
+    for (int half = blockDim.x / width / 2; half > 0; half /= 2) {
+        if (lane < half) kept[at] = Op::of(kept[at], kept[at + half * width]);
+        __syncthreads();
+    }
+    value = kept[at % width];
+    __syncthreads();
+    return value;
 }

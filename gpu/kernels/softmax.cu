@@ -1,11 +1,7 @@
-// Softmax along rows: y[j] = exp(x[j] - top) / total, with top = max(x), total = Σ exp(x[j] - top).
+// Softmax along rows, its logarithm, and softmax of what a mask shows; and the gradients.
 //
-// Each row belongs to a team of threads (see common.cuh). A row that fits into shared memory is read
-// once and written once: it is kept there while its maximum and its sum are found. A longer one is read
-// twice. Its first reading finds both at once: the sum is kept relative to the largest number so far,
-// and rescaled by exp(old top - new top) when a larger one comes (Milakov and Gimelshein 2018, Online
-// normalizer calculation for softmax). Each thread does so for its own numbers; then their sums are
-// brought to the common maximum and added.
+// Each row belongs to a team of threads (see common.cuh, where the softmax of a row is explained). A
+// row that fits into shared memory is read once and written once, a longer one is read twice.
 //
 // Where a mask hides an element it counts as -inf. A row of which nothing is shown becomes 0.
 
@@ -29,78 +25,27 @@ template <typename T> __device__ __forceinline__ T shown(const uint8* mask, uint
     return mask == nullptr || mask[j] ? x : otherwise;
 }
 
-// The sum of exp(x - top) over numbers that come one by one, and top, the largest of them.
-template <typename T> struct Powers {
-    T top = -infinity<T>(), total = T(0);
-
-    __device__ __forceinline__ void add(T x)
-    {
-        if (x == -infinity<T>()) return;  // adds 0; -inf - -inf is NaN
-        const bool rises = x > top;
-        const T power = exp(rises ? top - x : x - top);
-        total = rises ? total * power + (T(1) + (x - x)) : total + power;  // x - x: NaN for inf
-        if (rises) top = x;
-    }
-};
-
 template <typename T, bool LOGARITHM>
 __device__ __forceinline__ void softmax_rows(
     const T* x, Mask masks, T* y, int64 rows, int columns, int team, int kept)
 {
     __shared__ T spare[32];
-    const int rank = threadIdx.x % team, rows_of_block = blockDim.x / team;
+    const uint32 rank = threadIdx.x % team, rows_of_block = blockDim.x / team;
     const bool packed = packs(x, columns) && packs(y, columns);
-    T* const mine = kept_row<T>(columns, team);
+    T* const keep = kept ? kept_row<T>(columns, team) : nullptr;
 
     for (int64 start = (int64)blockIdx.x * rows_of_block; start < rows;
          start += (int64)gridDim.x * rows_of_block) {
-        const int64 row = start + threadIdx.x / team;
-        const uint32 n = row < rows ? columns : 0;
-        const T* const from = x + row * columns;
-        T* const to = y + row * columns;
+        const int64 row = start + threadIdx.x / team, offset = row * columns;
+        const Portion mine{row < rows ? uint32(columns) : 0u, rank, uint32(team), packed};
         const uint8* const mask = masks.row(row, columns);
-        T top = -infinity<T>(), total = T(0);
+        const auto seen = [&](uint32 j, T value) { return shown(mask, j, value, -infinity<T>()); };
 
-        if (kept) {
-            uint32 count = 0;
-            read_row(from, n, rank, team, packed, [&](uint32 j, T value) {
-                value = shown(mask, j, value, -infinity<T>());
-                mine[count++ * team] = value;
-                top = larger(top, value);
-            });
-            top = team_reduce<Max>(top, team, spare);
-            if (mask != nullptr && top == -infinity<T>()) top = T(0);
-#pragma unroll 1
-            for (uint32 i = 0; i < count; ++i) {
-                const T shifted = mine[i * team] - top, power = exp(shifted);
-                mine[i * team] = LOGARITHM ? shifted : power;
-                total += power;
-            }
-            total = team_reduce<Sum>(total, team, spare);
-        } else {
-            Powers<T> powers;
-            read_row(from, n, rank, team, packed, [&](uint32 j, T value) {
-                powers.add(shown(mask, j, value, -infinity<T>()));
-            });
-            top = team_reduce<Max>(powers.top, team, spare);
-            if (mask != nullptr && top == -infinity<T>()) top = T(0);
-            total = team_reduce<Sum>(powers.total * exp(powers.top - top), team, spare);
-        }
-
-        if (mask != nullptr && total == T(0)) total = T(1);
-        const T share = LOGARITHM ? log(total) : total;
-        if (kept) {
-            uint32 i = 0;
-            write_row(to, n, rank, team, packed, [&](uint32) {
-                const T value = mine[i++ * team];
-                return LOGARITHM ? value - share : value / share;
-            });
-        } else {
-            map_row(from, to, n, rank, team, packed, [&](uint32 j, T value) {
-                const T shifted = shown(mask, j, value, -infinity<T>()) - top;
-                return LOGARITHM ? shifted - share : exp(shifted) / share;
-            });
-        }
+        Powers<T> powers =
+            row_powers<LOGARITHM>(x + offset, mine, keep, spare, mask != nullptr, seen);
+        if (mask != nullptr && powers.total == T(0)) powers.total = T(1);
+        write_softmax<LOGARITHM>(
+            x + offset, y + offset, mine, keep, powers, seen, [](uint32, T value) { return value; });
     }
 }
 
@@ -130,41 +75,39 @@ __device__ __forceinline__ void softmax_backward_rows(
     const T* g, const T* y, Mask masks, T* dx, int64 rows, int columns, int team, int kept)
 {
     __shared__ T spare[32];
-    const int rank = threadIdx.x % team, rows_of_block = blockDim.x / team;
+    const uint32 rank = threadIdx.x % team, rows_of_block = blockDim.x / team;
     const bool packed = packs(g, columns) && packs(y, columns) && packs(dx, columns);
-    T* const my_g = kept_row<T>(columns, team, 2, 0);
-    T* const my_y = kept_row<T>(columns, team, 2, 1);
+    T* const kept_g = kept_row<T>(columns, team, 2, 0);
+    T* const kept_y = kept_row<T>(columns, team, 2, 1);
 
     for (int64 start = (int64)blockIdx.x * rows_of_block; start < rows;
          start += (int64)gridDim.x * rows_of_block) {
-        const int64 row = start + threadIdx.x / team;
-        const uint32 n = row < rows ? columns : 0;
-        const T *const g_row = g + row * columns, *const y_row = y + row * columns;
-        T* const to = dx + row * columns;
+        const int64 row = start + threadIdx.x / team, offset = row * columns;
+        const Portion mine{row < rows ? uint32(columns) : 0u, rank, uint32(team), packed};
+        const T *const g_row = g + offset, *const y_row = y + offset;
         const uint8* const mask = masks.row(row, columns);
         T total = T(0);
 
         if (kept) {
-            uint32 count = 0;
-            read_row(y_row, n, rank, team, packed,
-                     [&](uint32, T value) { my_y[count++ * team] = value; });
+            uint32 count = 0, i = 0;
+            read_row(y_row, mine, [&](uint32, T value) { kept_y[count++ * team] = value; });
             count = 0;
-            read_row(g_row, n, rank, team, packed, [&](uint32 j, T value) {
+            read_row(g_row, mine, [&](uint32 j, T value) {
                 value = shown(mask, j, value, T(0));
-                my_g[count * team] = value;
-                total += value * my_y[count++ * team];
+                kept_g[count * team] = value;
+                total += value * kept_y[count++ * team];
             });
             total = team_reduce<Sum>(total, team, spare);
-            uint32 i = 0;
-            write_row(to, n, rank, team, packed, [&](uint32) {
+            write_row(dx + offset, mine, [&](uint32) {
                 const uint32 at = i++ * team;
-                return my_y[at] * (my_g[at] - total);
+                return kept_y[at] * (kept_g[at] - total);
             });
         } else {
-            read_row(g_row, n, rank, team, packed,
-                     [&](uint32 j, T value) { total += shown(mask, j, value, T(0)) * y_row[j]; });
+            read_row(g_row, mine, [&](uint32 j, T value) {
+                total += shown(mask, j, value, T(0)) * y_row[j];
+            });
             total = team_reduce<Sum>(total, team, spare);
-            map_row(g_row, to, n, rank, team, packed, [&](uint32 j, T value) {
+            map_row(g_row, dx + offset, mine, [&](uint32 j, T value) {
                 return y_row[j] * (shown(mask, j, value, T(0)) - total);
             });
         }

@@ -55,6 +55,24 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     assert one.read_bytes() == two.read_bytes()
 
 
+def test_the_job_computes_where_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = ["train", "--epochs", "1", "--hidden", "4", "--batch-size", "256", "--seed", "3"]
+    assert main([*quick, "--output", str(tmp_path / "cpu")]) == 0
+    assert "Computing on" not in capsys.readouterr().out
+    assert main([*quick, "--output", str(tmp_path / "here"), "--device", "emulated"]) == 0
+    assert "Computing on emulated" in capsys.readouterr().out
+    monkeypatch.setenv("CHAINRULE_DEVICE", "emulated")
+    assert main([*quick, "--output", str(tmp_path / "there")]) == 0
+    assert "Computing on emulated" in capsys.readouterr().out
+    results = [json.loads((tmp_path / n / "history.json").read_text()) for n in ("cpu", "here")]
+    assert results[1]["test_loss"] == pytest.approx(results[0]["test_loss"], rel=1e-4)
+    assert results[1]["arguments"]["device"] == "emulated"
+    here, there = (tmp_path / name / "weights.safetensors" for name in ("here", "there"))
+    assert here.read_bytes() == there.read_bytes()
+
+
 def test_runs_get_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for _ in range(2):

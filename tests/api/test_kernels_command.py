@@ -29,7 +29,7 @@ def family(monkeypatch, request):
     except inspection.CompilerMissingError as error:
         pytest.skip(str(error))
 
-    def make(text: str) -> None:
+    def make(text: str, dynamic: bool = False) -> None:
         made = entry(
             "made",
             "made_scale",
@@ -37,6 +37,7 @@ def family(monkeypatch, request):
             writes("y", REAL, "n"),
             scalar("factor", REAL),
             scalar("n", I32),
+            dynamic=dynamic,
             enter=False,
         )
         name = "chainrule.gpu.families.made"
@@ -69,6 +70,12 @@ def test_a_sound_family(family, capsys, tmp_path) -> None:
     ]
     assert {each["block"] for each in written["kernels"]} == {256}
     assert written["compiler"] in text
+
+
+def test_shared_memory_that_a_launch_asks_for_bounds_the_occupancy(family, capsys) -> None:
+    family(SOUND.replace("FACTOR", "factor"), dynamic=True)
+    assert main(["kernels", "--arch", "80"]) == 0
+    assert re.search(r"^made_scale_float .* ≤100%  warps$", capsys.readouterr().out, re.M)
 
 
 def test_a_double_in_a_float_kernel_fails(family, capsys) -> None:

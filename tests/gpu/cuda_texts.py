@@ -20,6 +20,11 @@ class Text:
             self._module = emulator.Module(self.source, self.kernels)
         return self._module
 
+    def marked(self, marker: str) -> int:
+        """The number of the line that ends with this comment."""
+        lines = self.source.splitlines()
+        return next(i for i, line in enumerate(lines, 1) if line.endswith(f"// {marker}"))
+
     def lines(self, kernel: str) -> range:
         """The numbers of the kernel's lines, and of the functions just before it."""
         lines = self.source.splitlines()
@@ -174,7 +179,7 @@ __global__ void failing(int* x) {
 }
 __global__ void null(int* x) {
     int* nothing = nullptr;
-    if (threadIdx.x == 2) asm volatile("" : "+r"(nothing));
+    asm volatile("" : "+r"(nothing));  // so that the compiler does not know
     *nothing = 1;
 }
 __global__ void far(int* x) {
@@ -244,3 +249,225 @@ class _Intrinsics(Text):
 
 
 INTRINSICS = _Intrinsics()
+
+PLANTED = Text("""
+__device__ float total(float value, float* parts, int fault) {
+    const unsigned mask = fault == 6 ? 0xffffu : 0xffffffffu;
+    for (int offset = 16; offset; offset >>= 1)
+        value += __shfl_xor_sync(mask, value, offset);  // wrong mask
+    const int warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    if (threadIdx.x % 32 == 0 && !(fault == 5 && warp == 1))
+        parts[warp] = value;
+    if (fault != 1) __syncthreads();
+    value = 0;
+    for (int i = 0; i < warps; ++i)
+        if (fault == 5) value += parts[i];  // uninitialised
+        else value += parts[i];             // missing barrier
+    __syncthreads();
+    return value;
+}
+__global__ void centre(const float* x, float* y, long long rows, int columns, int fault) {
+    __shared__ float parts[32];
+    for (long long row = blockIdx.x; row < rows || fault == 7; row += gridDim.x) {
+        if (fault == 2 && threadIdx.x == 40) return;
+        const float* source = x + row * columns;
+        float sum = 0;
+        for (int j = threadIdx.x; j < columns + (fault == 3); j += blockDim.x)
+            if (fault == 7) sum += source[j];  // wrong grid
+            else sum += source[j];             // off-by-one read
+        if (fault == 2) __syncthreads();  // divergent barrier
+        sum = fault == 2 ? sum : total(sum, parts, fault);
+        if (fault == 7 && row >= rows) return;
+        for (int j = threadIdx.x; j < columns + (fault == 4 && row == rows - 1); j += blockDim.x) {
+            const float value = j < columns ? source[j] - sum : 0;
+            y[row * columns + j] = value;  // off-by-one write
+        }
+    }
+}
+""")
+
+ORDER = Text("""
+__global__ void through_syncwarp(int* y) {
+    __shared__ int room[64];
+    room[threadIdx.x] = threadIdx.x;
+    __syncwarp();
+    y[threadIdx.x] = room[threadIdx.x ^ 31];
+    __syncwarp();
+    room[threadIdx.x ^ 1] = 5;
+}
+__global__ void through_nothing(int* y) {
+    __shared__ int room[32];
+    room[threadIdx.x] = threadIdx.x;
+    __syncwarp();
+    room[threadIdx.x] += 1;
+    y[threadIdx.x] = room[threadIdx.x ^ 31];  // read of nothing
+}
+__global__ void through_a_shuffle(int* y) {
+    __shared__ int room[32];
+    room[threadIdx.x] = threadIdx.x;
+    const int other = __shfl_xor_sync(0xffffffffu, threadIdx.x, 31);
+    y[threadIdx.x] = room[other];  // read of a shuffle
+}
+__global__ void through_half_a_warp(int* y) {
+    __shared__ int room[32];
+    room[threadIdx.x] = threadIdx.x;
+    __syncwarp(threadIdx.x < 16 ? 0xffffu : 0xffff0000u);
+    y[threadIdx.x] = room[threadIdx.x ^ 15];
+    y[threadIdx.x] += room[threadIdx.x ^ 16];  // read of a half
+}
+__global__ void syncwarp_across_warps(int* y) {
+    __shared__ int room[64];
+    room[threadIdx.x] = threadIdx.x;
+    __syncwarp();
+    y[threadIdx.x] = room[threadIdx.x ^ 32];  // read across warps
+}
+__global__ void each_its_own_byte(unsigned char* y) {
+    __shared__ unsigned char flags[64];
+    flags[threadIdx.x] = threadIdx.x & 1;
+    y[blockIdx.x * blockDim.x + threadIdx.x] = flags[threadIdx.x];
+}
+__global__ void all_read_one(int* y) {
+    __shared__ int room[4];
+    if (threadIdx.x == 0) room[3] = 3;
+    __syncthreads();
+    y[1 + blockIdx.x * blockDim.x + threadIdx.x] = y[0] + room[3];
+}
+__global__ void all_write_one(int* y) {
+    y[0] = 1;  // write of one
+}
+__global__ void blocks_write_one(int* y) {
+    y[0] = 1;  // write of blocks
+}
+__global__ void write_after_read(int* y) {
+    __shared__ int room[64];
+    room[threadIdx.x] = threadIdx.x;
+    __syncthreads();
+    const int other = room[(threadIdx.x + 40) % 64];  // write after read
+    room[threadIdx.x] = other;
+}
+__global__ void atomics_meet(int* y) {
+    __shared__ int count;
+    if (threadIdx.x == 0) count = 0;
+    __syncthreads();
+    atomicAdd(&count, 1);
+    atomicMax(&y[0], (int)threadIdx.x);
+    __syncthreads();
+    y[1 + blockIdx.x * blockDim.x + threadIdx.x] = count;
+}
+__global__ void atomic_and_plain(int* y) {
+    atomicAdd(&y[0], 1);
+    if (threadIdx.x == 40) y[0] = 7;  // plain beside atomic
+}
+__device__ void last(int* y, bool fence) {
+    __shared__ bool is_last;
+    y[1 + blockIdx.x] = 10 * blockIdx.x;
+    if (fence) __threadfence();
+    is_last = atomicAdd(&y[0], 1) == gridDim.x - 1;
+    if (is_last)
+        for (int i = 0; i < gridDim.x; ++i)
+            y[100] += y[1 + i];  // read without fence
+}
+__global__ void last_block(int* y) {
+    if (threadIdx.x == 0) last(y, true);
+}
+__global__ void last_block_without_fence(int* y) {
+    if (threadIdx.x == 0) last(y, false);
+}
+""")
+
+ACCESSES = Text(
+    """
+__device__ __noinline__ float through(const float* p, int i) { return p[i]; }  // past static
+
+__global__ void past_static(float* x, int n) {
+    __shared__ float first[16], second[16], third[16];
+    first[0] = second[0] = third[0] = 1;
+    x[blockIdx.x] = through(second, 16);
+}
+__global__ void past_static_by_index(float* x, int n) {
+    __shared__ float first[16], second[16];
+    first[0] = second[0] = 1;
+    x[blockIdx.x] = first[n / 4 + blockIdx.x];  // past static by index
+}
+__global__ void past_dynamic(float* x, int n) {
+    extern __shared__ float room[];
+    for (int i = 0; i < 16; ++i) room[i] = i;
+    x[blockIdx.x] = room[n / 4];  // past dynamic
+}
+__global__ void past_local(float* x, int n) {
+    float own[8];
+    for (int i = 0; i < 8; ++i) own[i] = x[i + 8];
+    x[blockIdx.x] = own[n / 8];  // past local
+}
+__global__ void before_array(float* x, int n) {
+    x[blockIdx.x] = x[63 - n];  // before array
+}
+__global__ void partly_past(float* x, int n) {
+    x[blockIdx.x] = *reinterpret_cast<const double*>(x + n - 2);
+    const char* bytes = reinterpret_cast<const char*>(x);
+    memcpy(x + blockIdx.x, bytes + 4 * n - 2, 4);  // partly past
+}
+__global__ void through_null(float* x, int n) {
+    float* nothing = n == 64 ? nullptr : x;
+    nothing[blockIdx.x] = 1;  // through null
+}
+__global__ void far_away(float* x, int n) {
+    x[(long long)n << 36] = 1;  // far away
+}
+__global__ void misaligned(float* x, int n) {
+    x[blockIdx.x] = *reinterpret_cast<const double*>(x + n / 8 + 1);  // misaligned
+}
+__global__ void misaligned_vector(float* x, int n) {
+    const float4 v = *reinterpret_cast<const float4*>(x + n / 8 + 1);  // misaligned vector
+    x[blockIdx.x] = v.x + v.w;
+}
+__global__ void never_written(float* x, int n) {
+    __shared__ float room[4];
+    __shared__ int count;
+    x[blockIdx.x] = room[3];  // never written
+    atomicAdd(&count, 1);     // atomic on it
+}
+__global__ void of_the_block_before(float* x, int n) {
+    __shared__ float room[4];
+    if (blockIdx.x == 0) room[3] = 2;
+    x[blockIdx.x] = room[3];  // of the block before
+}
+__global__ void overflowing(float* x, int n) {
+    const long long offset = n * (1 << 27) + n;  // overflowing
+    x[blockIdx.x] = offset;
+}
+__global__ void dividing(float* x, int n) {
+    x[blockIdx.x] = n / (n - 64);  // dividing
+}
+__global__ void copying(float* x, int n) {
+    float own[4];
+    memcpy(own, x + n - 3, sizeof own);  // copying
+    x[blockIdx.x] = own[0];
+}
+__constant__ float table[4] = {1, 2, 3, 4};
+__global__ void whole(float* x, int n) {
+    extern __shared__ float4 packs[];
+    packs[blockIdx.x] = reinterpret_cast<const float4*>(x)[2 + blockIdx.x];
+    float4 own[2] = {packs[blockIdx.x], make_float4(0, 0, 0, 0)};
+    own[1] = own[0];
+    const unsigned wrapped = 0xffffffffu * (unsigned)n;
+    x[blockIdx.x] = own[n / 64].y + table[n / 32] + wrapped + __ldg(x + n - 1);
+}
+__global__ void beyond(float* x, int n) {
+    for (int i = threadIdx.x - 32; i < n + 32; i += blockDim.x) x[i] = 1;
+}
+__global__ void shift(const float* x, float* y, int n) {
+    float before = x[0];  // shift
+    for (int i = 0; i < n; ++i) {
+        const float next = x[i + 1];
+        y[i] = before = before < next ? before : next;
+    }
+}
+__global__ void poke(float* x, int n) {
+    x[n] = 1;  // poke
+}
+__global__ void many(float* x, int n) {
+"""
+    + "".join(f"    if (n > {i}) x[n + {i}] = 1;\n" for i in range(30))
+    + "}\n"
+)

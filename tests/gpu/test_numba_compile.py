@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 from typing import Any
 
@@ -173,3 +174,37 @@ def test_every_type_of_the_table_has_its_type_in_numba(architecture: int):
 def test_ptx_that_cannot_be_assembled_is_told_with_the_reason():
     with pytest.raises(RuntimeError, match=r"(?s)nvJitLink, sm_80: .*(syntax|fatal|Missing)"):
         numba_compiling.machine_code(".version 8.0\n.target sm_80\nthis is no instruction\n")
+
+
+def test_an_array_that_is_left_out_is_passed_as_a_null_pointer():
+    """Numba's own launch refuses None, though the compiled kernel has a parameter for it."""
+    import re
+    from types import SimpleNamespace
+
+    from numba import cuda
+    from numba.cuda import dispatcher, types
+
+    from chainrule.gpu.backends import NullPointers
+
+    def kernel(n: Any, bias: Any, scale: Any) -> None:
+        if bias is not None:
+            bias[n] = scale
+
+    kinds = (types.int64, types.none, types.float32)
+    made = cuda.jit(kernel)
+    passed: list[Any] = []
+
+    def prepare(extensions: list[Any]) -> None:
+        caller = SimpleNamespace(extensions=extensions)
+        for kind, value in zip(kinds, (np.int64(3), None, np.float32(2)), strict=True):
+            dispatcher._Kernel._prepare_args(caller, kind, value, 0, [], passed)
+
+    with pytest.raises(NotImplementedError):
+        prepare(made.extensions)
+    made.extensions.append(NullPointers())
+    passed.clear()
+    prepare(made.extensions)
+    assert [each.value for each in passed] == [3, 0, 2]
+    declared = re.findall(r"\.param \.([a-z]\d+)", numba_compiling.compiled(made, kinds))
+    sizes = {"b64": 8, "u64": 8, "b32": 4, "f32": 4}
+    assert [ctypes.sizeof(each) for each in passed] == [sizes[each] for each in declared]

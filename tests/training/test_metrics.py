@@ -10,16 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chainrule.training.metric_base import Mean, Metric
 from chainrule.training.metrics import (
     ABBREVIATIONS,
     METRICS,
     Accuracy,
     BinaryAccuracy,
     CategoricalAccuracy,
-    Mean,
     MeanAbsoluteError,
     MeanSquaredError,
-    Metric,
     SparseCategoricalAccuracy,
     confusion_matrix,
     format_confusion,

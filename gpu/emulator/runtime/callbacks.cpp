@@ -40,15 +40,23 @@ CALLBACK void __tsan_func_exit() {}
 
 CALLBACK void chainrule_atomic(void* p, unsigned size, void* from) { atomic_access((uintptr_t)p, size, from); }
 CALLBACK void chainrule_fence() { emulated::checker::fence(); }
-CALLBACK void* chainrule_memcpy(void* to, const void* from, size_t n) {
-    access((uintptr_t)from, (unsigned)n, false, false, FROM);
-    access((uintptr_t)to, (unsigned)n, true, false, FROM);
+
+// Where the kernels' code calls memcpy (as compilers do for a structure, too), compiling.py puts these.
+static void* copy(void* to, const void* from, size_t n, const void* place) {
+    access((uintptr_t)from, (unsigned)n, false, false, place);
+    access((uintptr_t)to, (unsigned)n, true, false, place);
     return memmove(to, from, n);
 }
-CALLBACK void* chainrule_memset(void* to, int value, size_t n) {
-    access((uintptr_t)to, (unsigned)n, true, false, FROM);
+static void* fill(void* to, int value, size_t n, const void* place) {
+    access((uintptr_t)to, (unsigned)n, true, false, place);
     return memset(to, value, n);
 }
+CALLBACK void* chainrule_memcpy(void* to, const void* from, size_t n) { return copy(to, from, n, FROM); }
+CALLBACK void* chainrule_memmove(void* to, const void* from, size_t n) { return copy(to, from, n, FROM); }
+CALLBACK void* chainrule_memset(void* to, int value, size_t n) { return fill(to, value, n, FROM); }
+CALLBACK void* __tsan_memcpy(void* to, const void* from, size_t n) { return copy(to, from, n, FROM); }
+CALLBACK void* __tsan_memmove(void* to, const void* from, size_t n) { return copy(to, from, n, FROM); }
+CALLBACK void* __tsan_memset(void* to, int value, size_t n) { return fill(to, value, n, FROM); }
 
 // ------------------------------------------------------------------------------------------------ faults of arithmetic
 

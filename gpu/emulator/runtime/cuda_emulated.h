@@ -31,10 +31,12 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
 #define __align__(n) __attribute__((aligned(n)))
+// `used`: as if others read and wrote it too, so that what is never written is not taken for 0. In checked mode shared
+// variables are thread-local: that is a segment of its own, which holds nothing else.
 #ifdef CHAINRULE_CHECKED
-#define __shared__ static __thread  // a segment of its own, which holds nothing else
+#define __shared__ static __thread __attribute__((used))
 #else
-#define __shared__ static
+#define __shared__ static __attribute__((used))
 #endif
 
 #define threadIdx (static_cast<const uint3&>(emulated::now.thread))
@@ -51,8 +53,3 @@ constexpr int warpSize = 32;
 #include "intrinsics.h"
 #include "synchronisation.h"
 #include "description.h"
-
-#ifdef CHAINRULE_CHECKED
-#define memcpy chainrule_memcpy
-#define memset chainrule_memset
-#endif

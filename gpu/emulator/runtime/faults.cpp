@@ -11,8 +11,8 @@
 
 namespace emulated {
 
-static const int watched_signals[] = {SIGSEGV, SIGBUS, SIGFPE};
-static struct sigaction before[3];
+static const int watched_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+static struct sigaction before[4];
 static stack_t stack_before;
 static char signal_stack[64 * 1024];  // the fiber's own may be what has run out
 static thread_local bool launching;
@@ -30,16 +30,20 @@ static uintptr_t program_counter(void* context) {
 
 static void on_signal(int signal, siginfo_t* info, void* context) {
     if (!launching) {  // another thread's: it happens again, to whoever was there before
-        for (int i = 0; i < 3; ++i)
+        for (int i = 0; i < 4; ++i)
             if (watched_signals[i] == signal) sigaction(signal, &before[i], nullptr);
         return;
     }
     std::string text = "divides an integer by zero";
-    if (signal != SIGFPE) {
+    if (signal == SIGILL) {
+        text = "comes to where the compiler is sure that no thread can come; run it in checked mode";
+    } else if (signal != SIGFPE) {
         const uintptr_t address = (uintptr_t)info->si_addr, stack = (uintptr_t)threads[current].stack;
         char where[32];
         snprintf(where, sizeof where, "0x%llx", (unsigned long long)address);
-        text = address < 65536 ? std::string("accesses memory through a null pointer")
+        const bool known = info->si_code != 128;  // SI_KERNEL: of an address that no memory can have
+        if (!known) snprintf(where, sizeof where, "no possible address");
+        text = known && address < 65536 ? std::string("accesses memory through a null pointer")
                : address + 2 * Stacks::colours - stack < 4 * Stacks::colours  // the page below it
                    ? "has no room on its stack of " + std::to_string(Stacks::size / 1024) + " KB"
                    : std::string("accesses memory that is not there, at ") + where + "; run it in checked mode";
@@ -62,13 +66,13 @@ void watch_signals() {
     struct sigaction action = {};
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    for (int i = 0; i < 3; ++i) sigaction(watched_signals[i], &action, &before[i]);
+    for (int i = 0; i < 4; ++i) sigaction(watched_signals[i], &action, &before[i]);
     launching = true;
 }
 
 void unwatch_signals() {
     launching = false;
-    for (int i = 0; i < 3; ++i) sigaction(watched_signals[i], &before[i], nullptr);
+    for (int i = 0; i < 4; ++i) sigaction(watched_signals[i], &before[i], nullptr);
     sigaltstack(&stack_before, nullptr);
 }
 

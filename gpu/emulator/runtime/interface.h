@@ -45,6 +45,7 @@ struct Parameter {
 };
 struct Kernel {
     void (*call)(void** arguments);
+    const void* function;
     const Parameter* parameters;
     int32_t count;
 };
@@ -66,4 +67,5 @@ struct Launch {
 extern "C" int chainrule_launch(const emulated::Kernel* kernel, void** arguments, const emulated::Launch* launch);
 extern "C" const char* chainrule_reports();
 // Every `extern __shared__` array is this one: compiling.py gives it the name.
+constexpr int dynamic_shared_room = 52 * 1024;  // 48 KB, and room after them
 extern "C" __attribute__((visibility("hidden"))) unsigned char chainrule_dynamic_shared[];

@@ -13,7 +13,7 @@
 #include "checker.h"
 #include "stacks.h"
 
-alignas(128) unsigned char chainrule_dynamic_shared[48 * 1024];
+alignas(128) unsigned char chainrule_dynamic_shared[dynamic_shared_room];
 
 namespace emulated {
 
@@ -234,6 +234,7 @@ extern "C" __attribute__((visibility("default"))) int chainrule_launch(const emu
     watch_signals();
     run(*launch);
     unwatch_signals();
+    if (!failed && !launch->blocks) checker::all_blocks_have_run(kernel->function);
     checker::end_launch();
     for (Thread& thread : threads) {  // those that a failure has stopped on their way
         if (thread.stack) stacks.give_back(thread.stack);

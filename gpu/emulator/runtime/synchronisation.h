@@ -25,8 +25,6 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, CHAINRULE_PLACE) {
 #ifdef CHAINRULE_CHECKED
 extern "C" __attribute__((visibility("hidden"))) void chainrule_fence();
 extern "C" __attribute__((visibility("hidden"))) void chainrule_atomic(void* address, unsigned size, void* from);
-extern "C" __attribute__((visibility("hidden"))) void* chainrule_memcpy(void* to, const void* from, size_t n);
-extern "C" __attribute__((visibility("hidden"))) void* chainrule_memset(void* to, int value, size_t n);
 #else
 inline void chainrule_fence() { __asm__ volatile("" ::: "memory"); }
 #endif
