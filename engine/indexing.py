@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .devices import state
-from .errors import DtypeError, GradientError, ShapeError, describe
+from .errors import DeviceError, DtypeError, GradientError, ShapeError, describe
 from .kernels.arrays import never_repeats
 from .placing import on_device
 from .record import RECORDS
@@ -119,6 +119,8 @@ def _refuse(where: str, x: Any, index: Any) -> None:
             f"{told}: an index for {sum(lengths)} axes is too much for {x.ndim}; leave out "
             "what is too many, or add axes with None"
         )
+    if not on_device(x) and any(map(on_device, parts)):
+        raise DeviceError(f"{told}, and is on the CPU, but the index is not; index.cpu() is")
     axis, arrays = 0, []
     for part, length in zip(parts, lengths, strict=True):
         if part is Ellipsis:
