@@ -58,7 +58,7 @@ def element(where: str, x: Any, index: Any) -> Any:
 
     Raises IndexError, ShapeError or DtypeError that say which part of the index does not fit.
     """
-    if on_device(x):
+    if type(x) is not np.ndarray and on_device(x):
         _refuse(where, x, index)
         return lost(x[index], index, x.shape)
     try:
@@ -73,7 +73,7 @@ def rows_at(where: str, k: Any, x: Any, index: Any) -> Any:
 
     Raises what `element` raises.
     """
-    if "gather_rows" not in getattr(k, "replaced", ()):
+    if "gather_rows" not in getattr(k, "_faster", ()):
         return element(where, x, (index,))
     _refuse(where, x, (index,))
     return k.gather_rows(x, index)
