@@ -177,6 +177,10 @@ __global__ void foreign_mask(int* x) {
 __global__ void failing(int* x) {
     assert(threadIdx.x < 2);
 }
+__global__ void spinning(int* x) {
+    while (atomicAdd(&x[0], 0) == 0) {
+    }
+}
 __global__ void null(int* x) {
     int* nothing = nullptr;
     asm volatile("" : "+r"(nothing));  // so that the compiler does not know

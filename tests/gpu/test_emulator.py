@@ -327,6 +327,7 @@ def test_numbers_are_cast_to_the_parameters_types(features):
         ("other_masks", {"deadlock"}, ["with mask 0x00000007 for lane 0", "2 of 4 threads"]),
         ("foreign_mask", {"shuffle mask"}, ["in which it is not"]),
         ("failing", {"assertion"}, ["assertion failed: threadIdx.x < 2"]),
+        ("spinning", {"deadlock"}, ["the thread spins"]),
         ("null", {"crash"}, ["through a null pointer"]),
         ("far", {"crash"}, ["memory that is not there"]),
         ("divided", {"crash"}, ["divides an integer by zero"]),
