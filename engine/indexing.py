@@ -68,6 +68,17 @@ def element(where: str, x: Any, index: Any) -> Any:
         raise error
 
 
+def rows_at(where: str, k: Any, x: Any, index: Any) -> Any:
+    """`x[index]` for an array of integers: by the kernel for rows, if `k` has one of its own.
+
+    Raises what `element` raises.
+    """
+    if "gather_rows" not in getattr(k, "replaced", ()):
+        return element(where, x, (index,))
+    _refuse(where, x, (index,))
+    return k.gather_rows(x, index)
+
+
 def lost(y: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """y, what lies (or shall lie) at an index of an array of `shape`, but NaN where that is none.
 

@@ -30,25 +30,35 @@ def softmax_cross_entropy_backward(xp: Any, g: Any, log_probabilities: Any, targ
 
 @reference
 def sparse_softmax_cross_entropy(xp: Any, logits: Any, labels: Any) -> Any:
-    """-log_softmax(logits)[label] of each row, and log_softmax(logits)."""
+    """-log_softmax(logits)[label] of each row, and softmax(logits) - one_hot(label), its slopes.
+
+    A label that is no class raises ValueError if the host has it. One on a GPU, where reading it
+    would wait for the GPU, makes the loss and the slopes of its row NaN.
+    """
     classes = logits.shape[-1]
-    if not on_device(labels):
-        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-            raise ValueError(f"labels must be from 0 to {classes - 1}, the classes of logits")
-        labels = xp.asarray(labels)
-    log_probabilities = xp.log_softmax(logits, -1)
-    picked = xp.take_along_axis(log_probabilities, xp.expand_dims(labels, -1), -1)[..., 0]
-    if on_device(labels):  # to read them would take a copy back at every step
-        picked = xp.where((labels >= 0) & (labels < classes), picked, picked.dtype.type("nan"))
-    return -picked, log_probabilities
+    labels, inside = xp.asarray(checked_labels(labels, classes)), None
+    if on_device(labels):
+        inside = (labels >= 0) & (labels < classes)
+        labels = xp.where(inside, labels, 0)
+    shifted = logits - xp.max(logits, axis=-1, keepdims=True)
+    slopes = xp.exp(shifted)
+    total = xp.sum(slopes, axis=-1, keepdims=True)
+    slopes /= total
+    at = xp.arange(labels.size), labels.reshape(-1)
+    picked = shifted.reshape(-1, classes)[at].reshape(labels.shape)
+    losses = xp.log(total)[..., 0] - picked
+    slopes = slopes.reshape(-1, classes)  # a copy, if the rows of logits lie apart in memory
+    slopes[at] -= 1
+    slopes = slopes.reshape(logits.shape)
+    if inside is not None:
+        nothing = losses.dtype.type("nan")
+        losses = xp.where(inside, losses, nothing)
+        slopes = xp.where(xp.expand_dims(inside, -1), slopes, nothing)
+    return losses, slopes
 
 
-@reference
-def sparse_softmax_cross_entropy_backward(
-    xp: Any, g: Any, log_probabilities: Any, labels: Any
-) -> Any:
-    """The gradient of the logits: g * (softmax(logits) - one_hot(label))."""
-    gradient, labels = xp.exp(log_probabilities), xp.expand_dims(xp.asarray(labels), -1)
-    xp.put_along_axis(gradient, labels, xp.take_along_axis(gradient, labels, -1) - 1, -1)
-    gradient *= xp.expand_dims(g, -1)
-    return gradient
+def checked_labels(labels: Any, classes: int) -> Any:
+    """Labels; ValueError if the host has them, and one is no class."""
+    if not on_device(labels) and labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"labels must be from 0 to {classes - 1}, the classes of logits")
+    return labels

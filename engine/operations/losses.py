@@ -80,12 +80,15 @@ sparse_softmax_cross_entropy = operation(
     forward=lambda k, logits, labels: k.sparse_softmax_cross_entropy(
         logits, _labels(logits, labels)
     ),
-    vjp={
-        "logits": lambda k, g, residuals, labels: k.sparse_softmax_cross_entropy_backward(
-            g, residuals, labels
-        )
-    },
+    vjp={"logits": lambda k, g, residuals: k.expand_dims(g, -1) * residuals},
     indices=("labels",),
+    notes="""
+    The slopes, softmax(logits) - one_hot(label), are computed along with the loss.
+
+    Raises DtypeError for labels that are not integers, ShapeError for those that are not one for
+    each row. A label that is no class raises ValueError if the host has it; one on a GPU, which is
+    not waited for, makes the loss of its row NaN, and the gradient too.
+    """,
     definition=lambda logits, labels: (
         -take_along_axis(log_softmax(logits, axis=-1), F.expand_dims(labels, -1), axis=-1)[..., 0]
     ),

@@ -34,6 +34,9 @@ from .numba_memory import fresh, shown
 from .numba_numbers import INTEGERS, compiled
 from .numba_threads import FULL, Run
 
+#: The types of values that shuffles move.
+_SHUFFLED = frozenset((int, np.float32, np.float64))
+
 
 class _Shared:
     def __init__(self, language: Language) -> None:
@@ -154,7 +157,7 @@ class Language:
     # ------------------------------------------------------------------ shuffles and votes
 
     def _shuffle(self, kind: str, mask: int, value: Any, lane: int) -> Any:
-        if not isinstance(value, (int, np.float32, np.float64)) or isinstance(value, bool):
+        if type(value) not in _SHUFFLED:
             raise TypeError(
                 f"cuda.{kind}: Numba shuffles int32, int64, float32 and float64, got {value!r}"
             )

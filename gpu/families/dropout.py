@@ -26,11 +26,11 @@ def dropout(k: Any, x: Any, rate: float, key: int, first: int) -> Any:
     """x / (1 - rate), but 0 where the word that belongs to the element is below the threshold."""
     if not x.size or x.dtype.name not in ("float32", "float64"):
         return REFERENCE["dropout"](k, x, rate, key, first)
-    x = k.xp.ascontiguousarray(x)
+    shape, x = x.shape, k.xp.ascontiguousarray(x)
     y = k.xp.empty(x.shape, x.dtype)
     numbers = (1 / (1 - rate), threshold(rate), key, first // 4)
     dropout_forward(k, x, y, x.size, *numbers, grid=min(-(-x.size // 1024), 65_536))
-    return y
+    return y.reshape(shape)
 
 
 REPLACES = ("dropout",)

@@ -50,14 +50,6 @@ square_sums = entry(
     scalar("parts", I32),
 )
 
-total = entry(
-    "optimizers",
-    "total",
-    reads("sums", REAL, "count"),
-    writes("result", REAL, "1"),
-    scalar("count", I32),
-)
-
 odd_parts = entry(
     "optimizers",
     "odd_parts",
@@ -191,15 +183,15 @@ def sum_of_squares(k: Any, g: Any) -> Any:
     if not g.size or g.dtype.name not in ("float32", "float64"):
         return REFERENCE["sum_of_squares"](k, g)
     parts = _parts(g.size)
-    sums, result = k.xp.empty(parts, g.dtype), k.xp.empty(1, g.dtype)
+    sums = k.xp.empty(parts, g.dtype)
     square_sums(k, k.xp.ascontiguousarray(g), sums, g.size, parts, grid=parts)
-    total(k, sums, result, parts, grid=1)
-    return result.reshape(())
+    return k.sum(sums)
 
 
 def clip_to_norm(k: Any, g: Any, norm: Any, limit: float) -> None:
     """g <- g * limit / norm, where the norm is above the limit; the norm is a 0-d array."""
     if _suit(g):
+        g = g.reshape(-1)  # a view
         norm = k.xp.asarray(norm, g.dtype).reshape(1)
         clip(k, g, norm, g.size, limit, grid=_blocks(g))
     else:

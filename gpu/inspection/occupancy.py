@@ -76,9 +76,7 @@ def occupancy(architecture: int, block: int, registers: int, shared: int) -> Occ
     if registers:
         of_a_warp = -(-registers * WARP // _REGISTER_UNIT) * _REGISTER_UNIT
         held = REGISTERS // _PARTITIONS // of_a_warp * _PARTITIONS
-        # A launch is refused unless the registers suffice for as many warps in every partition.
-        fits = of_a_warp * -(-warps // _PARTITIONS) * _PARTITIONS <= REGISTERS
-        bounds["registers"] = held // warps if fits else 0
+        bounds["registers"] = held // warps
     if shared + limits.reserved:
         of_a_block = -(-(shared + limits.reserved) // limits.unit) * limits.unit
         bounds["shared memory"] = limits.shared // of_a_block

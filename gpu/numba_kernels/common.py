@@ -5,6 +5,7 @@ A *team* is the threads that share a row: 1, 2, 4, ... 32 lanes of a warp, or th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -38,7 +39,7 @@ def reductions(cuda: Any, real: Any) -> Reductions:
     return Reductions(
         larger,
         team_reduction(cuda, real, add, 0.0),
-        team_reduction(cuda, real, larger, float("-inf")),
+        team_reduction(cuda, real, larger, -math.inf),
     )
 
 
@@ -67,3 +68,51 @@ def team_reduction(cuda: Any, real: Any, combine: Callable[..., Any], neutral: f
         return value
 
     return reduce
+
+
+def powers(cuda: Any, real: Any) -> tuple[Any, Any]:
+    """Device functions: the largest number x of a row, `top`; and the sum of exp(x - top)."""
+    shared = reductions(cuda, real)
+    larger, team_sum, team_max = shared.larger, shared.sum, shared.max
+    zero, lowest = real(0), real(-math.inf)
+
+    @cuda.jit(device=True)
+    def row_max(x: Any, offset: Any, n: Any, rank: Any, team: Any) -> Any:
+        top = lowest
+        for j in range(rank, n, team):
+            top = larger(top, x[offset + j])
+        return team_max(top, team)
+
+    @cuda.jit(device=True)
+    def row_total(x: Any, top: Any, offset: Any, n: Any, rank: Any, team: Any) -> Any:
+        total = zero
+        for j in range(rank, n, team):
+            total += math.exp(x[offset + j] - top)
+        return team_sum(total, team)
+
+    return row_max, row_total
+
+
+def column_reduction(cuda: Any, real: Any) -> Any:
+    """A device function of (value, width): the sum of a value in each thread at the same column.
+
+    Thread t of a block of 256 is at column t % width; every thread gets the sum of its column.
+    """
+
+    @cuda.jit(device=True)
+    def column_sum(value: Any, width: Any) -> Any:
+        kept = cuda.shared.array(256, real)
+        at = cuda.threadIdx.x
+        kept[at] = value
+        cuda.syncthreads()
+        half = cuda.blockDim.x // width // 2
+        while half > 0:
+            if at // width < half:
+                kept[at] += kept[at + half * width]
+            cuda.syncthreads()
+            half //= 2
+        value = kept[at % width]
+        cuda.syncthreads()
+        return value
+
+    return column_sum

@@ -46,6 +46,8 @@ def kernels(cuda: Any, real: Any) -> dict[str, Any]:
             stop = min(start + chunk, count)
             opens = place % 2 == 1
             row = sorted[stop - 1 if opens else start]
+            if row < 0 or row >= rows:
+                continue
             begin, end = offsets[row], offsets[row + 1]
             first = begin
             if not opens:

@@ -10,28 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from .common import reductions
+from .common import powers, reductions
 
 
 def kernels(cuda: Any, real: Any) -> dict[str, Any]:
     """The kernels of the family for one type: name of entry -> function."""
+    row_max, row_total = powers(cuda, real)
     shared = reductions(cuda, real)
     larger, team_sum, team_max = shared.larger, shared.sum, shared.max
     zero, one, lowest = real(0), real(1), real(-math.inf)
-
-    @cuda.jit(device=True)
-    def row_max(x: Any, offset: Any, n: Any, rank: Any, team: Any) -> Any:
-        top = lowest
-        for j in range(rank, n, team):
-            top = larger(top, x[offset + j])
-        return team_max(top, team)
-
-    @cuda.jit(device=True)
-    def row_total(x: Any, top: Any, offset: Any, n: Any, rank: Any, team: Any) -> Any:
-        total = zero
-        for j in range(rank, n, team):
-            total += math.exp(x[offset + j] - top)
-        return team_sum(total, team)
 
     @cuda.jit
     def softmax_forward(x: Any, y: Any, rows: Any, columns: Any, team: Any, kept: Any) -> None:

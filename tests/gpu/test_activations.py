@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.engine.operations.biased import BY_RESULT, GATED
+from chainrule.engine.operations.biased import BIASED, BY_RESULT, GATED
 from chainrule.gpu import emulator
 from chainrule.gpu.families import activations
 
@@ -101,10 +101,15 @@ def test_with_a_bias(device: Any, kernel_set: str, dtype: Any, activation: str) 
         plan, schedule = data.draw(st.sampled_from(PLANS)), data.draw(st.sampled_from(SCHEDULES))
         for where, set_name in (("cpu", "reference"), (device.name, kernel_set)):
             one, two = (cr.tensor(each, device=where, requires_grad=True) for each in (x, bias))
-            with np.errstate(all="ignore"), cr.kernels(set_name), plan():
-                with emulator.schedule(schedule), launches() as launched:
-                    y = record(one, two, activation=activation)
-                    y.backward(cr.tensor(upstream, device=where))
+            with (
+                np.errstate(all="ignore"),
+                cr.kernels(set_name),
+                plan(),
+                emulator.schedule(schedule),
+                launches() as launched,
+            ):
+                y = record(one, two, activation=activation)
+                y.backward(cr.tensor(upstream, device=where))
             assert bool(launched) == (where != "cpu")
             found.append([each.to("cpu").numpy() for each in (y, one.grad, two.grad)])
         (y, slope, total), ours = found
@@ -134,3 +139,59 @@ def test_the_gradient_of_a_bias_has_the_same_bits_in_every_order(device: Any) ->
     for each in found:
         np.testing.assert_array_equal(each, found[0])
     np.testing.assert_allclose(found[0], (g * (1 - y * y)).sum(axis=0), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (3, 0)])
+def test_of_nothing_and_of_one(device: Any, kernel_set: str, shape: tuple[int, ...]) -> None:
+    k, x = device.sets[kernel_set], device.from_host(np.ones(shape, "float32"))
+    assert k.sigmoid(x).shape == shape
+    assert [each.shape for each in k.silu(x)] == [shape, shape]
+    if shape:
+        bias = device.from_host(np.ones(shape[-1:], "float32"))
+        y, kept = k.bias_activation(x, bias, "tanh")
+        slope, total = k.bias_activation_backward(x, y, None, None, kept, "tanh")
+        assert slope.shape == y.shape == shape and total.shape == shape[-1:]
+
+
+LAYERS = {
+    "dense": (lambda name: cr.layers.Dense(6, activation=name), (4, 5)),
+    "dense on steps": (lambda name: cr.layers.Dense(6, activation=name), (2, 3, 5)),
+    "convolution": (lambda name: cr.layers.Conv1D(6, 2, activation=name), (2, 4, 5)),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "silu", "gelu", "elu", None])
+def test_layers_do_bias_and_activation_at_once(device: Any, kind: str, name: str | None) -> None:
+    """As on the CPU, but that another rounds; only what has a kernel goes to it."""
+    make, shape = LAYERS[kind]
+    random = np.random.default_rng(0)
+    x, layer = random.standard_normal(shape).astype("float32"), make(name)
+    layer(x)
+    found = []
+    for where in ("cpu", device.name):
+        layer.to(where)
+        given = cr.tensor(x, device=where, requires_grad=True)
+        with launches() as launched:
+            y = layer(given)
+            upstream = np.random.default_rng(1).standard_normal(y.shape).astype("float32")
+            y.backward(cr.tensor(upstream, device=where))
+        fused = {"bias_activation_forward", "bias_activation_backward"} & set(launched)
+        assert len(fused) == (2 if where != "cpu" and name in BIASED else 0)
+        tensors = [y, given.grad, layer.kernel.grad, layer.bias.grad]
+        found.append([each.to("cpu").numpy() for each in tensors])
+        layer.zero_grad()
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_of_your_own_as_activation_is_called(device: Any) -> None:
+    class Doubled(cr.layers.Activation):
+        def call(self, x: Any) -> Any:
+            return super().call(x) * 2
+
+    layer = cr.layers.Dense(2, activation=Doubled("relu"), kernel_initializer="ones").to(
+        device.name
+    )
+    y = layer(cr.tensor(np.ones((1, 3), "float32"), device=device.name))
+    np.testing.assert_array_equal(y.to("cpu").numpy(), [[6.0, 6.0]])

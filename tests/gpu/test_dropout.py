@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,7 @@ def nothing(arguments: list[Any], position: int | None, truth: Array) -> Any:
     return 0.0
 
 
-CASES = {
-    "dropout": Case(
-        draw_dropout, nothing, settings=(emulator.checked, lambda: emulator.checked(False))
-    )
-}
+CASES = {"dropout": Case(draw_dropout, nothing, settings=(ExitStack, emulator.checked))}
 
 
 @every(CASES)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+import chainrule as cr
 from chainrule.gpu import emulator
 
 from ..engine.test_kernel_parity import adam_step_allows, sgd_step_allows, spacing
@@ -130,7 +131,7 @@ def test_long_sums_in_every_order(device: Any) -> None:
     for schedule in ("forward", "reverse", "shuffle:3"):
         with emulator.schedule(schedule), launches() as launched:
             found.append(device.to_host(device.sets["raw"].sum_of_squares(device.from_host(x))))
-        assert launched == ["square_sums", "total"]
+        assert launched == ["square_sums", "row_sum"]
     assert found[0] == found[1] == found[2]
     exact = np.sum(x.astype("float64") ** 2)
     assert abs(found[0] - exact) <= 40 * np.finfo("float32").eps * exact  # a tree, of few levels
@@ -145,3 +146,23 @@ def test_one_odd_number_among_many_is_found(device: Any, odd: float) -> None:
         x[:] = 1
         x[i] = odd
         assert not device.to_host(k.all_finite(device.from_host(x)))
+
+
+@pytest.mark.parametrize("rule", ["SGD", "Adam"])
+def test_optimizers_step_all_neighbours_at_once(device: Any, kernel_set: str, rule: str) -> None:
+    """As on the CPU; in one launch, since the parameters are packed."""
+    random = np.random.default_rng(0)
+    arrays = [random.standard_normal(shape) for shape in ((3, 4), (5,), (2, 2))]
+    found = []
+    for where in ("cpu", device.name):
+        parameters = [cr.tensor(each, device=where, requires_grad=True) for each in arrays]
+        optimizer = getattr(cr.optim, rule)(parameters, learning_rate=0.1)
+        for _ in range(3):
+            sum((each * each * each).sum() for each in parameters).backward()
+            with cr.kernels(kernel_set if where != "cpu" else "reference"), launches() as launched:
+                optimizer.step()
+            optimizer.zero_grad()
+        assert launched == ([f"{rule.lower()}_step"] if where != "cpu" else [])
+        found.append([each.to("cpu").numpy() for each in parameters])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-13)
