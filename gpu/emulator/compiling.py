@@ -170,7 +170,7 @@ def spread(assembly: str) -> str:
 
 
 def _runtime_object(compiler: Sequence[str], names: Sequence[str], flags: Sequence[str]) -> Path:
-    text = "".join(f'#include "{name}"\n' for name in names)
+    text = "".join(f'#include "{name}"\n' for name in names)  # one unit: context.h has assembly
     command = [*compiler, *flags, "-I", str(RUNTIME), "-c", "-x", "c++", "-"]
     return _cached(compiler, command, text, ".o")
 
