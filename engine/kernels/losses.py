@@ -47,7 +47,9 @@ def sparse_softmax_cross_entropy(xp: Any, logits: Any, labels: Any) -> Any:
     at = xp.arange(labels.size), labels.reshape(-1)
     picked = shifted.reshape(-1, classes)[at].reshape(labels.shape)
     losses = xp.log(total)[..., 0] - picked
-    slopes.reshape(-1, classes)[at] -= 1
+    slopes = slopes.reshape(-1, classes)  # a copy, if the rows of logits lie apart in memory
+    slopes[at] -= 1
+    slopes = slopes.reshape(logits.shape)
     if inside is not None:
         nothing = losses.dtype.type("nan")
         losses = xp.where(inside, losses, nothing)

@@ -19,7 +19,7 @@ RUNTIME = Path(__file__).parent / "runtime"
 #: The name of the text that is added to a module's own.
 GENERATED = "chainrule-generated"
 RUNTIME_SOURCES = ("scheduler.cpp", "warps.cpp", "faults.cpp")
-CHECKED_SOURCES = ("checker.cpp", "callbacks.cpp")
+CHECKED_SOURCES = ("checker.cpp", "memory.cpp", "callbacks.cpp")
 FLAGS = (
     *("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=off"),
     *("-fno-exceptions", "-fno-rtti"),

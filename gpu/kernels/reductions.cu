@@ -41,28 +41,6 @@ __device__ void row_max(const T* x, T* y, int64 rows, int columns, int pieces, i
     reduce_rows<Max>(x, y, rows, columns, pieces, length, team);
 }
 
-// A tile of a stack of matrices: some columns of one piece of one matrix.
-struct Tile {
-    int64 matrix, column, first, last;  // rows from `first` to before `last`
-    int piece;
-
-    __device__ __forceinline__ Tile(
-        int64 number, int rows, int columns, int pieces, int length, int width)
-    {
-        const int64 across = ((int64)columns + width - 1) / width;
-        column = number % across * width + threadIdx.x % width;
-        piece = int(number / across % pieces);
-        matrix = number / across / pieces;
-        first = (int64)piece * length;
-        last = min((int64)rows, first + length);
-    }
-};
-
-__device__ __forceinline__ int64 tiles(int64 matrices, int columns, int pieces, int width)
-{
-    return ((int64)columns + width - 1) / width * pieces * matrices;
-}
-
 template <typename Op, typename T>
 __device__ __forceinline__ void reduce_columns(
     const T* x, T* y, int64 matrices, int rows, int columns, int pieces, int length, int width)

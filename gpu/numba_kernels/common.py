@@ -91,3 +91,28 @@ def powers(cuda: Any, real: Any) -> tuple[Any, Any]:
         return team_sum(total, team)
 
     return row_max, row_total
+
+
+def column_reduction(cuda: Any, real: Any) -> Any:
+    """A device function of (value, width): the sum of a value in each thread at the same column.
+
+    Thread t of a block of 256 is at column t % width; every thread gets the sum of its column.
+    """
+
+    @cuda.jit(device=True)
+    def column_sum(value: Any, width: Any) -> Any:
+        kept = cuda.shared.array(256, real)
+        at = cuda.threadIdx.x
+        kept[at] = value
+        cuda.syncthreads()
+        half = cuda.blockDim.x // width // 2
+        while half > 0:
+            if at // width < half:
+                kept[at] += kept[at + half * width]
+            cuda.syncthreads()
+            half //= 2
+        value = kept[at % width]
+        cuda.syncthreads()
+        return value
+
+    return column_sum

@@ -214,6 +214,18 @@ def test_arrays_that_overlap_stay_so_and_an_empty_one_has_no_elements():
     assert (found.kind, found.line) == ("out of bounds", ACCESSES.marked("shift"))
 
 
+def test_outputs_are_written_before_they_are_read_and_whole():
+    x, y = np.arange(8, dtype=np.float32), np.empty(8, np.float32)
+    assert reports_of(ACCESSES, "shift", x, y, 7, block=1) == ()
+    (found,) = reports_of(ACCESSES, "shift", x, y, 5, block=1, writes=[1])
+    assert (found.kind, found.file) == ("uninitialised", "kernel.cu")
+    assert found.line in ACCESSES.lines("shift")
+    assert found.other.startswith("3 elements of argument 1") and "as element 5," in found.other
+    assert reports_of(ACCESSES, "shift", x, y, 5, block=1, writes=[1], blocks=[0]) == ()
+    found, *_ = reports_of(ACCESSES, "shift", y, x, 7, block=1, writes=[0])
+    assert (found.kind, found.line) == ("uninitialised", ACCESSES.marked("shift"))
+
+
 def test_no_more_than_twenty_faults_are_told():
     found = reports_of(ACCESSES, "many", np.zeros(1, np.float32), 30, block=1)
     assert len(found) == 20

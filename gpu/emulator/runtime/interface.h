@@ -45,6 +45,7 @@ struct Parameter {
 };
 struct Kernel {
     void (*call)(void** arguments);
+    const void* function;
     const Parameter* parameters;
     int32_t count;
 };

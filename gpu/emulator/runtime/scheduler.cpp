@@ -234,6 +234,7 @@ extern "C" __attribute__((visibility("default"))) int chainrule_launch(const emu
     watch_signals();
     run(*launch);
     unwatch_signals();
+    if (!failed && !launch->blocks) checker::all_blocks_have_run(kernel->function);
     checker::end_launch();
     for (Thread& thread : threads) {  // those that a failure has stopped on their way
         if (thread.stack) stacks.give_back(thread.stack);

@@ -31,6 +31,8 @@ struct Region {
     const char* name;  // as reports call it
     int shift;         // a cell stands for 2^shift bytes
     bool shared;       // of the block, or of all blocks
+    bool fresh;        // holds nothing yet: it is written before it is read, and all of it
+    uintptr_t room_before, room_after;  // bytes beside it where an access does no harm
     Cell* cells;
 
     size_t count() const { return ((end - start) >> shift) + 1; }
