@@ -52,8 +52,7 @@ def kernels(cuda: Any, real: Any) -> dict[str, Any]:
             first = begin
             if not opens:
                 first = begin + (start - begin + chunk - 1) // chunk * chunk
-            here = start <= first and first < min(stop, end) and (first == begin) == opens
-            if end - begin > chunk and here:
+            if end - begin > chunk and start <= first and first < end:
                 for j in range(cuda.threadIdx.x % lanes, length, lanes):
                     total = zero
                     for i in range(first, min(first + chunk, end)):

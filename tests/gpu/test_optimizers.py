@@ -124,6 +124,17 @@ def reference_step(*arguments: Any) -> None:
     get_device("cpu").sets["reference"].adam_step(*arguments)
 
 
+def test_arrays_with_gaps_are_left_to_the_reference(device: Any, kernel_set: str) -> None:
+    w, g = np.arange(8.0), np.ones(8)
+    on_device = [device.from_host(each) for each in (w, g)]
+    k = device.sets[kernel_set]
+    k.sgd_step(on_device[0][::2], on_device[1][:4], None, 0.5, 0.0, False, 0.0)
+    k.clip_to_norm(on_device[1][::2], device.from_host(np.array(2.0)), 1.0)
+    np.testing.assert_array_equal(device.to_host(on_device[0])[::2], w[::2] - 0.5)
+    np.testing.assert_array_equal(device.to_host(on_device[0])[1::2], w[1::2])
+    np.testing.assert_array_equal(device.to_host(on_device[1]), [0.5, 1.0] * 4)
+
+
 def test_long_sums_in_every_order(device: Any) -> None:
     """More parts than one: the same bits in every order of threads, and a small error."""
     x = np.random.default_rng(0).standard_normal(100_001).astype("float32")
