@@ -158,7 +158,7 @@ class NumbaCuda:
     """Numba's kernels on the GPU, compiled by Numba."""
 
     def __init__(self) -> None:
-        self._streams: dict[int, Any] = {}
+        self._streams: dict[int, Any] = {0: 0}  # the default stream is 0 for both
 
     def launch(
         self,

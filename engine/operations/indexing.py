@@ -89,7 +89,8 @@ getitem = operation(
     gradient. Slices and integers alone give a view.
 
     Raises IndexError for an index out of bounds or for too many axes, ShapeError for a mask or
-    index arrays that do not fit, DtypeError for what is no index.
+    index arrays that do not fit, DtypeError for what is no index. An index that is a Tensor on a
+    GPU is not copied back to be checked: what it finds out of bounds is NaN.
     """,
     example="""
     >>> import chainrule as cr

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...engine.errors import describe
+from chainrule.engine.errors import describe
+
 from .compiling import GENERATED, RUNTIME, SHARED_MARGIN
 from .reports import Report
 

@@ -268,7 +268,7 @@ template <typename T> struct Powers {
         if (x == -infinity<T>()) return;  // adds 0; -inf - -inf is NaN
         const bool rises = x > top;
         const T power = exp(rises ? top - x : x - top);
-        total = rises ? total * power + (T(1) + (x - x)) : total + power;  // x - x: NaN for inf
+        total = rises ? total * power + T(1) : total + power;
         if (rises) top = x;
     }
 };
@@ -300,7 +300,7 @@ __device__ __forceinline__ Powers<T> row_powers(
             own.total += power;
         }
     } else {
-        own.total *= exp(own.top - all.top);
+        own.total *= exp(own.top - all.top);  // NaN if both are infinite, as the row then is
     }
     all.total = team_reduce<Sum>(own.total, mine.team, spare);
     return all;

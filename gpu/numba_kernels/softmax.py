@@ -38,7 +38,8 @@ def kernels(cuda: Any, real: Any) -> dict[str, Any]:
             row = start + cuda.threadIdx.x // team
             offset, n = np.int64(row) * columns, columns if row < rows else 0
             top = row_max(x, offset, n, rank, team)
-            share = math.log(row_total(x, top, offset, n, rank, team)) if n > 0 else zero
+            total = row_total(x, top, offset, n, rank, team)  # all threads take part in it
+            share = math.log(total) if n > 0 else zero
             for j in range(rank, n, team):
                 y[offset + j] = (x[offset + j] - top) - share
 

@@ -157,7 +157,7 @@ def test_gradient_of_the_record(device: Any, kernel_set: str) -> None:
 
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("name", list(CASES))
-def test_is_free_of_faults(name: str, plan: Any) -> None:
+def test_is_free_of_faults(kernel_set: str, name: str, plan: Any) -> None:
     random = np.random.default_rng(0)
     for shape in ((3, 33), (2, 2, 64), (5, 300)):
         x = random.standard_normal(shape).astype(np.float32)
@@ -168,4 +168,4 @@ def test_is_free_of_faults(name: str, plan: Any) -> None:
             "softmax_cross_entropy_backward": [x[..., 0].copy(), -abs(x), targets],
         }[name]
         with plan(), emulator.checked(), emulator.schedule("shuffle:1"):
-            compare(get_device("emulated"), "raw", name, CASES[name], arguments)
+            compare(get_device("emulated"), kernel_set, name, CASES[name], arguments)

@@ -141,6 +141,8 @@ def test_faults_that_end_a_launch_are_told_as_in_unchecked_mode(name):
         ("all_write_one", 1, 2, [("race", "write of one")]),
         ("blocks_write_one", 2, 1, [("race", "write of blocks")]),
         ("write_after_read", 1, 64, [("race", "write after read")]),
+        ("read_then_written", 1, 64, [("race", "read then written")]),
+        ("read_by_all_written_by_a_reader", 1, 96, [("race", "write by a reader")]),
         ("atomics_meet", 2, 64, []),
         ("atomic_and_plain", 1, 64, [("race", "plain beside atomic")]),
         ("last_block", 3, 32, []),

@@ -122,11 +122,11 @@ def test_equal_numbers_give_exactly_the_offset(
 
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("name", list(CASES))
-def test_is_free_of_faults(name: str, plan: Any) -> None:
+def test_is_free_of_faults(kernel_set: str, name: str, plan: Any) -> None:
     for shape in ((3, 33), (2, 2, 64), (40, 5), (5, 300)):
         arguments = arguments_of(name, shape, np.float32)
         with plan(), emulator.checked(), emulator.schedule("shuffle:1"):
-            compare(get_device("emulated"), "raw", name, CASES[name], arguments)
+            compare(get_device("emulated"), kernel_set, name, CASES[name], arguments)
 
 
 def test_sums_of_pieces_are_reduced_by_the_other_family(device: Any) -> None:

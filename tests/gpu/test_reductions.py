@@ -78,12 +78,12 @@ def test_long_ones_are_cut(device: Any, dtype: Any, name: str, shape: tuple[int,
 
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("name", list(CASES))
-def test_is_free_of_faults(name: str, plan: Any) -> None:
+def test_is_free_of_faults(kernel_set: str, name: str, plan: Any) -> None:
     random = np.random.default_rng(0)
     for shape, axis in (((3, 33), 1), ((5, 300), 1), ((40, 5), 0), ((2, 70, 33), 1)):
         x = random.standard_normal(shape).astype(np.float32)
         with plan(), emulator.checked(), emulator.schedule("shuffle:1"):
-            compare(get_device("emulated"), "raw", name, CASES[name], [x, axis, False])
+            compare(get_device("emulated"), kernel_set, name, CASES[name], [x, axis, False])
 
 
 @pytest.mark.parametrize("name", list(CASES))

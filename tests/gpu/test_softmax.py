@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from chainrule.gpu import emulator, rows
+from chainrule.gpu.families import softmax
 
 from ..engine.parity_of_rows import REFERENCE, mask_for, softmax_allows, softmax_pull_allows
 from .parity import (
@@ -122,7 +124,7 @@ def test_long_rows(device: Any, dtype: Any, name: str, columns: int) -> None:
 
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("name", list(CASES))
-def test_is_free_of_faults(name: str, plan: Any) -> None:
+def test_is_free_of_faults(kernel_set: str, name: str, plan: Any) -> None:
     """No race, no access out of bounds, no barrier that some threads miss."""
     from chainrule.engine.devices import get_device
 
@@ -134,7 +136,22 @@ def test_is_free_of_faults(name: str, plan: Any) -> None:
         arguments += [mask] if "masked" in name else []
         axis = (len(shape) - 1,) if "backward" in name else -1
         with plan(), emulator.checked(), emulator.schedule("shuffle:1"):
-            compare(get_device("emulated"), "raw", name, CASES[name], [*arguments, axis])
+            compare(get_device("emulated"), kernel_set, name, CASES[name], [*arguments, axis])
+
+
+@pytest.mark.parametrize("kept", list(itertools.product([False, True], repeat=4)))
+def test_masks_of_every_shape(device: Any, kernel_set: str, kept: tuple[bool, ...]) -> None:
+    """Such as the same for all heads; one that repeats along one stretch of axes is not copied."""
+    shape = (2, 3, 2, 5)
+    smaller = tuple(n if keep else 1 for n, keep in zip(shape, kept, strict=True))
+    random = np.random.default_rng(0)
+    mask, x = random.random(smaller) < 0.6, random.standard_normal(shape)
+    compare(device, kernel_set, "masked_softmax", CASES["masked_softmax"], [x, mask, -1])
+    launched, repeats, _ = softmax._repeated(np, mask, shape)
+    if kept[:3] == (False, True, False):
+        assert (launched.size, repeats) == (x.size, 1)
+    else:
+        assert launched.size == mask.size * (1 if kept[3] else 5)
 
 
 @pytest.mark.parametrize("shape", [(2, 0), (0, 3), ()])

@@ -55,7 +55,7 @@ void tell_at(const char* kind, const std::string& text, const void* address, boo
 std::string bytes(uint64_t size) { return std::to_string(size) + (size == 1 ? " byte" : " bytes"); }
 
 static std::string element(const Region& region, uintptr_t address) {
-    return (region.shared ? " at byte " : " at element ") + std::to_string((address - region.start) >> region.shift);
+    return (region.shared ? " at byte " : " at element ") + std::to_string(region.index(address));
 }
 
 static std::string who(const Access& access) {
@@ -67,15 +67,19 @@ static std::string who(const Access& access) {
 
 // ------------------------------------------------------------------------------------------------ order
 
-static bool ordered(const Access& access, const Region& region) {
+static bool ordered_otherwise(const Access& access, const Region& region) {
     if (access.block != block)
         return region.shared || (access.block < seen.size() && seen[access.block]);
-    if (access.thread == current || access.epoch < epoch) return true;
     if (access.thread / 32 != current / 32) return false;
     return clocks[current][access.thread % 32] >= access.clock;
 }
 
-static bool conflicts(const Access& access, const Region& region, bool atomic) {
+static inline bool ordered(const Access& access, const Region& region) {
+    if (access.block == block && (access.epoch < epoch || access.thread == current)) return true;  // by far the most
+    return ordered_otherwise(access, region);
+}
+
+static inline bool conflicts(const Access& access, const Region& region, bool atomic) {
     return access.block && !(atomic && access.atomic) && !ordered(access, region);
 }
 
@@ -93,13 +97,7 @@ static void tell_race(const Region& region, uintptr_t address, unsigned size, co
 // A read that comes after all that a slot holds takes its place; of two others, lanes of one warp stand for each other.
 static void remember_read(Cell& cell, const Access& now, const Region& region) {
     for (Access& read : cell.reads)
-        if (!read.block || (region.shared && read.block != block) ||
-            (read.thread == now.thread && read.block == now.block)) {
-            read = now;
-            return;
-        }
-    for (Access& read : cell.reads)
-        if (ordered(read, region)) {
+        if (!read.block || ordered(read, region)) {
             read = now;
             return;
         }
@@ -116,6 +114,7 @@ void access(uintptr_t address, unsigned size, bool write, bool atomic, const voi
     Region* region = find(address, size);
     if (!region) return tell_outside(address, size, write, place);
     const Access now = {block, epoch, clocks[current][current % 32], place, (uint16_t)current, atomic};
+    if (!region->holds_whole_cells(address, size)) region->refine(address, size);
     const size_t first = (address - region->start) >> region->shift;
     const size_t last = (address + size - 1 - region->start) >> region->shift;
     for (size_t i = first; i <= last; ++i) {

@@ -4,6 +4,7 @@
 #include <link.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "checker.h"
 #include "scheduler.h"
@@ -14,6 +15,7 @@ namespace checker {
 std::vector<Region> regions;
 uintptr_t image_start, image_end;
 static size_t latest;  // the region that was touched last
+static std::unordered_map<uintptr_t, int> shared_shifts;  // how small cells each shared variable needs
 
 Region* find(uintptr_t address, unsigned size) {
     if (regions.empty()) return nullptr;
@@ -62,8 +64,8 @@ void all_blocks_have_run(const void* kernel) {
     for (const Region& region : regions) {
         if (!region.fresh) continue;
         uint64_t gaps = 0, first = 0;
-        for (uint64_t i = 0; i < (region.end - region.start) >> region.shift; ++i)
-            if (!region.cells[i].write.block && gaps++ == 0) first = i;
+        for (uint64_t i = 0; i < (region.end - region.start) >> region.element; ++i)
+            if (!region.cells[i << region.element >> region.shift].write.block && gaps++ == 0) first = i;
         if (gaps == 0) continue;
         now.block = {0, 0, 0};  // it is no block's fault more than another's
         const std::string text = std::to_string(gaps) + (gaps == 1 ? " element of " : " elements of ") + region.name;
@@ -75,7 +77,10 @@ void all_blocks_have_run(const void* kernel) {
 
 void end_launch() {
     latest = 0;
-    for (Region& region : regions) region.unmap();
+    for (Region& region : regions) {
+        if (region.shared) shared_shifts[region.start - (uintptr_t)chainrule_shared_base()] = region.shift;
+        region.unmap();
+    }
     regions.clear();
 }
 
@@ -103,17 +108,25 @@ extern "C" __attribute__((visibility("default"))) int chainrule_watch(const emul
     using namespace emulated::checker;
     dl_iterate_phdr(look_at_image, (void*)&chainrule_watch);
     end_launch();
-    bool fits = true;
     for (int i = 0; i < count; ++i) {
         const emulated::Watched& w = watched[i];
         const uintptr_t start = (uintptr_t)w.start + (w.shared ? (uintptr_t)chainrule_shared_base() : 0);
         regions.push_back({start, start + (uintptr_t)w.size, w.name, w.shift, w.shared != 0, w.fresh != 0,
-                           (uintptr_t)w.room_before, (uintptr_t)w.room_after, nullptr});
+                           (uintptr_t)w.room_before, (uintptr_t)w.room_after});
     }
     const uintptr_t dynamic = (uintptr_t)chainrule_dynamic_shared;
     regions.push_back({dynamic, dynamic + dynamic_shared, "dynamic shared memory", 0, true, false, 0,
-                       (uintptr_t)dynamic_shared_room - 48 * 1024, nullptr});
-    for (emulated::Region& region : regions) fits = region.map() && fits;
+                       (uintptr_t)dynamic_shared_room - 48 * 1024});
+    bool fits = true;
+    for (emulated::Region& region : regions) {
+        int shift = region.element;
+        if (region.shared) {  // of what type it is shows when it is touched; the last launch knows already
+            const auto known = shared_shifts.find(region.start - (uintptr_t)chainrule_shared_base());
+            shift = known != shared_shifts.end() ? known->second : 3;
+        }
+        while ((region.start | region.end) & ((uintptr_t(1) << shift) - 1)) --shift;
+        fits = region.map(shift) && fits;
+    }
     std::sort(regions.begin(), regions.end(), [](const auto& a, const auto& b) { return a.start < b.start; });
     return fits;
 }

@@ -148,6 +148,7 @@ static bool go_on(int t) {
     }
     current = t;
     now.thread = indices[t];
+    now.atomics = 0;
     checker::thread_goes_on(t, thread.stack);
     Context::go(scheduler, thread.context);
     if (states[t] == State::done) {
