@@ -37,6 +37,7 @@ from chainrule.engine.errors import (
     DtypeError,
     GradientError,
     MatrixError,
+    OutOfMemoryError,
     ShapeError,
 )
 from chainrule.engine.habits import names_elsewhere
@@ -124,6 +125,7 @@ __all__ = [
     "DtypeError",
     "GradientError",
     "MatrixError",
+    "OutOfMemoryError",
     "ShapeError",
     "Tensor",
     "__version__",

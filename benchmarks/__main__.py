@@ -54,6 +54,14 @@ def table(rows: list[Row]) -> str:
     )
 
 
+def show(rows: list[Row], file: str | None) -> None:
+    """Prints the rows, and writes them to a file of JSON if one is named."""
+    print(f"{platform.platform()}, Python {platform.python_version()}, NumPy {np.__version__}\n")
+    print(table(rows))
+    if file:
+        Path(file).write_text(json.dumps([asdict(row) for row in rows], indent=1))
+
+
 def main() -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
@@ -67,10 +75,7 @@ def main() -> None:
     rows: list[Row] = []
     for name in arguments.names or names():
         rows += importlib.import_module(f"benchmarks.{name}").run(arguments.smoke)
-    print(f"{platform.platform()}, Python {platform.python_version()}, NumPy {np.__version__}\n")
-    print(table(rows))
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    show(rows, arguments.json)
 
 
 if __name__ == "__main__":

@@ -13,16 +13,19 @@ import numpy as np
 class Row:
     """One line of the table: seconds are medians; `ratio` is the median of pairwise ratios.
 
-    `target`, if there is one, is what the ratio should not exceed.
+    `target`, if there is one, is what the ratio should not exceed. `seconds` is None where nothing
+    was timed; `moved` and `operations` are the bytes and operations of a GPU's kernel.
     """
 
     workload: str
-    seconds: float
+    seconds: float | None
     peer: str = ""
     peer_seconds: float | None = None
     ratio: float | None = None
     target: float | None = None
     note: str = ""
+    moved: int | None = None
+    operations: int | None = None
 
 
 def interleave(

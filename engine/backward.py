@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from .devices import Device, state
-from .errors import GradientError, misshapen, stale
+from .errors import GradientError, exhausted, misshapen, stale
 from .record import Record, tensor_functions
 from .tape import Node, Watch, mark_changed
 from .tensor import Tensor, is_array, seed, wrap
@@ -147,9 +147,11 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
     >>> x.grad.tolist()
     [3.0, -12.0]
     """
-    upstream = seed(self, gradient, "backward")
-    assert self._node is not None
-    walk([(self._node, upstream._data)], retain_graph=retain_graph)
+    upstream: Any = seed(self, gradient, "backward")._data
+    try:
+        walk([(self._node, upstream)], retain_graph=retain_graph)  # type: ignore[list-item]
+    except MemoryError as error:
+        raise exhausted(error, "backward", self._device) from error
 
 
 Tensor.backward = backward  # type: ignore[method-assign]

@@ -99,6 +99,19 @@ class Device:
         host: np.ndarray[Any, Any] = array
         return host
 
+    def memory(self) -> tuple[int, int] | None:
+        """Bytes of memory that are free, and all; None if that is not known.
+
+        >>> free, total = get_device("cpu").memory() or (0, 1)
+        >>> free <= total
+        True
+        """
+        try:
+            page = os.sysconf("SC_PAGE_SIZE")
+            return page * os.sysconf("SC_AVPHYS_PAGES"), page * os.sysconf("SC_PHYS_PAGES")
+        except (AttributeError, ValueError, OSError):  # not every system tells
+            return None
+
     def __repr__(self) -> str:
         return f"device({self.name!r})"
 

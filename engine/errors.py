@@ -26,6 +26,10 @@ class DeviceError(ValueError):
     """An unknown device, an unknown kernel set, or tensors of two devices in one operation."""
 
 
+class OutOfMemoryError(MemoryError):
+    """A device has no memory left; the message tells what takes it."""
+
+
 class AnomalyError(FloatingPointError):
     """A NaN, or an infinity, that `cr.detect_anomaly` found."""
 
@@ -56,8 +60,35 @@ def describe(value: Any) -> str:
     return f"shape {tuple(shape)}, {dtype}"
 
 
+class Allocating:
+    """A context in which memory that runs out is an error that tells what takes it.
+
+    Arguments: `where`, the function's name; `device`, that of its arrays.
+    """
+
+    __slots__ = ("device", "where")
+
+    def __init__(self, where: str, device: Any) -> None:
+        self.where, self.device = where, device
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, MemoryError):
+            raise exhausted(error, self.where, self.device) from error
+
+
+def exhausted(error: MemoryError, where: str, device: Any, told: str = "") -> MemoryError:
+    """The error of memory that ran out in a function, told once."""
+    from .memory import out_of_memory
+
+    known = isinstance(error, OutOfMemoryError)
+    return error if known else out_of_memory(where, device, error, told)
+
+
 def explain(
-    error: Exception, record: Any, inputs: Sequence[Any], static: dict[str, Any]
+    error: Exception, record: Any, inputs: Sequence[Any], static: dict[str, Any], device: Any
 ) -> Exception:
     """An error of the array library, retold with the operation and its arguments."""
     retold = type(error) is IndexError and str(error).startswith(f"{record.name}: ")  # by us
@@ -67,6 +98,8 @@ def explain(
     names = [record.argument_name(i) for i in range(len(inputs))]
     told = [f"{name} has {describe(value)}" for name, value in zip(names, inputs, strict=True)]
     told += [f"{name}={describe(value)}" for name, value in static.items() if value is not None]
+    if isinstance(error, MemoryError):
+        return exhausted(error, record.name, device, ", ".join(told))
     text = f"{record.name}: {error}; {', '.join(told)}{remedy(error, record, inputs, static)}"
     if isinstance(error, IndexError) and not isinstance(error, ValueError):
         return IndexError(text)

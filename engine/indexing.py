@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .devices import state
-from .errors import DtypeError, GradientError, ShapeError, describe
+from .errors import DeviceError, DtypeError, GradientError, ShapeError, describe
 from .kernels.arrays import never_repeats
 from .placing import on_device
 from .record import RECORDS
@@ -58,7 +58,7 @@ def element(where: str, x: Any, index: Any) -> Any:
 
     Raises IndexError, ShapeError or DtypeError that say which part of the index does not fit.
     """
-    if on_device(x):
+    if type(x) is not np.ndarray and on_device(x):
         _refuse(where, x, index)
         return lost(x[index], index, x.shape)
     try:
@@ -66,6 +66,17 @@ def element(where: str, x: Any, index: Any) -> Any:
     except (IndexError, TypeError, ValueError) as error:
         _refuse(where, x, index)
         raise error
+
+
+def rows_at(where: str, k: Any, x: Any, index: Any) -> Any:
+    """`x[index]` for an array of integers: by the kernel for rows, if `k` has one of its own.
+
+    Raises what `element` raises.
+    """
+    if "gather_rows" not in getattr(k, "_faster", ()):
+        return element(where, x, (index,))
+    _refuse(where, x, (index,))
+    return k.gather_rows(x, index)
 
 
 def lost(y: Any, index: Any, shape: tuple[int, ...]) -> Any:
@@ -108,6 +119,8 @@ def _refuse(where: str, x: Any, index: Any) -> None:
             f"{told}: an index for {sum(lengths)} axes is too much for {x.ndim}; leave out "
             "what is too many, or add axes with None"
         )
+    if not on_device(x) and any(map(on_device, parts)):
+        raise DeviceError(f"{told}, and is on the CPU, but the index is not; index.cpu() is")
     axis, arrays = 0, []
     for part, length in zip(parts, lengths, strict=True):
         if part is Ellipsis:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 def on_device(array: Any) -> bool:
     """Is it an array, of which the host cannot read an element without a copy?"""
+    if type(array) is np.ndarray:
+        return False
     return hasattr(array, "dtype") and not isinstance(array, (np.ndarray, np.generic, Tensor))
 
 

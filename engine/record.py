@@ -308,8 +308,8 @@ def compute(
         k = mode.kernels(device)
     try:
         result = record.forward(k, *arrays, **static)
-    except (ValueError, TypeError, IndexError) as error:
-        raise explain(error, record, arrays, static) from error
+    except (ValueError, TypeError, IndexError, MemoryError) as error:
+        raise explain(error, record, arrays, static, device) from error
     residuals = None
     if type(result) is tuple:
         result, residuals = pair(record.name, result)

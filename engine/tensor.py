@@ -279,9 +279,8 @@ class Tensor:
             if node is not None and node.watch is not None:
                 node.watch.grad = None
             return
-        value = (
-            value if isinstance(value, Tensor) else Tensor(value, self.dtype, False, self._device)
-        )
+        if not isinstance(value, Tensor):
+            value = Tensor(value, self.dtype, False, self._device)
         if node is None or value.shape != self.shape or value.dtype != self.dtype:
             raise GradientError(
                 f"grad: cannot set a gradient with {describe(value)} on a tensor with "

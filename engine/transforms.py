@@ -17,7 +17,7 @@ from numpy import may_share_memory
 
 from .backward import walk
 from .creation import zeros_like
-from .errors import DtypeError, GradientError, describe
+from .errors import Allocating, DtypeError, GradientError, describe
 from .record import RECORDS
 from .tape import enable_grad, is_recording
 from .tensor import Tensor, seed, wrap
@@ -88,7 +88,7 @@ def grad(
         seeds.append((output._node, given if create_graph else given._data))
     targets = [each._node for each in ins]
     keep = create_graph if retain_graph is None else retain_graph
-    with enable_grad():
+    with enable_grad(), Allocating("grad", outs[0]._device):
         found = walk(seeds, on_tensors=create_graph, targets=targets, retain_graph=keep)  # type: ignore[arg-type]
     results: list[Tensor] = []
     given_memory = [each._data for _, each in seeds if isinstance(each, Tensor)]

@@ -35,6 +35,11 @@ def names(family: str) -> list[str]:
     return [each.instance(real) for each in entries(family) for real in INSTANCES]
 
 
+def written(entry: Entry) -> list[int]:
+    """The positions of the arrays of which an entry writes every element, and reads none."""
+    return [i for i, each in enumerate(entry.parameters) if each.access == "writes"]
+
+
 class RawCuda:
     """CUDA C on the GPU, through CuPy, which compiles it with NVRTC for the GPU at hand."""
 
@@ -89,7 +94,13 @@ class RawEmulated:
         schedule, checked = current()
         module = self._module(entry.family, checked)
         module.launch(
-            entry.instance(real), grid, entry.block, arguments, shared=shared, schedule=schedule
+            entry.instance(real),
+            grid,
+            entry.block,
+            arguments,
+            shared=shared,
+            schedule=schedule,
+            writes=written(entry),
         )
 
     @functools.cache  # noqa: B019 (there is one backend for a process)
@@ -115,11 +126,6 @@ class NumbaEmulated:
 
         schedule, checked = current()
         flat = [each.reshape(-1) if isinstance(each, np.ndarray) else each for each in arguments]
-        written = [
-            position
-            for position, parameter in enumerate(entry.parameters)
-            if parameter.access == "writes"
-        ]
         kernel = self._kernels(entry.family, real)[entry.name]
         kernel.launch(
             grid,
@@ -128,7 +134,7 @@ class NumbaEmulated:
             shared=shared,
             schedule=schedule,
             checked=checked,
-            writes=written,
+            writes=written(entry),
         )
 
     @functools.cache  # noqa: B019 (there is one backend for a process)
@@ -152,7 +158,7 @@ class NumbaCuda:
     """Numba's kernels on the GPU, compiled by Numba."""
 
     def __init__(self) -> None:
-        self._streams: dict[int, Any] = {}
+        self._streams: dict[int, Any] = {0: 0}  # the default stream is 0 for both
 
     def launch(
         self,

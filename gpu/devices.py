@@ -107,6 +107,11 @@ class CudaDevice(GpuDevice):
         fetched: np.ndarray[Any, Any] = self.xp.asnumpy(array)
         return fetched
 
+    def memory(self) -> tuple[int, int]:
+        """Bytes of the GPU's memory that are free, or kept by CuPy for the next array, and all."""
+        free, total = self.xp.cuda.runtime.memGetInfo()
+        return free + self.xp.get_default_memory_pool().free_bytes(), total
+
     def synchronize(self) -> None:
         """Waits until all that was launched has run."""
         self.xp.cuda.get_current_stream().synchronize()

@@ -43,6 +43,8 @@ class Layer(Weighted):
     `self.training` says too; if it has a parameter `mask`, it is given the mask that x carries, an
     array of booleans (batch, time), True for steps that are real, or None.
 
+    It is on one device, to which `to` moves it: arrays of NumPy are brought there, Tensors must be.
+
     Arguments: `name`, by default the class's name in snake case; `dtype`, float32 or float64, of
     its weights and of what it computes, by default that of `cr.set_default_dtype`, or float32;
     `trainable`: do its parameters require gradients?

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chainrule.engine.devices import Device, default_device, moved
-from chainrule.engine.errors import DeviceError, GradientError, describe
+from chainrule.engine.errors import Allocating, DeviceError, GradientError, describe
 from chainrule.engine.moving import named_device
 from chainrule.engine.tape import Storage, Watch, leaf, mark_changed
 from chainrule.engine.tensor import Tensor
@@ -60,11 +60,13 @@ class Placed(Configured):
         >>> layer([[1.0, 2.0, 3.0]]).device, layer.cpu().kernel.device
         ('emulated', 'cpu')
         """
-        target = named_device(device, f"{type(self).__name__}.to")
-        for _, layer in list(self._tree()):
-            layer._device, layer._placed = target, True
-            for tensor in layer._tensors():
-                move(tensor, target)
+        where = f"{type(self).__name__}.to"
+        target = named_device(device, where)
+        with Allocating(where, target):
+            for _, layer in list(self._tree()):
+                for tensor in layer._tensors():
+                    move(tensor, target)
+                layer._device, layer._placed = target, True
         return self
 
     def cpu(self: AnyPlaced) -> AnyPlaced:

@@ -37,7 +37,8 @@ class Clipping(NamedTuple):
             for place in places:
                 device, g = place.block.device, place.block.gradients[place.start : place.stop]
                 k = active_kernels(device)
-                k.clip_to_norm(g, device.xp.sqrt(k.sum_of_squares(g)), self.limit)
+                norm = device.xp.asarray(device.xp.sqrt(k.sum_of_squares(g)))  # NumPy: a scalar
+                k.clip_to_norm(g, norm, self.limit)
         else:
             self._clip_together(runs)
 

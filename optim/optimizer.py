@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from chainrule.engine.devices import Device, Kernels, active_kernels, moved
-from chainrule.engine.errors import ShapeError, describe
+from chainrule.engine.errors import Allocating, ShapeError, describe
 from chainrule.engine.habits import explains_arguments
 from chainrule.engine.tape import mark_changed
 from chainrule.engine.tensor import Tensor
@@ -219,7 +219,8 @@ class Optimizer(ABC):
             parameter._data is not place.value
             for parameter, place in zip(self._parameters, self._places, strict=True)
         ):
-            self._lay_out()
+            with Allocating(f"{type(self).__name__}: step", self._parameters[0]._device):
+                self._lay_out()
         active = []
         for parameter, place in zip(self._parameters, self._places, strict=True):
             node = parameter._node

@@ -23,8 +23,9 @@ def arguments(function: Any) -> str:
     Compiled methods say them in the first line of their docstring, with C types, which go.
     """
     try:
-        parameters = list(inspect.signature(function).parameters.values())
-        return str(inspect.Signature([_plain(each) for each in parameters]))[1:-1]
+        parameters = inspect.signature(function).parameters
+        plain = [_plain(each) for name, each in parameters.items() if name != "self"]
+        return str(inspect.Signature(plain))[1:-1]
     except ValueError:  # compiled
         pass
     first = (function.__doc__ or "").split("\n")[0]

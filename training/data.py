@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.engine.hosted import host_array
 from chainrule.engine.tensor import Tensor
 
 from .inputs import count, mapped, parts, rows
@@ -29,7 +30,8 @@ def check_arrays(
 ) -> tuple[Any, np.ndarray | None]:
     """Samples and targets as arrays that can be trained on, without a copy where they are.
 
-    Booleans, integers, float32 and float64 are accepted; lists are converted.
+    Booleans, integers, float32 and float64 are accepted; lists are converted, and Tensors of a GPU
+    copied to the host.
 
     Arguments:
         x: samples, shape (samples, ...); a tuple or a dict of arrays for a model of several inputs.
@@ -101,6 +103,8 @@ def _check_array(value: Any, name: str, where: str) -> np.ndarray:
             f"{where}: {name} has masked entries, whose values are undefined; fill them first: "
             f"{name}.filled(value)"
         )
+    if isinstance(value, Tensor) and not value._device.on_host:
+        value = host_array(value)  # once; it goes to the model's device batch by batch
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -29,6 +29,10 @@ class Mean:
     2.0
     """
 
+    total: float
+    count: int
+    _waiting: Tensor | None  # a sum on a device, which has not been read yet
+
     def __init__(self, name: str = "mean") -> None:
         self.name = name
         self.reset()
@@ -57,7 +61,7 @@ class Mean:
         """Start again, as at the beginning of an epoch."""
         self.total = 0.0
         self.count = 0
-        self._waiting: Tensor | None = None
+        self._waiting = None
 
 
 class Metric:

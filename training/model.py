@@ -48,6 +48,10 @@ class Model(Described):
     training would ever reach; `fit` refuses that. A model may hold layers of another one, or that
     model itself, and train them on.
 
+    A model is trained where it is: after `model.to("cuda")`, on the GPU. `fit`, `evaluate` and
+    `predict` take arrays of the host, bring them there batch by batch, and read the loss and the
+    metrics only when they are shown, or given to a batch's callbacks.
+
     Arguments: those of `Layer`. Inputs are cast to `dtype`, which should be that of the layers;
     integers stay integers where a layer within, such as an `Embedding`, takes them.
 

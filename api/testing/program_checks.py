@@ -7,7 +7,8 @@ and of each gradient that goes back; how far the results move says how far round
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -245,7 +246,7 @@ class _Checks:
             for name in get_device(device).sets:
                 if (device, name) == ("cpu", "reference"):
                     continue
-                with cr.kernels(name):
+                with cr.kernels(name), _by_default(device):
                     inputs = self.program.tensors(device=device)
                     found = derivatives(self.program, self.program.function, inputs)
                 for order in ("value", "gradient", "second"):
@@ -291,6 +292,17 @@ class _Checks:
         """Nothing was written into."""
         now = [*(x.numpy() for x in self.inputs), *self.program.weights]
         self.equal("inputs and upstream gradients afterwards", now, self.given)
+
+
+@contextmanager
+def _by_default(device: str) -> Iterator[None]:
+    """Makes the constants of a program on a device, for the length of a `with` block."""
+    before = cr.default_device()
+    cr.set_default_device(device)
+    try:
+        yield
+    finally:
+        cr.set_default_device(before)
 
 
 def check_program(program: Program, devices: Sequence[str] = ()) -> ProgramReport:

@@ -110,9 +110,14 @@ def _nearest(xp: Any, x: Any, end: float) -> tuple[Any, Any, Any]:
     return x, point.astype(np.intp), x - point * (1 / DENSITY)
 
 
-def _series(xp: Any, table: Any, point: Any, d: Any) -> Any:
+@functools.cache
+def _columns(xp: Any, which: int) -> list[Any]:
+    """The columns of a table as arrays of a library: sent to a GPU once."""
+    return [xp.asarray(each) for each in tables()[which].T]
+
+
+def _series(columns: list[Any], point: Any, d: Any) -> Any:
     """The first coefficient, and the sum of the rest of the series at a distance d."""
-    columns = [xp.asarray(each) for each in table.T[:TERMS]]
     rest = columns[-1].take(point)
     for column in columns[-2:0:-1]:
         rest *= d
@@ -124,14 +129,15 @@ def _series(xp: Any, table: Any, point: Any, d: Any) -> Any:
 
 def _erf(xp: Any, x: Any) -> Any:
     _, point, d = _nearest(xp, x, ERF_END)
-    return xp.copysign(_series(xp, tables()[0], point, d), x)
+    return xp.copysign(_series(_columns(xp, 0), point, d), x)
 
 
 def _erfc(xp: Any, x: Any) -> Any:
     size, point, d = _nearest(xp, x, ERFC_END)
-    result = _series(xp, tables()[1], point, d)
+    *columns, gauss = _columns(xp, 1)
+    result = _series(columns, point, d)
     result *= xp.exp(d * (d - 2 * size))  # r = x - d, so that d (x + r) = d (2 x - d)
-    result *= xp.asarray(tables()[1][:, TERMS]).take(point)
+    result *= gauss.take(point)
     # 2 - result for negative x; exact, and quicker than a choice by `where`.
     twice = 2.0 * (x < 0)
     return result * (1 - twice) + twice

@@ -11,7 +11,7 @@ from ..arguments import axis_of, shape_of
 from ..cases import case
 from ..definitions import operation
 from ..errors import DtypeError, ShapeError, describe
-from ..indexing import element, lost, raw_index
+from ..indexing import element, lost, raw_index, rows_at
 from ..kernels.arrays import never_repeats, positions
 from ..placing import constant, on_device
 from ..tensor import is_array
@@ -72,6 +72,12 @@ def _placed(k: Any, where: str, values: Any, index: Any, shape: tuple[int, ...])
         ) from None
 
 
+def _getitem(k: Any, x: Any, index: Any) -> Any:
+    if is_array(index) and index.dtype.kind in "iu" and index.ndim and x.ndim:
+        return rows_at("getitem", k, x, index)
+    return element("getitem", x, index)
+
+
 getitem = operation(
     "getitem",
     summary="The elements at an index, as NumPy understands it; repeated indices add up.",
@@ -83,7 +89,8 @@ getitem = operation(
     gradient. Slices and integers alone give a view.
 
     Raises IndexError for an index out of bounds or for too many axes, ShapeError for a mask or
-    index arrays that do not fit, DtypeError for what is no index.
+    index arrays that do not fit, DtypeError for what is no index. An index that is a Tensor on a
+    GPU is not copied back to be checked: what it finds out of bounds is NaN.
     """,
     example="""
     >>> import chainrule as cr
@@ -91,7 +98,7 @@ getitem = operation(
     >>> x[0, ::-1].tolist(), x[x > 0].tolist(), x[[1, 1, 0], 0].tolist()
     ([-2.0, 1.0], [1.0, 4.0], [-3.0, -3.0, 1.0])
     """,
-    forward=lambda k, x, *, index: element("getitem", x, index),
+    forward=lambda k, x, *, index: _getitem(k, x, index),
     vjp=lambda k, g, x_shape, index: k.scatter_index(g, index, x_shape),
     view=True,
     methods=("__getitem__",),
@@ -241,7 +248,8 @@ def _taken(where: str, indices: Any, axis: int, shape: tuple[int, ...]) -> tuple
 def _take(k: Any, x: Any, indices: Any, axis: Any) -> Any:
     if axis is None:
         x, axis = k.reshape(x, -1), 0
-    return element("take", x, _taken("take", indices, axis_of("take", axis, x), x.shape))
+    index = _taken("take", indices, axis_of("take", axis, x), x.shape)
+    return element("take", x, index) if len(index) > 1 else rows_at("take", k, x, index[0])
 
 
 def _untake(k: Any, g: Any, indices: Any, axis: Any, shape: tuple[int, ...]) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.errors import describe
+from chainrule.engine.errors import describe
+
 from .reports import EmulatorError
 
 _KINDS = {"f": "float", "i": "int", "u": "uint", "b": "bool"}

@@ -9,12 +9,13 @@ import struct
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...engine.errors import describe
-from .compiling import GENERATED, RUNTIME
+from chainrule.engine.errors import describe
+
+from .compiling import GENERATED, RUNTIME, SHARED_MARGIN
 from .reports import Report
 
 #: Room around the copy of each array: what falls there is told, and does no harm.
@@ -34,6 +35,9 @@ class Watched(ctypes.Structure):
         ("name", ctypes.c_char_p),
         ("shift", ctypes.c_int32),
         ("shared", ctypes.c_int32),
+        ("fresh", ctypes.c_int32),
+        ("room_before", ctypes.c_int32),
+        ("room_after", ctypes.c_int32),
     ]
 
 
@@ -81,11 +85,20 @@ def _plain(mangled: str) -> str:
 # ------------------------------------------------------------------------------ copies of arrays
 
 
+class Given(NamedTuple):
+    """An array among the arguments of a launch."""
+
+    name: str
+    array: np.ndarray
+    written: bool  # its pointer is not const
+    fresh: bool  # every element is written, and none read before
+
+
 class Arena:
     """Copies of a launch's arrays in one piece of memory, each with room around it."""
 
-    def __init__(self, arrays: Sequence[tuple[str, np.ndarray, bool]]) -> None:
-        self.watched: list[tuple[int, int, str, int]] = []
+    def __init__(self, arrays: Sequence[Given]) -> None:
+        self.watched: list[Watched] = []
         self._moved: list[tuple[int, int, int]] = []  # start, end, by how much
         self._back: list[tuple[np.ndarray, np.ndarray]] = []
         pieces = _pieces(arrays)
@@ -101,12 +114,14 @@ class Arena:
                 by = place - piece.start
                 place += piece.end - piece.start + MARGIN
             self._moved.append((piece.start, piece.end, by))
-            self.watched.append((piece.start + by, piece.end + by, piece.name, piece.shift))
-            for array, written in piece.arrays if by else ():
+            self.watched.append(piece.watched(by))
+            for given in piece.arrays if by else ():
+                array = given.array
                 at = array.__array_interface__["data"][0] + by - base
                 copy = self._memory[at : at + array.nbytes].view(array.dtype).reshape(array.shape)
-                copy[...] = array
-                if written:
+                if not given.fresh:
+                    copy[...] = array
+                if given.written:
                     self._back.append((array, copy))
 
     def address(self, address: int) -> int:
@@ -122,24 +137,29 @@ class Arena:
 class _Piece:
     """Memory that is one array's, or several arrays' that overlap."""
 
-    def __init__(self, name: str, array: np.ndarray, written: bool) -> None:
-        self.start = array.__array_interface__["data"][0]
-        self.end = self.start + array.nbytes
-        self.name = name
-        size = array.dtype.itemsize
+    def __init__(self, given: Given) -> None:
+        self.start = given.array.__array_interface__["data"][0]
+        self.end = self.start + given.array.nbytes
+        size = given.array.dtype.itemsize
         self.shift = size.bit_length() - 1 if size & (size - 1) == 0 and size <= 8 else 0
-        self.arrays = [(array, written)]
+        self.arrays = [given]
 
     def join(self, other: _Piece) -> None:
         self.start, self.end = min(self.start, other.start), max(self.end, other.end)
-        self.name = f"{self.name} and {other.name}"
         self.shift = min(self.shift, other.shift)
-        self.arrays += other.arrays
+        self.arrays = [each._replace(fresh=False) for each in self.arrays + other.arrays]
+
+    def watched(self, by: int) -> Watched:
+        """The piece for the runtime; it has been moved, or `by` is 0."""
+        name = " and ".join(each.name for each in self.arrays)
+        room = MARGIN if by else 0
+        size, fresh = self.end - self.start, self.arrays[0].fresh
+        return Watched(self.start + by, size, name.encode(), self.shift, 0, fresh, room, room)
 
 
-def _pieces(arrays: Sequence[tuple[str, np.ndarray, bool]]) -> list[_Piece]:
+def _pieces(arrays: Sequence[Given]) -> list[_Piece]:
     pieces: list[_Piece] = []
-    for piece in sorted((_Piece(*each) for each in arrays), key=lambda p: (p.start, p.end)):
+    for piece in sorted(map(_Piece, arrays), key=lambda p: (p.start, p.end)):
         if pieces and piece.start < pieces[-1].end:
             pieces[-1].join(piece)
         else:
@@ -154,14 +174,10 @@ def named(position: int, array: np.ndarray) -> str:
 
 def watched_list(arena: Arena, variables: Sequence[tuple[str, int, int]]) -> ctypes.Array[Watched]:
     """All memory that a launch may touch, dynamic shared memory apart."""
-    entries = [
-        Watched(start, end - start, name.encode(), shift, 0)
-        for start, end, name, shift in arena.watched
-    ]
-    entries += [
-        Watched(offset % 2**64, size, f"shared '{name}'".encode(), 0, 1)
-        for name, offset, size in variables
-    ]
+    entries = list(arena.watched)
+    for name, offset, size in variables:
+        name = f"shared '{name}'"
+        entries.append(Watched(offset % 2**64, size, name.encode(), 0, 1, 0, 0, SHARED_MARGIN))
     return (Watched * len(entries))(*entries)
 
 

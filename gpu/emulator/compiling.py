@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import re
@@ -9,7 +10,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,7 +22,7 @@ RUNTIME = Path(__file__).parent / "runtime"
 #: The name of the text that is added to a module's own.
 GENERATED = "chainrule-generated"
 RUNTIME_SOURCES = ("scheduler.cpp", "warps.cpp", "faults.cpp")
-CHECKED_SOURCES = ("checker.cpp", "callbacks.cpp")
+CHECKED_SOURCES = ("checker.cpp", "memory.cpp", "callbacks.cpp")
 FLAGS = (
     *("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=off"),
     *("-fno-exceptions", "-fno-rtti"),
@@ -33,6 +36,9 @@ GCC_PASSES = (
     "-fno-tree-sra",
 )
 CLANG_PASSES = ("-O0",)
+#: A compiled kernel is kept for so many days after its last use.
+DAYS_KEPT = 30
+DAY = 24 * 3600
 #: Bytes between one shared variable and the next, in checked mode.
 SHARED_MARGIN = 64
 
@@ -164,7 +170,7 @@ def spread(assembly: str) -> str:
 
 
 def _runtime_object(compiler: Sequence[str], names: Sequence[str], flags: Sequence[str]) -> Path:
-    text = "".join(f'#include "{name}"\n' for name in names)
+    text = "".join(f'#include "{name}"\n' for name in names)  # one unit: context.h has assembly
     command = [*compiler, *flags, "-I", str(RUNTIME), "-c", "-x", "c++", "-"]
     return _cached(compiler, command, text, ".o")
 
@@ -180,7 +186,10 @@ def _cached(compiler: Sequence[str], command: Sequence[str], text: str, suffix: 
     folder = _writable(cache_folder())
     target = folder / (key.hexdigest()[:40] + suffix)
     if target.exists():
+        if time.time() - target.stat().st_mtime > DAY:
+            os.utime(target)
         return target
+    _forget(folder)
     descriptor, temporary = tempfile.mkstemp(suffix=suffix, dir=folder)
     os.close(descriptor)
     try:
@@ -202,14 +211,28 @@ def _cached(compiler: Sequence[str], command: Sequence[str], text: str, suffix: 
     return target
 
 
+def _forget(folder: Path) -> None:
+    """Removes from the cache what has not been used for long; what another process did is gone."""
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):
+            if time.time() - file.stat().st_mtime > DAYS_KEPT * DAY:
+                file.unlink()
+
+
 def _writable(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        pass_on = Path(tempfile.gettempdir()) / f"chainrule-{os.getuid()}" / "emulator"
-        pass_on.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return pass_on
-    return folder
+        return _own_folder()
+    return folder if os.access(folder, os.W_OK) else _own_folder()
+
+
+@lru_cache
+def _own_folder() -> Path:
+    """A cache for this process alone, where the user's cannot be written."""
+    folder = tempfile.mkdtemp(prefix="chainrule-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _shown(log: str) -> str:

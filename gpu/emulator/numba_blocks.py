@@ -36,8 +36,8 @@ class Thread:
     """One thread of a block.
 
     Attributes: `block`, `number` and `index` in it, `lane` in its warp; `fiber` that runs it;
-    `done`, has it ended? `atomics`, how many atomic operations since it last waited; `clock`, of
-    the lanes of its warp, as this thread knows them.
+    `done`, has it ended? `steps`, how many atomic operations (in checked mode, and reads) since it
+    last waited; `clock`, of the lanes of its warp, as this thread knows them.
 
     While it waits: `kind` of instruction, empty if it runs; `mask`, `value` and `source`, a lane,
     its operands; `frame` of the kernel, and `place`, where in the code each function was called,
@@ -46,7 +46,6 @@ class Thread:
 
     __slots__ = (
         "answer",
-        "atomics",
         "block",
         "clock",
         "done",
@@ -59,6 +58,7 @@ class Thread:
         "number",
         "place",
         "source",
+        "steps",
         "value",
     )
 
@@ -66,7 +66,7 @@ class Thread:
         self.block, self.number, self.index = block, number, index
         self.lane = number % WARP
         self.fiber: Any = None
-        self.done, self.atomics = False, 0
+        self.done, self.steps = False, 0
         self.clock: list[int] = []
         self.kind, self.mask, self.source = "", 0, 0
         self.value: Any = None

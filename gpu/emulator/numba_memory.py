@@ -134,6 +134,7 @@ class CheckedArray:
     def read(self, offset: int) -> None:
         """Notes a read; reports it if it reads what was not written, or races with a write."""
         shadow, run = self.shadow, self.run
+        run.step()
         if not shadow.written[offset]:
             run.report("uninitialised", f"{shadow.name}[{offset}] in {shadow.where} memory")
             shadow.written[offset] = True

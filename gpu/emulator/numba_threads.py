@@ -28,7 +28,7 @@ from .reports import Report, faulty
 FULL = 0xFFFFFFFF
 SHARED_LIMIT = 48 * 1024
 _MOST_REPORTS = 16
-_MOST_ATOMICS = 1_000_000  # by one thread without waiting: it spins for what cannot happen
+_MOST_STEPS = 2_000_000  # by one thread without waiting: it spins for what cannot happen
 _OURS = str(Path(__file__).with_name("numba_"))
 
 
@@ -154,7 +154,7 @@ class Run:
             )
         thread = self.thread
         thread.kind, thread.mask, thread.value, thread.source = kind, mask, value, source
-        thread.frame, thread.atomics = frame, 0
+        thread.frame, thread.steps = frame, 0
         if self.checked:
             thread.place = _place(frame)
         return self.hub.switch()
@@ -261,12 +261,16 @@ class Run:
         same_warp = other.number // WARP == thread.number // WARP
         return same_warp and thread.clock[other.lane] > earlier.clock
 
+    def step(self) -> None:
+        """Counts what a thread that spins does again and again; there is an end to it."""
+        self.thread.steps += 1
+        if self.thread.steps > _MOST_STEPS:
+            text = f"{_MOST_STEPS} reads or atomic operations without waiting: does it spin?"
+            self.report("deadlock", text, fatal=True)
+
     def touch_atomically(self, array: Any, index: Any) -> Any:
         """The flat array and the position at which an atomic operation works."""
-        self.thread.atomics += 1
-        if self.thread.atomics > _MOST_ATOMICS:
-            text = f"{_MOST_ATOMICS} atomic operations without waiting: does it spin?"
-            self.report("deadlock", text, fatal=True)
+        self.step()
         if not isinstance(array, CheckedArray):
             return array, index
         offset = array.offset(index)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .casting import cast
-from .checking import Arena, named, resolve, shared_variables, watched_list
+from .checking import Arena, Given, named, resolve, shared_variables, watched_list
 from .compiling import compile_module, expand
 from .conduct import current, seed_of
 from .reports import EmulatorError, Report, faulty
@@ -37,6 +37,7 @@ class _Parameter(ctypes.Structure):
 class _Kernel(ctypes.Structure):
     _fields_ = [
         ("call", ctypes.c_void_p),
+        ("function", ctypes.c_void_p),
         ("parameters", ctypes.POINTER(_Parameter)),
         ("count", ctypes.c_int32),
     ]
@@ -54,6 +55,11 @@ class _Launch(ctypes.Structure):
     ]
 
 
+#: For loading libraries; and one for the launches of each library, which several modules may share.
+_lock = threading.Lock()
+_locks: dict[str, threading.Lock] = {}
+
+
 class Module:
     """Kernels compiled from one text of CUDA C++, to be launched on the CPU.
 
@@ -67,22 +73,22 @@ class Module:
         self.source = source
         self.kernels = tuple(kernels)
         self.checked = checked
-        self._lock = threading.Lock()
         self._libraries: dict[bool, ctypes.CDLL] = {}
         self._shared: list[tuple[str, int, int]] = []
         self._described: dict[tuple[str, bool], tuple[Any, list[Any]]] = {}
         self._library(checked or current().checked)
 
     def _library(self, checked: bool) -> ctypes.CDLL:
-        with self._lock:
-            if checked not in self._libraries:
-                path = compile_module(self.source, self.kernels, checked=checked)
+        if checked not in self._libraries:
+            path = compile_module(self.source, self.kernels, checked=checked)
+            with _lock:
                 library = ctypes.CDLL(str(path))
                 library.chainrule_reports.restype = ctypes.c_char_p
                 if checked:
                     self._shared = shared_variables(path)
+                _locks.setdefault(library._name, threading.Lock())
                 self._libraries[checked] = library
-            return self._libraries[checked]
+        return self._libraries[checked]
 
     def _kernel(self, name: str, checked: bool) -> tuple[Any, list[Any]]:
         if (name, checked) not in self._described:
@@ -103,6 +109,7 @@ class Module:
         schedule: str | None = None,
         blocks: Iterable[int] | None = None,
         checked: bool | None = None,
+        writes: Iterable[int] = (),
     ) -> None:
         """Run one kernel.
 
@@ -110,8 +117,10 @@ class Module:
         contiguous, of the pointer's dtype), None (a null pointer) or a number, cast to the
         parameter's type; `shared`, bytes of dynamic shared memory; `schedule` and `checked`, as
         the functions of these names set them; `blocks`, the linear numbers of the blocks to run,
-        where not all of the grid is wanted. Raises EmulatorError for arguments that do not fit,
-        and for what goes wrong in the run.
+        where not all of the grid is wanted; `writes`, positions of the arrays of which every
+        element is to be written, and none read before: checked, too.
+
+        Raises EmulatorError for arguments that do not fit, and for what goes wrong in the run.
         """
         checked = self.checked or current().checked if checked is None else checked
         library = self._library(checked)
@@ -123,7 +132,7 @@ class Module:
         values = [cast(name, i, p, args[i]) for i, p in enumerate(parameters)]
         if 0 in grid:
             raise EmulatorError(f"{name}: the grid {grid} has no blocks")
-        arena = _arena(parameters, args, values) if checked else None
+        arena = _arena(parameters, args, values, frozenset(writes)) if checked else None
         pointers = (ctypes.c_void_p * (len(values) + 1))(*map(ctypes.addressof, values))
         schedule = current().schedule if schedule is None else schedule
         seed, order = seed_of(schedule) or 0, _ORDERS.index(schedule.partition(":")[0])
@@ -131,7 +140,7 @@ class Module:
         if blocks is not None:
             chosen = _chosen(name, grid, blocks)
             launch.blocks, launch.block_count = chosen.ctypes.data, chosen.size
-        with self._lock:
+        with _locks[library._name]:
             if arena is not None:
                 watched = watched_list(arena, self._shared)
                 if not library.chainrule_watch(watched, len(watched), shared):
@@ -144,10 +153,12 @@ class Module:
             raise faulty(name, resolve(_parsed(text), Path(library._name)))
 
 
-def _arena(parameters: Sequence[Any], args: Sequence[Any], values: Sequence[Any]) -> Arena:
+def _arena(
+    parameters: Sequence[Any], args: Sequence[Any], values: Sequence[Any], writes: frozenset[int]
+) -> Arena:
     """Copies of the arrays, to which the pointers among `values` are turned."""
     arrays = [
-        (named(i, args[i]), args[i], not parameter.constant)
+        Given(named(i, args[i]), args[i], not parameter.constant, i in writes)
         for i, parameter in enumerate(parameters)
         if parameter.kind == b"p" and values[i].value is not None
     ]

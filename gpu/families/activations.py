@@ -1,4 +1,4 @@
-"""Activations, with and without a bias, and the sums of columns that are the gradient of one."""
+"""Activations, with and without a bias before them."""
 
 from __future__ import annotations
 
@@ -36,21 +36,11 @@ bias_activation_backward_rows = entry(
     reads("x", REAL, "rows * columns", optional=True),
     reads("bias", REAL, "columns", optional=True),
     writes("slope", REAL, "rows * columns"),
-    writes("sums", REAL, "chunks * columns", optional=True),
-    scalar("rows", I64),
-    scalar("columns", I32),
-    scalar("chunks", I32),
-    scalar("activation", I32),
-)
-
-column_sums = entry(
-    "activations",
-    "column_sums",
-    reads("x", REAL, "rows * columns"),
     writes("sums", REAL, "chunks * columns"),
     scalar("rows", I64),
     scalar("columns", I32),
     scalar("chunks", I32),
+    scalar("activation", I32),
 )
 
 
@@ -103,30 +93,14 @@ def bias_activation_backward(
     sums = xp.empty((chunks, columns), g.dtype)
     given = (xp.ascontiguousarray(g), xp.ascontiguousarray(y), x, bias, slope, sums)
     number = FUNCTIONS.index(activation)
-    grid = (strips(g), chunks)
+    grid = min(-(-columns // 32) * chunks, 65_536)
     bias_activation_backward_rows(k, *given, rows, columns, chunks, number, grid=grid)
-    return slope, _summed(k, sums)
+    return slope, k.sum(sums, axis=0)
 
 
 def chunks_of(rows: int) -> int:
     """Into how many chunks rows are cut: it depends on their number alone, as the result does."""
     return max(1, min(-(-rows // CHUNK), MOST_CHUNKS))
-
-
-def strips(x: Any) -> int:
-    """How many strips of columns a block's threads can go down, side by side."""
-    columns, size = x.shape[-1], 16 // x.itemsize
-    return -(-columns // (32 * (size if columns % size == 0 else 1)))
-
-
-def _summed(k: Any, sums: Any) -> Any:
-    """The sum of a few rows."""
-    rows, columns = sums.shape
-    if rows == 1:
-        return sums.reshape(columns)
-    result = k.xp.empty(columns, sums.dtype)
-    column_sums(k, sums, result, rows, columns, 1, grid=(strips(sums), 1))
-    return result
 
 
 # Without a bias -----------------------------------------------------------------------------

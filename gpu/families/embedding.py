@@ -84,22 +84,14 @@ def _of_rows(index: Any) -> Any:
 
 
 def gather_rows(k: Any, x: Any, index: Any) -> Any:
-    """x[index] for an array of integers, which pick rows.
-
-    Raises IndexError for one out of bounds, if the index is in the host's memory; elsewhere the
-    rows are NaN.
-    """
-    if isinstance(index, np.ndarray) and index.size and x.ndim:
-        out = (index < -x.shape[0]) | (index >= x.shape[0])
-        if out.any():
-            raise IndexError(f"index {index[out][0]} is out of bounds for {x.shape[0]} rows")
+    """x[index] for an array of integers, which pick rows; NaN for one that is out of bounds."""
+    xp, index = k.xp, k.xp.asarray(index)
     if not x.size or not index.size or x.dtype.name not in ("float32", "float64"):
-        return REFERENCE["gather_rows"](k, x, k.xp.asarray(index))
-    xp = k.xp
-    y = xp.empty(index.shape + x.shape[1:], x.dtype)
+        return REFERENCE["gather_rows"](k, x, index)
+    shape, index = index.shape, xp.ascontiguousarray(index.astype("int64", copy=False))
+    y = xp.empty(shape + x.shape[1:], x.dtype)
     numbers = (x.shape[0], index.size, x.size // x.shape[0])
-    picked = xp.ascontiguousarray(xp.asarray(index, "int64"))
-    gather(k, xp.ascontiguousarray(x), picked, y, *numbers, grid=_blocks(*numbers[1:]))
+    gather(k, xp.ascontiguousarray(x), index, y, *numbers, grid=_blocks(*numbers[1:]))
     return y
 
 
@@ -120,41 +112,8 @@ def index_add(k: Any, x: Any, values: Any, index: Any) -> Any:
     return _added(k, k.xp.array(x, order="C"), values, index)
 
 
-def index_set(k: Any, x: Any, values: Any, index: Any) -> Any:
-    """A copy of x with values at an index; of those that meet at one element the last stays."""
-    if _plain(index):
-        return REFERENCE["index_set"](k, x, values, index)
-    xp = k.xp
-    where = _on_device(k, positions(_home(k, index), index, x.shape))
-    if not where.size:
-        return xp.array(x, order="C")
-    # The values that give way are put behind the end, where nobody looks.
-    order = xp.argsort(where, kind="stable")
-    where = where[order]
-    stays = xp.concatenate([where[1:] != where[:-1], xp.ones(1, bool)])
-    result = xp.empty(x.size + 1, x.dtype)
-    result[:-1] = x.reshape(-1)
-    result[xp.where(stays, where, x.size)] = _spread(xp, values, order.shape)[order]
-    return result[:-1].reshape(x.shape)
-
-
 def _fits(values: Any, dtype: Any) -> bool:
     return values.size > 0 and values.dtype == dtype and dtype.name in ("float32", "float64")
-
-
-def _home(k: Any, index: Any) -> Any:
-    """The array module in which an index can be used: the host's, if all of it is there."""
-    parts = index if isinstance(index, tuple) else (index,)
-    arrays = [each for each in parts if hasattr(each, "dtype")]
-    return np if all(isinstance(each, (np.ndarray, np.generic)) for each in arrays) else k.xp
-
-
-def _on_device(k: Any, where: Any) -> Any:
-    return k.xp.ascontiguousarray(k.xp.asarray(where, "int64").reshape(-1))
-
-
-def _spread(xp: Any, values: Any, shape: tuple[int, ...]) -> Any:
-    return xp.ascontiguousarray(values).reshape(shape)
 
 
 def _added(k: Any, result: Any, values: Any, index: Any) -> Any:
@@ -162,13 +121,13 @@ def _added(k: Any, result: Any, values: Any, index: Any) -> Any:
     xp, shape = k.xp, result.shape
     picked = _of_rows(index)
     if picked is None:  # of whatever form: where each value's element lies in memory
-        picked, shape = positions(_home(k, index), index, shape), (result.size,)
+        picked, shape = positions(xp, index, shape), (result.size,)
     else:
         picked = picked.astype("int64")
         picked = picked + shape[0] * (picked < 0)
     values = xp.ascontiguousarray(xp.broadcast_to(values, picked.shape + shape[1:]))
     rows, count, length = shape[0], picked.size, math.prod(shape[1:])
-    where = _on_device(k, picked)
+    where = xp.ascontiguousarray(xp.asarray(picked, "int64").reshape(-1))
     order = xp.argsort(where, kind="stable")
     where = where[order]
     offsets = xp.searchsorted(where, xp.arange(rows + 1))
@@ -183,4 +142,4 @@ def _added(k: Any, result: Any, values: Any, index: Any) -> Any:
     return result
 
 
-REPLACES = ("gather_rows", "scatter_index", "index_add", "index_set")
+REPLACES = ("gather_rows", "scatter_index", "index_add")

@@ -50,14 +50,6 @@ square_sums = entry(
     scalar("parts", I32),
 )
 
-total = entry(
-    "optimizers",
-    "total",
-    reads("sums", REAL, "count"),
-    writes("result", REAL, "1"),
-    scalar("count", I32),
-)
-
 odd_parts = entry(
     "optimizers",
     "odd_parts",
@@ -191,10 +183,9 @@ def sum_of_squares(k: Any, g: Any) -> Any:
     if not g.size or g.dtype.name not in ("float32", "float64"):
         return REFERENCE["sum_of_squares"](k, g)
     parts = _parts(g.size)
-    sums, result = k.xp.empty(parts, g.dtype), k.xp.empty(1, g.dtype)
+    sums = k.xp.empty(parts, g.dtype)
     square_sums(k, k.xp.ascontiguousarray(g), sums, g.size, parts, grid=parts)
-    total(k, sums, result, parts, grid=1)
-    return result.reshape(())
+    return k.sum(sums)
 
 
 def clip_to_norm(k: Any, g: Any, norm: Any, limit: float) -> None:

@@ -253,7 +253,8 @@ def gru_sequence_backward(
     xp, steps = k.xp, x.shape[1]
     of_h, across = _by_steps(k, g), xp.ascontiguousarray(recurrent_kernel.T)
     slopes, within = (xp.empty(gates.shape, g.dtype) for _ in range(2))
-    product = carried = None
+    product: Any = None
+    carried: Any = None
     spare = [_states(k, hidden[0]) for _ in range(2)]
     reals = _real_steps(k, mask, steps)
     for t in reversed(range(steps)):

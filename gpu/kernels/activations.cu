@@ -5,7 +5,7 @@
 //
 // On the way back the gradient of x is g f'(x + bias), and that of the bias its sum over the rows.
 // A block goes down a chunk of rows and a strip of columns, writes the one and adds up the other;
-// the sums of the chunks are then added by `column_sums`, always in the same order.
+// the sums of the chunks are then added up, always in the same order.
 
 template <typename T> __device__ __forceinline__ T smaller(T a, T b) { return -larger(-a, -b); }
 
@@ -136,113 +136,67 @@ template <typename T> __device__ void bias_activation_forward(
     }
 }
 
-// Adds up rows of packs. The rows are cut into `chunks`, the sum of each of which is a row of
-// `sums`. `row(offset, column)` is the pack at an offset into the array. A block is an array of
-// threads: `lanes` side by side, each for a pack, and as many lines as there is room for. `spare`
-// is shared memory for a pack of every thread.
-template <typename P, typename T, typename Row> __device__ __forceinline__ void
-sum_rows(const Row& row, T* sums, T* spare, int64 rows, int columns, int chunks)
+// The way back, for one activation A and packs P. A block is at a strip of columns, of which each
+// thread has a pack, and goes down a chunk of rows; see column_reduce.
+template <typename A, typename P, typename T> __device__ __forceinline__ void
+backward_packs(const T* g, const T* y, const T* x, const T* bias, T* slope, T* sums, T* kept,
+    int64 rows, int columns, int chunks)
 {
-    const int width = columns / P::size;
-    int lanes = 1;
-    while (lanes < 32 && lanes < width) lanes *= 2;
-    const int lane = threadIdx.x % lanes, line = threadIdx.x / lanes, lines = 256 / lanes;
-    const int tiles = (width + lanes - 1) / lanes;
+    const int packs_of_row = columns / P::size;
+    int width = 1;
+    while (width < 32 && width < packs_of_row) width *= 2;
+    const int across = (packs_of_row + width - 1) / width, line = threadIdx.x / width;
     const int64 length = (rows + chunks - 1) / chunks;
-    for (int chunk = blockIdx.y; chunk < chunks; chunk += gridDim.y)
-        for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-            const int column = (tile * lanes + lane) * P::size;
-            const int64 begin = chunk * length, end = min(begin + length, rows);
-            T sum[P::size];
-            for (int j = 0; j < P::size; j++) sum[j] = T(0);
-            if (column < columns)
-                for (int64 i = begin + line; i < end; i += lines) {
-                    const P value = row(i * columns + column, column);
-                    for (int j = 0; j < P::size; j++) sum[j] += value.at[j];
-                }
-            if (sums == nullptr) continue;  // the same for all threads
-            for (int j = 0; j < P::size; j++) spare[j * 256 + threadIdx.x] = sum[j];
-            __syncthreads();
-            for (int half = lines / 2; half > 0; half /= 2) {
-                if (line < half)
-                    for (int j = 0; j < P::size; j++)
-                        spare[j * 256 + threadIdx.x] += spare[j * 256 + threadIdx.x + half * lanes];
-                __syncthreads();
+    for (int64 tile = blockIdx.x; tile < (int64)across * chunks; tile += gridDim.x) {
+        const int chunk = int(tile / across);
+        const int column = (int(tile % across) * width + threadIdx.x % width) * P::size;
+        const int64 last = column < columns ? min(rows, (chunk + 1) * length) : 0;
+        P sum, added = {};
+        for (int j = 0; j < P::size; j++) sum.at[j] = T(0);
+        if (x != nullptr && column < columns) added = *(const P*)(bias + column);
+        for (int64 row = chunk * length + line; row < last; row += blockDim.x / width) {
+            const int64 offset = row * columns + column;
+            const P value = *(const P*)(y + offset), given = *(const P*)(g + offset);
+            P z = value, result;
+            if (x != nullptr) {
+                z = *(const P*)(x + offset);
+                for (int j = 0; j < P::size; j++) z.at[j] += added.at[j];
             }
-            if (line == 0 && column < columns)
-                for (int j = 0; j < P::size; j++)
-                    sums[(int64)chunk * columns + column + j] = spare[j * 256 + threadIdx.x];
-            __syncthreads();
+            for (int j = 0; j < P::size; j++) {
+                result.at[j] = given.at[j] * A::slope(z.at[j], value.at[j]);
+                sum.at[j] += result.at[j];
+            }
+            *(P*)(slope + offset) = result;
         }
+        for (int j = 0; j < P::size; j++) {
+            const T total = column_reduce<Sum>(sum.at[j], width, kept);
+            if (line == 0 && column < columns) sums[(int64)chunk * columns + column + j] = total;
+        }
+    }
 }
 
-// The gradient of x at an offset, which is written there and given to be summed.
-template <typename A, typename P, typename T> struct Backward {
-    const T *g, *y, *x, *bias;
-    T* slope;
-
-    __device__ __forceinline__ P operator()(int64 offset, int column) const
-    {
-        const P value = *(const P*)(y + offset);
-        P result = *(const P*)(g + offset), z = value;
-        if (x != nullptr) {
-            const P given = *(const P*)(x + offset), added = *(const P*)(bias + column);
-            for (int j = 0; j < P::size; j++) z.at[j] = given.at[j] + added.at[j];
-        }
-        for (int j = 0; j < P::size; j++) result.at[j] *= A::slope(z.at[j], value.at[j]);
-        *(P*)(slope + offset) = result;
-        return result;
-    }
-};
-
 template <typename A, typename T> __device__ __forceinline__ void
-backward_any(const T* g, const T* y, const T* x, const T* bias, T* slope, T* sums, T* spare,
+backward_any(const T* g, const T* y, const T* x, const T* bias, T* slope, T* sums, T* kept,
     int64 rows, int columns, int chunks)
 {
     if (packs(g, columns) && packs(y, columns) && packs(x, columns) && packs(bias, columns)
-        && packs(slope, columns)) {
-        const Backward<A, Pack<T>, T> row = {g, y, x, bias, slope};
-        sum_rows<Pack<T>>(row, sums, spare, rows, columns, chunks);
-    } else {
-        const Backward<A, One<T>, T> row = {g, y, x, bias, slope};
-        sum_rows<One<T>>(row, sums, spare, rows, columns, chunks);
-    }
+        && packs(slope, columns))
+        backward_packs<A, Pack<T>>(g, y, x, bias, slope, sums, kept, rows, columns, chunks);
+    else
+        backward_packs<A, One<T>>(g, y, x, bias, slope, sums, kept, rows, columns, chunks);
 }
 
 // The gradient of x, and of each chunk of rows its sum. relu, sigmoid and tanh read y only.
 template <typename T> __device__ void bias_activation_backward(const T* g, const T* y, const T* x,
     const T* bias, T* slope, T* sums, int64 rows, int columns, int chunks, int activation)
 {
-    __shared__ T spare[256 * Pack<T>::size];
+    __shared__ T kept[256];
     switch (activation) {
-    case 0: return backward_any<Relu>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
-    case 1: return backward_any<Sigmoid>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
-    case 2: return backward_any<Tanh>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
-    case 3: return backward_any<Silu>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
-    case 4: return backward_any<Gelu>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
-    case 5: return backward_any<GeluTanh>(g, y, x, bias, slope, sums, spare, rows, columns, chunks);
-    }
-}
-
-template <typename P, typename T> struct Loaded {
-    const T* x;
-
-    __device__ __forceinline__ P operator()(int64 offset, int column) const
-    {
-        return *(const P*)(x + offset);
-    }
-};
-
-// The sum of each column, in chunks of rows.
-template <typename T> __device__ void
-column_sums(const T* x, T* sums, int64 rows, int columns, int chunks)
-{
-    __shared__ T spare[256 * Pack<T>::size];
-    if (packs(x, columns)) {
-        const Loaded<Pack<T>, T> row = {x};
-        sum_rows<Pack<T>>(row, sums, spare, rows, columns, chunks);
-    } else {
-        const Loaded<One<T>, T> row = {x};
-        sum_rows<One<T>>(row, sums, spare, rows, columns, chunks);
+    case 0: return backward_any<Relu>(g, y, x, bias, slope, sums, kept, rows, columns, chunks);
+    case 1: return backward_any<Sigmoid>(g, y, x, bias, slope, sums, kept, rows, columns, chunks);
+    case 2: return backward_any<Tanh>(g, y, x, bias, slope, sums, kept, rows, columns, chunks);
+    case 3: return backward_any<Silu>(g, y, x, bias, slope, sums, kept, rows, columns, chunks);
+    case 4: return backward_any<Gelu>(g, y, x, bias, slope, sums, kept, rows, columns, chunks);
+    case 5: return backward_any<GeluTanh>(g, y, x, bias, slope, sums, kept, rows, columns, chunks);
     }
 }

@@ -69,20 +69,20 @@ template <typename P, typename T> __device__ __forceinline__ void add_up(
 
 template <typename P, typename T> __device__ __forceinline__ void
 pieces_packs(const T* values, const int64* order, const int64* sorted, const int64* offsets,
-    T* pieces, int64 count, int64 length, int chunk)
+    T* pieces, int64 rows, int64 count, int64 length, int chunk)
 {
     const Teams teams(length / P::size);
     const int64 places = (count + chunk - 1) / chunk * 2;
     for (int64 place = teams.team; place < places; place += teams.count) {
         const int64 from = place / 2 * chunk, to = min(from + chunk, count);
         const bool opens = place % 2;
-        // A row that is in pieces is longer than a chunk. If it begins here, it is that of the last
-        // position; if it goes on with a piece that begins here, that of the first.
+        // A row in pieces is longer than a chunk. So if one begins here it is that of the last
+        // position; and if one goes on here, with a piece of its own, it is that of the first.
         const int64 row = sorted[opens ? to - 1 : from];
+        if (row < 0 || row >= rows) continue;  // out of bounds: it is not added to any
         const int64 begin = offsets[row], end = offsets[row + 1];
         const int64 first = opens ? begin : begin + (from - begin + chunk - 1) / chunk * chunk;
-        const bool here = from <= first && first < min(to, end) && (first == begin) == opens;
-        if (end - begin <= chunk || !here) continue;
+        if (end - begin <= chunk || first < from || first >= end) continue;
         for (int64 j = teams.lane * P::size; j < length; j += teams.lanes * P::size) {
             P sum;
             for (int n = 0; n < P::size; n++) sum.at[n] = T(0);
@@ -97,9 +97,9 @@ template <typename T> __device__ void segment_pieces(const T* values, const int6
     int chunk)
 {
     if (packs(values, length) && packs(pieces, length))
-        pieces_packs<Pack<T>>(values, order, sorted, offsets, pieces, count, length, chunk);
+        pieces_packs<Pack<T>>(values, order, sorted, offsets, pieces, rows, count, length, chunk);
     else
-        pieces_packs<One<T>>(values, order, sorted, offsets, pieces, count, length, chunk);
+        pieces_packs<One<T>>(values, order, sorted, offsets, pieces, rows, count, length, chunk);
 }
 
 template <typename P, typename T> __device__ __forceinline__ void

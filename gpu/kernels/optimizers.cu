@@ -1,8 +1,9 @@
 // Steps of optimisers over flat runs of parameters, and the size of a gradient.
 //
 // A step reads and writes each array once: memory sets the pace, so numbers are moved 16 bytes at a
-// time. Sums over all elements go in two stages: every block adds up what its threads stride over,
-// and one block adds up the blocks' sums. The order depends on the length alone.
+// time. What is asked of all elements goes in two stages: every block answers for those that its
+// threads stride over, and another launch puts the answers together. The order depends on the
+// length alone.
 
 // Plain descent -------------------------------------------------------------------------------
 
@@ -104,16 +105,6 @@ template <typename T> __device__ void square_sums(const T* x, T* sums, int64 siz
         sum = block_reduce<Sum>(sum, spare);
         if (threadIdx.x == 0) sums[part] = sum;
     }
-}
-
-// By one block: the sum of the blocks' sums.
-template <typename T> __device__ void total(const T* sums, T* result, int count)
-{
-    __shared__ T spare[32];
-    T sum = T(0);
-    for (int i = threadIdx.x; i < count; i += blockDim.x) sum += sums[i];
-    sum = block_reduce<Sum>(sum, spare);
-    if (threadIdx.x == 0) result[0] = sum;
 }
 
 // Is an element of the part infinite or NaN? Such a one, taken from itself, does not give 0.

@@ -1,4 +1,4 @@
-"""Activations with a bias, forward and back, and sums of columns; see `kernels/activations.cu`."""
+"""Activations with a bias, forward and back; see `kernels/activations.cu`."""
 
 from __future__ import annotations
 
@@ -85,30 +85,6 @@ def kernels(cuda: Any, real: Any) -> dict[str, Any]:
             if share is not None:
                 share[i] = share_of(z, activation)
 
-    # What the threads of a block have added up, as an array of lines of threads, one below the
-    # other: the sum of the lines. All threads take part.
-    @cuda.jit(device=True)
-    def sum_lines(value: Any, lanes: Any) -> Any:
-        spare = cuda.shared.array(BLOCK, real)
-        thread, lines = cuda.threadIdx.x, BLOCK // lanes
-        spare[thread] = value
-        cuda.syncthreads()
-        while lines > 1:
-            lines //= 2
-            if thread < lines * lanes:
-                spare[thread] += spare[thread + lines * lanes]
-            cuda.syncthreads()
-        total = spare[thread % lanes]
-        cuda.syncthreads()
-        return total
-
-    @cuda.jit(device=True)
-    def lanes_for(columns: Any) -> Any:
-        lanes = 1
-        while lanes < 32 and lanes < columns:
-            lanes *= 2
-        return lanes
-
     @cuda.jit
     def bias_activation_backward(
         g: Any,
@@ -122,45 +98,36 @@ def kernels(cuda: Any, real: Any) -> dict[str, Any]:
         chunks: Any,
         activation: Any,
     ) -> None:
-        lanes = lanes_for(columns)
-        lane, line = cuda.threadIdx.x % lanes, cuda.threadIdx.x // lanes
-        length = (rows + chunks - 1) // chunks
-        for chunk in range(cuda.blockIdx.y, chunks, cuda.gridDim.y):
-            for tile in range(cuda.blockIdx.x, (columns + lanes - 1) // lanes, cuda.gridDim.x):
-                column, end = tile * lanes + lane, min((chunk + 1) * length, rows)
-                total = zero
-                if column < columns:
-                    for row in range(chunk * length + line, end, BLOCK // lanes):
-                        i = np.int64(row) * columns + column
-                        z = y[i]
-                        if x is not None:
-                            z = x[i] + bias[column]
-                        result = g[i] * slope_of(z, y[i], activation)
-                        slope[i] = result
-                        total += result
-                if sums is not None:
-                    total = sum_lines(total, lanes)
-                    if line == 0 and column < columns:
-                        sums[np.int64(chunk) * columns + column] = total
-
-    @cuda.jit
-    def column_sums(x: Any, sums: Any, rows: Any, columns: Any, chunks: Any) -> None:
-        lanes = lanes_for(columns)
-        lane, line = cuda.threadIdx.x % lanes, cuda.threadIdx.x // lanes
-        length = (rows + chunks - 1) // chunks
-        for chunk in range(cuda.blockIdx.y, chunks, cuda.gridDim.y):
-            for tile in range(cuda.blockIdx.x, (columns + lanes - 1) // lanes, cuda.gridDim.x):
-                column, end = tile * lanes + lane, min((chunk + 1) * length, rows)
-                total = zero
-                if column < columns:
-                    for row in range(chunk * length + line, end, BLOCK // lanes):
-                        total += x[np.int64(row) * columns + column]
-                total = sum_lines(total, lanes)
-                if line == 0 and column < columns:
-                    sums[np.int64(chunk) * columns + column] = total
+        kept, thread, width = cuda.shared.array(BLOCK, real), cuda.threadIdx.x, 1
+        while width < 32 and width < columns:
+            width *= 2
+        across, length = (columns + width - 1) // width, (rows + chunks - 1) // chunks
+        for tile in range(cuda.blockIdx.x, np.int64(across) * chunks, cuda.gridDim.x):
+            chunk, column = tile // across, tile % across * width + thread % width
+            total = zero
+            if column < columns:
+                first, last = chunk * length + thread // width, min((chunk + 1) * length, rows)
+                for row in range(first, last, BLOCK // width):
+                    i = np.int64(row) * columns + column
+                    z = y[i]
+                    if x is not None:
+                        z = x[i] + bias[column]
+                    result = g[i] * slope_of(z, y[i], activation)
+                    slope[i] = result
+                    total += result
+            kept[thread] = total
+            cuda.syncthreads()
+            lines = BLOCK // width
+            while lines > 1:
+                lines //= 2
+                if thread < lines * width:
+                    kept[thread] += kept[thread + lines * width]
+                cuda.syncthreads()
+            if thread < width and column < columns:
+                sums[chunk * columns + column] = kept[thread]
+            cuda.syncthreads()
 
     return {
         "bias_activation_forward": bias_activation_forward,
         "bias_activation_backward": bias_activation_backward,
-        "column_sums": column_sums,
     }

@@ -46,12 +46,13 @@ def kernels(cuda: Any, real: Any) -> dict[str, Any]:
             stop = min(start + chunk, count)
             opens = place % 2 == 1
             row = sorted[stop - 1 if opens else start]
+            if row < 0 or row >= rows:
+                continue
             begin, end = offsets[row], offsets[row + 1]
             first = begin
             if not opens:
                 first = begin + (start - begin + chunk - 1) // chunk * chunk
-            here = start <= first and first < min(stop, end) and (first == begin) == opens
-            if end - begin > chunk and here:
+            if end - begin > chunk and start <= first and first < end:
                 for j in range(cuda.threadIdx.x % lanes, length, lanes):
                     total = zero
                     for i in range(first, min(first + chunk, end)):

@@ -77,15 +77,6 @@ def kernels(cuda: Any, real: Any) -> dict[str, Any]:
                 sums[part] = value
 
     @cuda.jit
-    def total(sums: Any, result: Any, count: Any) -> None:
-        value = zero
-        for i in range(cuda.threadIdx.x, count, cuda.blockDim.x):
-            value += sums[i]
-        value = block_sum(value, cuda.blockDim.x)
-        if cuda.threadIdx.x == 0:
-            result[0] = value
-
-    @cuda.jit
     def odd_parts(x: Any, odd: Any, size: Any, parts: Any) -> None:
         for part in range(cuda.blockIdx.x, parts, cuda.gridDim.x):
             found, first = 0, part * cuda.blockDim.x + cuda.threadIdx.x
@@ -117,7 +108,6 @@ def kernels(cuda: Any, real: Any) -> dict[str, Any]:
         "sgd_step": sgd_step,
         "adam_step": adam_step,
         "square_sums": square_sums,
-        "total": total,
         "odd_parts": odd_parts,
         "none_odd": none_odd,
         "clip_to_norm": clip_to_norm,

@@ -256,7 +256,7 @@ def test_the_command_line_says_what_was_compared_and_fails_on_a_fault(monkeypatc
     assert re.search(r"compared +5  programs", printed)
     assert "operations drawn: " in printed
 
-    def fail(program):
+    def fail(program, devices):
         raise CheckError("wrong")
 
     monkeypatch.setattr("chainrule.testing.__main__.check_program", fail)

@@ -177,6 +177,10 @@ __global__ void foreign_mask(int* x) {
 __global__ void failing(int* x) {
     assert(threadIdx.x < 2);
 }
+__global__ void spinning(int* x) {
+    while (atomicAdd(&x[0], 0) == 0) {
+    }
+}
 __global__ void null(int* x) {
     int* nothing = nullptr;
     asm volatile("" : "+r"(nothing));  // so that the compiler does not know
@@ -344,6 +348,21 @@ __global__ void write_after_read(int* y) {
     __syncthreads();
     const int other = room[(threadIdx.x + 40) % 64];  // write after read
     room[threadIdx.x] = other;
+}
+__global__ void read_then_written(int* y) {
+    __shared__ int room[32];
+    if (threadIdx.x < 32) room[threadIdx.x] = 1;
+    __syncthreads();
+    if (threadIdx.x < 32) y[threadIdx.x] = room[threadIdx.x];  // read then written
+    else room[threadIdx.x - 32] = 2;
+}
+__global__ void read_by_all_written_by_a_reader(int* y) {
+    __shared__ int count;
+    if (threadIdx.x == 0) count = 1;
+    __syncthreads();
+    y[threadIdx.x] = count;
+    __syncwarp();
+    if (threadIdx.x == 64) count = 2;  // write by a reader
 }
 __global__ void atomics_meet(int* y) {
     __shared__ int count;

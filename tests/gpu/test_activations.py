@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.engine.operations.biased import BY_RESULT, GATED
+from chainrule.engine.operations.biased import BIASED, BY_RESULT, GATED
 from chainrule.gpu import emulator
 from chainrule.gpu.families import activations
 
@@ -151,3 +151,47 @@ def test_of_nothing_and_of_one(device: Any, kernel_set: str, shape: tuple[int, .
         y, kept = k.bias_activation(x, bias, "tanh")
         slope, total = k.bias_activation_backward(x, y, None, None, kept, "tanh")
         assert slope.shape == y.shape == shape and total.shape == shape[-1:]
+
+
+LAYERS = {
+    "dense": (lambda name: cr.layers.Dense(6, activation=name), (4, 5)),
+    "dense on steps": (lambda name: cr.layers.Dense(6, activation=name), (2, 3, 5)),
+    "convolution": (lambda name: cr.layers.Conv1D(6, 2, activation=name), (2, 4, 5)),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "silu", "gelu", "elu", None])
+def test_layers_do_bias_and_activation_at_once(device: Any, kind: str, name: str | None) -> None:
+    """As on the CPU, but that another rounds; only what has a kernel goes to it."""
+    make, shape = LAYERS[kind]
+    random = np.random.default_rng(0)
+    x, layer = random.standard_normal(shape).astype("float32"), make(name)
+    layer(x)
+    found = []
+    for where in ("cpu", device.name):
+        layer.to(where)
+        given = cr.tensor(x, device=where, requires_grad=True)
+        with launches() as launched:
+            y = layer(given)
+            upstream = np.random.default_rng(1).standard_normal(y.shape).astype("float32")
+            y.backward(cr.tensor(upstream, device=where))
+        fused = {"bias_activation_forward", "bias_activation_backward"} & set(launched)
+        assert len(fused) == (2 if where != "cpu" and name in BIASED else 0)
+        tensors = [y, given.grad, layer.kernel.grad, layer.bias.grad]
+        found.append([each.to("cpu").numpy() for each in tensors])
+        layer.zero_grad()
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_of_your_own_as_activation_is_called(device: Any) -> None:
+    class Doubled(cr.layers.Activation):
+        def call(self, x: Any) -> Any:
+            return super().call(x) * 2
+
+    layer = cr.layers.Dense(2, activation=Doubled("relu"), kernel_initializer="ones").to(
+        device.name
+    )
+    y = layer(cr.tensor(np.ones((1, 3), "float32"), device=device.name))
+    np.testing.assert_array_equal(y.to("cpu").numpy(), [[6.0, 6.0]])

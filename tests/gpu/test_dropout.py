@@ -10,6 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 import chainrule as cr
+from chainrule.engine.kernels.philox import words
 from chainrule.gpu import emulator
 
 from .parity import Array, Case, Draw, check, every, numbers
@@ -45,6 +46,14 @@ def test_of_a_slice_that_is_not_aligned(device: Any, kernel_set: str) -> None:
     y = device.sets[kernel_set].dropout(device.from_host(x)[1:], 0.5, 7, 8)
     expected = cr.dropout(x[1:], rate=0.5, key=7, first=8)
     np.testing.assert_array_equal(device.to_host(y), expected.numpy())
+
+
+def test_a_word_at_the_threshold_is_kept(device: Any, kernel_set: str) -> None:
+    word = int(words(np, 7, 0, 6)[5])
+    for threshold, kept in ((word - 1, True), (word, True), (word + 1, False)):
+        x = device.from_host(np.ones(6))
+        y = device.to_host(device.sets[kernel_set].dropout(x, threshold / 2**32, 7, 0))
+        assert (y[5] != 0) == kept
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0)])

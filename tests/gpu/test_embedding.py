@@ -143,28 +143,13 @@ def test_a_row_with_very_many_values_is_cut_into_pieces(device: Any) -> None:
     assert (np.abs(found[0] - exact) <= most * np.abs(values).sum()).all()
 
 
-def test_of_values_that_meet_the_last_stays(device: Any) -> None:
-    random = np.random.default_rng(0)
-    k = device.sets["raw"]
-    for index in (
-        random.integers(0, 7, 50),
-        (random.integers(0, 7, 50), random.integers(0, 2, 50)),
-    ):
-        x = random.standard_normal((7, 2))
-        values = random.standard_normal(x[index].shape)
-        expected = x.copy()
-        flat = np.arange(x.size).reshape(x.shape)[index].reshape(-1)
-        for place, value in zip(flat, values.reshape(-1), strict=True):
-            expected.reshape(-1)[place] = value
-        result = k.index_set(device.from_host(x), device.from_host(values), index)
-        np.testing.assert_array_equal(device.to_host(result), expected)
-
-
 def test_an_index_of_the_host_is_checked_there(device: Any, kernel_set: str) -> None:
-    k, x = device.sets[kernel_set], device.from_host(np.ones((3, 2)))
-    for wrong in ([0, 3], [-4]):
-        with pytest.raises(IndexError, match="out of bounds for 3 rows"):
-            k.gather_rows(x, np.array(wrong))
+    x = cr.tensor(np.ones((3, 2)), device=device.name)
+    with cr.kernels(kernel_set):
+        for wrong in ([0, 3], [-4]):
+            for call in (lambda index: x[index], lambda index: cr.take(x, index, axis=0)):
+                with pytest.raises(IndexError, match="out of bounds for axis 0 of length 3"):
+                    call(wrong)
 
 
 @pytest.mark.parametrize("wrong", [3, -4, 2**40])
@@ -178,6 +163,19 @@ def test_an_index_of_the_device_cannot_read_elsewhere(
     with emulator.checked():
         embedding.gather(k, x, index, y, 3, 3, 5, grid=1)
     np.testing.assert_array_equal(device.to_host(y)[:, 0], [1, np.nan, 1])
+
+
+@pytest.mark.parametrize("wrong", [3, 2**40])
+def test_an_index_of_the_device_cannot_write_elsewhere(
+    device: Any, kernel_set: str, wrong: int
+) -> None:
+    """What belongs to no row is added to none."""
+    k, values = device.sets[kernel_set], device.from_host(np.ones((8, 5)))
+    index = device.from_host(np.array([1, wrong, -3, 1, wrong, wrong, 1, wrong]))
+    for chunk in (512, 2):
+        with emulator.checked(), attributes(embedding, CHUNK=chunk):
+            total = device.to_host(k.scatter_index(values, index, (3, 5)))
+        np.testing.assert_array_equal(total[:, 0], [1, 3, 0])
 
 
 def test_gradients_of_lookups(device: Any, kernel_set: str) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
+import os
 import threading
 
 import numpy as np
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainrule.gpu import emulator
-from chainrule.gpu.emulator.compiling import find_compiler
+from chainrule.gpu.emulator.compiling import compile_module, find_compiler
 
 from .cuda_texts import FAULTS, FEATURES, INTRINSICS, SUMS
 
@@ -199,22 +198,37 @@ def test_threads_of_python_may_launch_at_once(sums):
         np.testing.assert_array_equal(y, results[0])
 
 
-def test_processes_may_compile_the_same_at_once_and_the_cache_serves_the_next(
+def test_the_same_may_be_compiled_twice_at_once_and_the_cache_serves_the_next(
     tmp_path, monkeypatch
 ):
     text = "__global__ void set(int* x) { *x = 7; }"
-    program = (
-        "import numpy as np; from chainrule.gpu import emulator; x = np.zeros(1, np.int32); "
-        f"emulator.run('{text}', 'set', 1, 1, [x]); print(x[0])"
-    )
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path))
-    command = [sys.executable, "-c", program]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
-    assert [each.communicate()[0].strip() for each in running] == [b"7", b"7"]
-    made = {each: each.stat().st_mtime_ns for each in (tmp_path / "emulator").iterdir()}
-    assert sorted(each.suffix for each in made) == [".o", ".so"]
-    emulator.Module(text, ["set"])
-    assert made == {each: each.stat().st_mtime_ns for each in (tmp_path / "emulator").iterdir()}
+    made = []
+    threads = [
+        threading.Thread(target=lambda: made.append(compile_module(text, ["set"])))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made[0] == made[1]
+    files = {each: each.stat().st_mtime_ns for each in made[0].parent.iterdir()}
+    assert sorted(each.suffix for each in files) == [".o", ".so"]
+    x = np.zeros(1, np.int32)
+    emulator.Module(text, ["set"]).launch("set", 1, 1, [x])
+    assert x[0] == 7
+    assert files == {each: each.stat().st_mtime_ns for each in made[0].parent.iterdir()}
+
+
+def test_the_cache_forgets_what_has_not_been_used_for_long(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path))
+    old, used = (compile_module(f"__global__ void k() {{ /* {i} */ }}", ["k"]) for i in range(2))
+    for each in (old, used):
+        os.utime(each, (0, 0))
+    assert compile_module("__global__ void k() { /* 1 */ }", ["k"]) == used
+    compile_module("__global__ void k() { /* 2 */ }", ["k"])
+    assert used.exists() and not old.exists()
 
 
 def test_a_file_with_includes_is_run_and_its_faults_name_the_included_file(tmp_path):
@@ -313,6 +327,7 @@ def test_numbers_are_cast_to_the_parameters_types(features):
         ("other_masks", {"deadlock"}, ["with mask 0x00000007 for lane 0", "2 of 4 threads"]),
         ("foreign_mask", {"shuffle mask"}, ["in which it is not"]),
         ("failing", {"assertion"}, ["assertion failed: threadIdx.x < 2"]),
+        ("spinning", {"deadlock"}, ["the thread spins"]),
         ("null", {"crash"}, ["through a null pointer"]),
         ("far", {"crash"}, ["memory that is not there"]),
         ("divided", {"crash"}, ["divides an integer by zero"]),

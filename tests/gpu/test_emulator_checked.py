@@ -141,6 +141,8 @@ def test_faults_that_end_a_launch_are_told_as_in_unchecked_mode(name):
         ("all_write_one", 1, 2, [("race", "write of one")]),
         ("blocks_write_one", 2, 1, [("race", "write of blocks")]),
         ("write_after_read", 1, 64, [("race", "write after read")]),
+        ("read_then_written", 1, 64, [("race", "read then written")]),
+        ("read_by_all_written_by_a_reader", 1, 96, [("race", "write by a reader")]),
         ("atomics_meet", 2, 64, []),
         ("atomic_and_plain", 1, 64, [("race", "plain beside atomic")]),
         ("last_block", 3, 32, []),
@@ -212,6 +214,18 @@ def test_arrays_that_overlap_stay_so_and_an_empty_one_has_no_elements():
     np.testing.assert_array_equal(x, [0, 0, 0, 0, 0, 5, 6, 7])
     (found,) = reports_of(ACCESSES, "shift", x[:0], x, 1, block=1)
     assert (found.kind, found.line) == ("out of bounds", ACCESSES.marked("shift"))
+
+
+def test_outputs_are_written_before_they_are_read_and_whole():
+    x, y = np.arange(8, dtype=np.float32), np.empty(8, np.float32)
+    assert reports_of(ACCESSES, "shift", x, y, 7, block=1) == ()
+    (found,) = reports_of(ACCESSES, "shift", x, y, 5, block=1, writes=[1])
+    assert (found.kind, found.file) == ("uninitialised", "kernel.cu")
+    assert found.line in ACCESSES.lines("shift")
+    assert found.other.startswith("3 elements of argument 1") and "as element 5," in found.other
+    assert reports_of(ACCESSES, "shift", x, y, 5, block=1, writes=[1], blocks=[0]) == ()
+    found, *_ = reports_of(ACCESSES, "shift", y, x, 7, block=1, writes=[0])
+    assert (found.kind, found.line) == ("uninitialised", ACCESSES.marked("shift"))
 
 
 def test_no_more_than_twenty_faults_are_told():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule.gpu import numba_compiling
+from chainrule.gpu import numba_compiling, table
 from chainrule.gpu.inspection import ARCHITECTURES
 from chainrule.gpu.table import (
     F64,
@@ -208,3 +208,34 @@ def test_an_array_that_is_left_out_is_passed_as_a_null_pointer():
     declared = re.findall(r"\.param \.([a-z]\d+)", numba_compiling.compiled(made, kinds))
     sizes = {"b64": 8, "u64": 8, "b32": 4, "f32": 4}
     assert [ctypes.sizeof(each) for each in passed] == [sizes[each] for each in declared]
+
+
+def test_a_launch_on_a_gpu_hands_numba_what_it_takes(monkeypatch: pytest.MonkeyPatch):
+    """With a GPU's arrays and stream replaced: the launch itself is Numba's."""
+    import sys
+    from types import ModuleType, SimpleNamespace
+
+    from numba import cuda
+    from numba.cuda import dispatcher
+
+    from chainrule.gpu import backends
+
+    cupy: Any = ModuleType("cupy")
+    cupy.ndarray = np.ndarray
+    cupy.cuda = SimpleNamespace(get_current_stream=lambda: SimpleNamespace(ptr=0))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(cuda, "as_cuda_array", lambda array, sync: array)
+    launched: list[Any] = []
+
+    def call(self: Any, arguments: Any, configured: Any) -> None:
+        sizes = (configured.griddim, configured.blockdim, configured.sharedmem)
+        launched.append((self.py_func.__name__, *sizes, arguments))
+
+    monkeypatch.setattr(dispatcher.CUDADispatcher, "call", call)
+    made = table.ENTRIES["tiled_matmul"]
+    a = np.ones((2, 3), np.float32)
+    backends.NumbaCuda().launch(made, "float32", (4, 1, 1), 0, [a, None, np.int64(5)])
+    ((name, grid, block, shared, (flat, nothing, number)),) = launched
+    assert (name, grid, block, shared) == ("tiled_matmul", (4, 1, 1), (made.block, 1, 1), 0)
+    assert flat.shape == (6,) and np.shares_memory(flat, a)
+    assert nothing is None and number == 5

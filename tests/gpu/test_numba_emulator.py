@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
+import sys
+import threading
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 
 from chainrule.engine.errors import DeviceError
 from chainrule.gpu.emulator import schedule
 from chainrule.gpu.emulator.numba_language import cuda
-from chainrule.gpu.emulator.numba_numbers import compiled, number
 
 pytest.importorskip("greenlet")
 
@@ -91,8 +90,6 @@ def test_shuffled_orders_differ_and_come_again():
 
 
 def test_one_launch_at_a_time_has_the_namespace():
-    import threading
-
     wrong: list[Any] = []
 
     @cuda.jit
@@ -107,10 +104,15 @@ def test_one_launch_at_a_time_has_the_namespace():
     threads = [
         threading.Thread(target=number[4, 64], args=(y, each)) for each, y in enumerate(results)
     ]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert not wrong
     assert [set(y) for y in results] == [{0}, {1}, {2}, {3}]
 
@@ -201,7 +203,8 @@ def test_a_barrier_counts_predicates():
         y[64 + i] = cuda.syncthreads_and(x[i])
         y[128 + i] = cuda.syncthreads_or(x[i])
 
-    for x in (RNG.integers(0, 2, 64), np.zeros(64, np.int64), np.ones(64, np.int64)):
+    one = (np.arange(64) == 40).astype(np.int64)
+    for x in (RNG.integers(0, 2, 64), np.zeros(64, np.int64), np.ones(64, np.int64), one):
         y = np.empty((3, 64), np.int64)
         barrier.launch(1, 64, (x, y.reshape(-1)), checked=True, writes=[1])
         assert set(y[0]) == {x.sum()} and set(y[1]) == {int(x.all())} and set(y[2]) == {x.max()}
@@ -245,14 +248,14 @@ def test_arrays_of_one_line_are_two_and_those_of_one_place_are_one():
         a[0], b[0] = 1, 2
         kept()[1] = 3
         y[0], y[1], y[2] = a[0], b[0], kept()[1]
-        own[1, 2] = 8
-        y[3] = own[1, 2]
+        own[1, 0], own[0, 1] = 8, 9
+        y[3], y[4] = own[1, 0], own[0, 1]
 
-    y = np.empty(4, np.float32)
+    y = np.empty(5, np.float32)
     memory.launch(1, 1, (y,), checked=True, writes=[0])
-    assert y.tolist() == [1, 2, 3, 8]
+    assert y.tolist() == [1, 2, 3, 8, 9]
     memory[1, 1](y)
-    assert y.tolist() == [1, 2, 3, 8]
+    assert y.tolist() == [1, 2, 3, 8, 9]
 
 
 def test_dynamic_shared_memory_is_what_the_launch_gives():
@@ -307,52 +310,6 @@ def test_the_last_block_may_read_what_the_others_fenced(order: str):
     assert y[0] == pytest.approx(x.sum())
 
 
-def test_bits_and_rounding_are_those_of_the_gpu():
-    @cuda.jit
-    def bits(y: Any, z: Any) -> None:
-        y[0], y[1], y[2] = cuda.popc(255), cuda.clz(1), cuda.ffs(8)
-        y[3], y[4] = cuda.popc(-1), cuda.ffs(0)
-        y[5] = cuda.brev(np.uint32(1))
-        y[6] = cuda.selp(y[0] > 0, 1, 2)
-        z[0] = cuda.fma(np.float32(1 + 2**-12), np.float32(1 + 2**-12), np.float32(-1))
-        z[1] = cuda.cbrt(np.float32(27))
-
-    y, z = np.empty(7, np.int64), np.empty(2, np.float32)
-    bits[1, 1](y, z)
-    assert y.tolist() == [8, 31, 4, 32, 0, 2**31, 1]
-    assert z[0] == 2**-11 + 2**-24
-    assert z[1] == pytest.approx(3, rel=1e-6)
-
-
-@pytest.mark.parametrize("name", ["uint64", "uint32", "uint8", "int64", "int32"])
-def test_integers_follow_the_rules_of_numba(name: str):
-    def compute(a: Any, b: Any, i: Any) -> Any:
-        first = (a + b, a * b, a - b, a + i, a * i, a - i, a & i, a | i, a ^ i, a >> 3, a << 5)
-        second = (~a, -a, a // b, a % b, a // i, a % i, i // a, i % a, i - a, a / b, a > i)
-        third = (np.uint32(a), np.int32(a), np.uint8(i), np.uint64(i), np.uint32(i), a == i)
-        return (*first, *second, *third, min(a, b), max(i, 3), abs(i), i << 2, i >> 1)
-
-    kind = np.dtype(name).type
-    most = np.iinfo(kind).max if name != "int64" else 2**31 - 1
-    by_numba, emulated = numba.njit(compute), compiled(compute)
-    for a, b, i in [(250 % most, 7, -3), (most, most - 3, 5), (3, most, -(2**40)), (2, most, 1)]:
-        arguments = (kind(a), kind(b), np.int64(i))
-        assert by_numba(*arguments) == emulated(*map(number, arguments))
-
-
-def test_warnings_of_numpy_do_not_escape():
-    @cuda.jit
-    def noisy(y: Any) -> None:
-        y[0] = np.float32(3e38) * np.float32(10)
-        y[1] = np.float32(np.inf) - np.float32(np.inf)
-        cuda.syncthreads()
-        y[2] = np.float64(1e300)
-
-    y = np.empty(3, np.float32)
-    noisy[1, 1](y)
-    assert y[0] == np.inf and np.isnan(y[1]) and y[2] == np.inf
-
-
 def test_a_launch_that_cuda_would_refuse_is_refused():
     @cuda.jit
     def nothing(x: Any) -> None:
@@ -367,8 +324,6 @@ def test_a_launch_that_cuda_would_refuse_is_refused():
 
 
 def test_without_greenlet_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
-    import sys
-
     @cuda.jit
     def waits() -> None:
         cuda.syncthreads()
@@ -383,17 +338,3 @@ def test_without_greenlet_the_error_says_what_to_install(monkeypatch: pytest.Mon
     y = np.zeros(1)
     runs[1, 32](y)
     assert y[0] == 1
-
-
-def test_mathematics_is_that_of_cuda():
-    @cuda.jit
-    def compute(y: Any) -> None:
-        y[0] = math.exp(np.float32(1000))
-        y[1] = max(np.float32(np.nan), np.float32(2))
-        y[2] = np.float32(1) / np.float32(0)
-        y[3] = math.log(np.float32(0))
-        y[4] = np.uint32(np.uint32(0xFFFFFFFF) + np.uint32(2))
-
-    y = np.empty(5, np.float32)
-    compute[1, 1](y)
-    assert y.tolist() == [math.inf, 2, math.inf, -math.inf, 1]

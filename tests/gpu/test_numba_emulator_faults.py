@@ -104,6 +104,30 @@ def test_a_mask_that_names_others_than_those_that_come_is_reported():
     assert report.kind == "shuffle mask"
     assert report.line == line_of(masked, "shfl_down_sync")
 
+    @cuda.jit
+    def after_some_have_ended(y: Any) -> None:
+        if cuda.threadIdx.x < 16:
+            y[cuda.threadIdx.x] = cuda.shfl_xor_sync(FULL, cuda.laneid, 1)
+
+    y = np.empty(16, np.int64)
+    after_some_have_ended[1, 32](y)  # GPUs let it pass
+    assert y.tolist() == [lane ^ 1 for lane in range(16)]
+    (report,) = faults(after_some_have_ended, 1, 32, y)
+    assert report.kind == "shuffle mask"
+    assert "which has ended" in report.other
+
+    @cuda.jit
+    def from_outside(y: Any) -> None:
+        if cuda.threadIdx.x < 16:
+            y[cuda.threadIdx.x] = cuda.shfl_down_sync(0xFFFF, y[cuda.threadIdx.x], 1)
+
+    y = np.arange(16.0)
+    (report,) = faults(from_outside, 1, 32, y.copy())
+    assert report.thread == (15, 0, 0)
+    assert "lane 16, from which it reads, is not there" in report.other
+    from_outside[1, 32](y)
+    assert y[:15].tolist() == list(range(1, 16)) and np.isnan(y[15])
+
 
 @every_schedule
 def test_a_race_between_blocks_is_one(order: str):
@@ -114,6 +138,31 @@ def test_a_race_between_blocks_is_one(order: str):
     (report,) = faults(same, 2, 1, np.empty(1), schedule=order)
     assert report.kind == "race"
     assert "y[0] in global memory is written here, and written by thread" in report.other
+
+
+def test_counting_without_a_fence_orders_nothing():
+    @cuda.jit
+    def total(parts: Any, count: Any, y: Any) -> None:
+        parts[cuda.blockIdx.x] = 1
+        if cuda.atomic.add(count, 0, 1) == 1:
+            y[0] = parts[0] + parts[1]
+
+    (report,) = faults(total, 2, 1, np.empty(2), np.zeros(1, np.int64), np.empty(1))
+    assert report.kind == "race"
+    assert report.line == line_of(total, "parts[0]")
+
+
+def test_every_reader_counts_not_only_the_last():
+    @cuda.jit
+    def swap(x: Any, y: Any) -> None:
+        value = x[0]
+        if cuda.threadIdx.x == 0:
+            x[0] = value + 1
+        y[cuda.threadIdx.x] = value
+
+    for order in SCHEDULES:
+        found = faults(swap, 1, 3, np.ones(1), np.empty(3), schedule=order)
+        assert {report.kind for report in found} == {"race"}
 
 
 def test_memory_that_is_used_again_needs_a_barrier_before():
@@ -238,78 +287,6 @@ def test_barriers_at_two_places_are_divergent():
 
     (report,) = faults(through_a_function, 1, 32, np.empty(32))
     assert report.kind == "divergent barrier"
-
-
-@every_schedule
-@pytest.mark.parametrize("check", [False, True])
-def test_what_would_hang_is_an_error(order: str, check: bool):
-    @cuda.jit
-    def barrier_and_shuffle(y: Any) -> None:
-        if cuda.threadIdx.x == 3:
-            cuda.syncthreads()
-        else:
-            y[cuda.threadIdx.x] = cuda.shfl_sync(FULL, 1, 0)
-
-    @cuda.jit
-    def other_masks() -> None:
-        cuda.syncwarp(0b11 if cuda.laneid == 0 else FULL)
-
-    @cuda.jit
-    def own_lane_not_named() -> None:
-        cuda.syncwarp(0b10)
-
-    @cuda.jit
-    def other_barriers() -> None:
-        if cuda.threadIdx.x < 16:
-            cuda.syncthreads()
-        else:
-            cuda.syncthreads_or(1)
-
-    for kernel, arguments, kind in (
-        (barrier_and_shuffle, (np.empty(32, np.int64),), "shuffle mask"),
-        (other_masks, (), "shuffle mask"),
-        (own_lane_not_named, (), "shuffle mask"),
-        (other_barriers, (), "divergent barrier"),
-    ):
-        with pytest.raises(EmulatorError) as caught:
-            kernel.launch(1, 32, arguments, schedule=order, checked=check)
-        assert {each.kind for each in caught.value.reports} == {kind}
-
-
-def test_a_lock_that_nobody_gives_back_is_a_deadlock(monkeypatch: pytest.MonkeyPatch):
-    from chainrule.gpu.emulator import numba_threads
-
-    monkeypatch.setattr(numba_threads, "_MOST_ATOMICS", 1000)
-
-    @cuda.jit
-    def lock(held: Any) -> None:
-        while cuda.atomic.cas(held, 0, 0, 1) != 0:
-            pass
-
-    with pytest.raises(EmulatorError, match="does it spin"):
-        lock[1, 2](np.zeros(1, np.int64))
-
-
-def test_after_a_fault_the_next_launch_runs():
-    @cuda.jit
-    def fails(x: Any, y: Any) -> None:
-        cuda.syncthreads()
-        if cuda.threadIdx.x == 1:
-            raise ZeroDivisionError("planted")
-        cuda.syncthreads()
-        y[cuda.threadIdx.x] = x[0]
-
-    with pytest.raises(ZeroDivisionError, match="planted"):
-        fails[1, 32](np.ones(1), np.empty(32))
-
-    @cuda.jit
-    def runs(y: Any) -> None:
-        cuda.syncthreads()
-        y[cuda.threadIdx.x] = cuda.threadIdx.x
-
-    y = np.empty(32)
-    runs[1, 32](y)
-    assert y.tolist() == list(range(32))
 
 
 def test_the_same_array_under_two_names_is_one():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+import chainrule as cr
 from chainrule.gpu import emulator
 
 from ..engine.test_kernel_parity import adam_step_allows, sgd_step_allows, spacing
@@ -123,6 +124,17 @@ def reference_step(*arguments: Any) -> None:
     get_device("cpu").sets["reference"].adam_step(*arguments)
 
 
+def test_arrays_with_gaps_are_left_to_the_reference(device: Any, kernel_set: str) -> None:
+    w, g = np.arange(8.0), np.ones(8)
+    on_device = [device.from_host(each) for each in (w, g)]
+    k = device.sets[kernel_set]
+    k.sgd_step(on_device[0][::2], on_device[1][:4], None, 0.5, 0.0, False, 0.0)
+    k.clip_to_norm(on_device[1][::2], device.from_host(np.array(2.0)), 1.0)
+    np.testing.assert_array_equal(device.to_host(on_device[0])[::2], w[::2] - 0.5)
+    np.testing.assert_array_equal(device.to_host(on_device[0])[1::2], w[1::2])
+    np.testing.assert_array_equal(device.to_host(on_device[1]), [0.5, 1.0] * 4)
+
+
 def test_long_sums_in_every_order(device: Any) -> None:
     """More parts than one: the same bits in every order of threads, and a small error."""
     x = np.random.default_rng(0).standard_normal(100_001).astype("float32")
@@ -130,7 +142,7 @@ def test_long_sums_in_every_order(device: Any) -> None:
     for schedule in ("forward", "reverse", "shuffle:3"):
         with emulator.schedule(schedule), launches() as launched:
             found.append(device.to_host(device.sets["raw"].sum_of_squares(device.from_host(x))))
-        assert launched == ["square_sums", "total"]
+        assert launched == ["square_sums", "row_sum"]
     assert found[0] == found[1] == found[2]
     exact = np.sum(x.astype("float64") ** 2)
     assert abs(found[0] - exact) <= 40 * np.finfo("float32").eps * exact  # a tree, of few levels
@@ -145,3 +157,23 @@ def test_one_odd_number_among_many_is_found(device: Any, odd: float) -> None:
         x[:] = 1
         x[i] = odd
         assert not device.to_host(k.all_finite(device.from_host(x)))
+
+
+@pytest.mark.parametrize("rule", ["SGD", "Adam"])
+def test_optimizers_step_all_neighbours_at_once(device: Any, kernel_set: str, rule: str) -> None:
+    """As on the CPU; in one launch, since the parameters are packed."""
+    random = np.random.default_rng(0)
+    arrays = [random.standard_normal(shape) for shape in ((3, 4), (5,), (2, 2))]
+    found = []
+    for where in ("cpu", device.name):
+        parameters = [cr.tensor(each, device=where, requires_grad=True) for each in arrays]
+        optimizer = getattr(cr.optim, rule)(parameters, learning_rate=0.1)
+        for _ in range(3):
+            sum((each * each * each).sum() for each in parameters).backward()
+            with cr.kernels(kernel_set if where != "cpu" else "reference"), launches() as launched:
+                optimizer.step()
+            optimizer.zero_grad()
+        assert launched == ([f"{rule.lower()}_step"] if where != "cpu" else [])
+        found.append([each.to("cpu").numpy() for each in parameters])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-13)

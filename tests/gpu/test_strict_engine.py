@@ -118,6 +118,7 @@ def test_booleans_go_to_floats_of_a_size_that_counts():
         (lambda x: x[0, 0, 0], IndexError, "too much"),
         (lambda x: x[5], IndexError, "out of bounds"),
         (lambda x: x + cr.tensor([1.0, 2.0]), cr.DeviceError, "two devices"),
+        (lambda x: cr.ones(3)[cr.arange(2, device="strict")], cr.DeviceError, "index.cpu"),
         (lambda x: np.asarray(x.detach()), cr.DeviceError, "NumPy cannot read it"),
         (lambda x: x.backward([1.0]), cr.ShapeError, "shape"),
         (lambda x: cr.softmax(x, axis=3), cr.ShapeError, "axis"),

@@ -246,6 +246,24 @@ def test_masks_and_integers_on_the_device(matrix):
     assert on_host(counts.at[[0, 2, 2]].add(np.array([1, 1, 5]))).tolist() == [1, 0, 6]
 
 
+@pytest.mark.parametrize("name", ["lstm", "gru", "simple_rnn"])
+def test_a_mask_may_be_on_the_device(name):
+    call = next(
+        each for each in calls_of(RECORDS[name]) if each.case.static.get("mask") is not None
+    )
+    arrays, mask = call.draw(0), call.case.static["mask"]
+    outcomes = []
+    for device in ("cpu", strict_device):
+        given = [cr.tensor(each, None, True, device) for each in arrays]
+        before = traffic.down
+        y = RECORDS[name].function(*given, mask=cr.tensor(mask, device=device))
+        slopes = cr.grad((y * y).sum(), given, create_graph=True)
+        curved = cr.grad(sum((each * each).sum() for each in slopes), given)
+        assert traffic.down == before
+        outcomes.append(values([y, *slopes, *curved]))
+    same(outcomes[1], outcomes[0], 1e-10)
+
+
 # Losses, linear algebra, changes in place -------------------------------------------------------
 
 

@@ -13,6 +13,8 @@ from chainrule.layers import Dense
 from chainrule.models import Sequential
 from chainrule.optim import SGD, Adam
 
+from .strict import strict_device, traffic
+
 STEPS = 5
 #: By how much of its norm a parameter may differ after the steps: some ten times the machine
 #: epsilon for each.
@@ -135,3 +137,27 @@ def test_two_runs_on_a_device_are_equal_to_the_bit(device):
         found.append(model.get_weights())
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("make", [mlp, cnn, lstm, encoder])
+def test_networks_follow_those_on_the_cpu_on_arrays_as_unforgiving_as_cupys(make):
+    for rule in ("adam", "clipped"):
+        follow(make, "float32", rule, strict_device, "reference")
+
+
+@pytest.mark.parametrize("make", [mlp, cnn, lstm])
+def test_an_epoch_reads_arrays_as_unforgiving_as_cupys_at_its_end_only(make):
+    counts = []
+    for repeats in (1, 3):
+        cr.seed(0)
+        model, shape = make("float32")
+        x, y = map(np.concatenate, zip(*batches(model, shape), strict=True))
+        x, y = np.concatenate([x] * repeats), np.concatenate([y] * repeats)
+        metrics = ["accuracy", "sparse_categorical_accuracy"]
+        model.to("strict").compile(Adam(clipnorm=0.5), "sparse_categorical_crossentropy", metrics)
+        model(x[:2])
+        before = traffic.down
+        model.fit(x, y, shape[0], verbose=0)
+        counts.append(traffic.down - before)
+        assert model.predict(x).shape == (len(x), 3)
+    assert counts[0] == counts[1]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.engine.devices import get_device
+from chainrule.engine.kernels import convolutions as reference
 from chainrule.engine.windows import Windows, windows
 from chainrule.gpu import emulator
 from chainrule.gpu.backends import names
@@ -298,3 +299,21 @@ def test_a_convolution_of_tensors_follows_the_cpu(device, kernel_set, options):
             results.append([each.cpu().numpy() for each in (z, a.grad, b.grad)])
     for expected, found in zip(*results, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_gpu_makes_more_columns_at_once(device, monkeypatch):
+    """As many images as have DEVICE_BLOCK bytes of columns; the results are those of one batch."""
+    random = np.random.default_rng(0)
+    x, kernel = random.standard_normal((6, 5, 4, 2)), random.standard_normal((3, 2, 2, 3))
+    k = device.sets["raw"]
+    given = [device.from_host(each) for each in (x, kernel)]
+    options = [1, "valid", 1, 1]
+    monkeypatch.setattr(reference, "BLOCK", 1)
+    results = []
+    for block, parts in ((reference.DEVICE_BLOCK, 1), (2 * 8 * 3 * 3 * 12, 3)):
+        monkeypatch.setattr(reference, "DEVICE_BLOCK", block)
+        with launches() as launched:
+            results.append(device.to_host(k.conv(*given, *options)))
+        assert launched == ["im2col"] * parts
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(results[0], CPU.conv(x, kernel, *options), rtol=1e-13, atol=1e-13)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.optim import SGD, Adam
+from tests.gpu.strict import strict_device
 
 from .network import loss, parameters
 
@@ -50,7 +51,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 @each_kind
-@pytest.mark.parametrize("device", ["cpu", "emulated"])
+@pytest.mark.parametrize("device", ["cpu", "emulated", strict_device])
 @settings(max_examples=10)
 @given(seed=st.integers(0, 1000), limit=st.sampled_from([1e-3, 0.3, 2.0, 1e3]))
 def test_the_step_is_taken_with_the_clipped_gradient_which_grad_shows(kind, device, seed, limit):
@@ -98,7 +99,7 @@ def test_only_gradients_of_the_step_count_for_the_norm_of_all():
 
 def test_dtypes_and_devices_share_one_norm():
     gradients = [np.array([3.0]), np.array([4.0]), np.array([12.0])]
-    kinds = [("float32", "cpu"), ("float64", "cpu"), ("float64", "emulated")]
+    kinds = [("float64", strict_device), ("float32", "cpu"), ("float64", "cpu")]
     tensors = [
         cr.tensor([0.0], dtype=dtype, device=device, requires_grad=True) for dtype, device in kinds
     ]

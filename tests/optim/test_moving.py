@@ -12,6 +12,9 @@ from chainrule.engine.devices import get_device
 from chainrule.layers import Dense
 from chainrule.models import Sequential
 from chainrule.optim import SGD, Adam
+from tests.gpu.strict import strict_device
+
+assert strict_device.name == "strict"  # importing it has made it known
 
 RULES = {
     "momentum": lambda parameters: SGD(parameters, 0.1, momentum=0.9, weight_decay=0.01),
@@ -46,10 +49,11 @@ def same(a, b):
 
 @each_rule
 @pytest.mark.parametrize("copied", [False, True])
-def test_a_step_after_a_move_is_the_one_that_would_have_been(rule, copied):
+@pytest.mark.parametrize("far", ["emulated", "strict"])
+def test_a_step_after_a_move_is_the_one_that_would_have_been(rule, copied, far):
     here, there = model(), model()
     first, second = RULES[rule](here.parameters()), RULES[rule](there.parameters())
-    for device in ("emulated", "cpu", "emulated"):
+    for device in (far, "cpu", far):
         step(here, first, 2)
         step(there, second, 2)
         there.to(device)
@@ -60,17 +64,18 @@ def test_a_step_after_a_move_is_the_one_that_would_have_been(rule, copied):
     step(there, second)
     same(values(there), values(here))
     blocks = {id(place.block): place.block for place in second._places}.values()
-    assert {block.device.name for block in blocks} == {"emulated"}
-    assert {each.device for each in there.parameters()} == {"emulated"}
+    assert {block.device.name for block in blocks} == {far}
+    assert {each.device for each in there.parameters()} == {far}
 
 
 @each_rule
-def test_the_state_is_numpy_wherever_the_parameters_are_and_loads_anywhere(rule):
+@pytest.mark.parametrize("far", ["emulated", "strict"])
+def test_the_state_is_numpy_wherever_the_parameters_are_and_loads_anywhere(rule, far):
     net = model()
     optimizer = RULES[rule](net.parameters())
     step(net, optimizer, 3)
     before = copy.deepcopy(optimizer.state())
-    net.to("emulated")
+    net.to(far)
     for stepped in (False, True):
         if stepped:
             step(net, optimizer)
@@ -80,7 +85,7 @@ def test_the_state_is_numpy_wherever_the_parameters_are_and_loads_anywhere(rule)
         for key, each in state.items():
             assert isinstance(each, (float, int, np.ndarray))
             np.testing.assert_array_equal(each, before[key])
-    fresh = model().to("emulated")
+    fresh = model().to(far)
     for (_, ours), (_, theirs) in zip(fresh.named_weights(), net.named_weights(), strict=True):
         ours.assign(theirs)
     other = RULES[rule](fresh.parameters())

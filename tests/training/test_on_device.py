@@ -104,6 +104,18 @@ def test_an_epoch_copies_back_a_number_that_does_not_grow_with_its_steps(metrics
     assert copies(run(24, callbacks=[watched])) - few == (6 - 1) * (1 + len(metrics))
 
 
+def test_probabilities_are_read_before_a_training_and_not_in_its_steps():
+    counts = []
+    for count in (8, 24):
+        model = Sequential([Dense(3, "softmax"), layers.Flatten()]).to("emulated")  # not fused
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        model.build((None, 5))
+        before = EMULATED.copies_back
+        model.fit(X[:count], LABELS[:count], 4, verbose=0)
+        counts.append(EMULATED.copies_back - before)
+    assert counts[0] == counts[1]
+
+
 def test_the_progress_line_reads_when_it_is_redrawn_only(monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
@@ -226,7 +238,7 @@ def test_sequences_of_ids_are_trained_on_without_reading_them_back(mask_zero):
                 Dense(2, "softmax"),
             ]
         ).to(device)
-        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"])
         model.build((None, 5))
         counts = []
         for count in (8, 24):
@@ -237,6 +249,15 @@ def test_sequences_of_ids_are_trained_on_without_reading_them_back(mask_zero):
         found.append([model.history.history["loss"], *model.get_weights()])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-5)
+
+
+def test_tensors_of_a_device_are_data_as_arrays_are():
+    found = []
+    for x, y in ((X, LABELS), [cr.tensor(each, device="emulated") for each in (X, LABELS)]):
+        model = classifier().to("emulated")
+        history = model.fit(x, y, 8, verbose=0)
+        found.append((history.history["loss"], model.predict(x).tolist()))
+    assert found[0] == found[1]
 
 
 def test_several_inputs_go_where_the_model_is():

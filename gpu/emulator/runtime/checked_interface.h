@@ -12,7 +12,7 @@ namespace emulated {
 struct Watched {
     uint64_t start, size;
     const char* name;
-    int32_t shift, shared;
+    int32_t shift, shared, fresh, room_before, room_after;  // see Region
 };
 
 namespace checker {

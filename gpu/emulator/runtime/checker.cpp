@@ -2,7 +2,6 @@
 // against the accesses before it.
 #include "checker.h"
 
-#include <link.h>
 #include <string.h>
 
 #include <algorithm>
@@ -11,9 +10,8 @@
 #include <tuple>
 #include <unordered_map>
 
-#include "checked_interface.h"
+#include "checked_memory.h"
 #include "scheduler.h"
-#include "shadow.h"
 #include "stacks.h"
 
 namespace emulated {
@@ -21,9 +19,7 @@ namespace checker {
 
 constexpr int most_reports = 20;
 
-static std::vector<Region> regions;  // in the order of their addresses
-static size_t latest;                // the region that was touched last
-static uintptr_t image_start, image_end, stack_start;
+static uintptr_t stack_start;
 static uint32_t block, epoch;
 static uint32_t clocks[32 * 32][32];  // what each thread knows of the lanes of its warp, itself included
 static std::set<std::tuple<std::string, uint32_t, uint32_t>> told;
@@ -38,11 +34,11 @@ static bool fenced;             // has the present block called __threadfence
 static std::string at(uint32_t place) { return "{" + std::to_string(place) + "}"; }
 
 // The place in the source is found later, by Python, from the place in the program.
-static bool is_told(const char* kind, uint32_t place, uint32_t other) {
+bool is_told(const char* kind, uint32_t place, uint32_t other) {
     return told.count(std::make_tuple(std::string(kind), place, other)) != 0;
 }
 
-static void tell(const char* kind, const std::string& text, uint32_t place, uint32_t other, bool last = false) {
+void tell(const char* kind, const std::string& text, uint32_t place, uint32_t other, bool last) {
     if (told.insert(std::make_tuple(std::string(kind), place, other)).second)
         report(kind, text, at(place).c_str(), 0, current);
     if (!last && (int)told.size() < most_reports) return;
@@ -56,7 +52,11 @@ void tell_at(const char* kind, const std::string& text, const void* address, boo
     tell(kind, text, place_of(address), 0, last);
 }
 
-static std::string bytes(unsigned size) { return std::to_string(size) + (size == 1 ? " byte" : " bytes"); }
+std::string bytes(uint64_t size) { return std::to_string(size) + (size == 1 ? " byte" : " bytes"); }
+
+static std::string element(const Region& region, uintptr_t address) {
+    return (region.shared ? " at byte " : " at element ") + std::to_string(region.index(address));
+}
 
 static std::string who(const Access& access) {
     const unsigned t = access.thread;
@@ -65,51 +65,29 @@ static std::string who(const Access& access) {
     return text;
 }
 
-static void tell_outside(uintptr_t address, unsigned size, bool write, uint32_t place) {
-    std::string text = std::string(write ? "writes " : "reads ") + bytes(size);
-    if (address < 65536) return tell("out of bounds", text + " through a null pointer", place, 0, true);
-    const Region* nearest = nullptr;
-    uintptr_t least = ~uintptr_t(0);
-    for (const Region& region : regions) {
-        const uintptr_t distance = address < region.start ? region.start - address
-                                   : address + size > region.end ? address + size - region.end : 0;
-        if (distance < least) least = distance, nearest = &region;
-    }
-    const bool far = !nearest || least > 4096;  // there is room around the arrays: the access itself does no harm
-    if (far) {
-        text += " far outside of every array";
-    } else if (address < nearest->start) {
-        text += ", " + bytes((unsigned)(nearest->start - address)) + " before the start of " + nearest->name;
-    } else if (address >= nearest->end) {
-        const uintptr_t past = address - nearest->end;
-        text += past ? ", " + bytes((unsigned)past) + " past the end of " + nearest->name : " at the end of " + std::string(nearest->name);
-    } else {
-        text += ", of which some are past the end of " + std::string(nearest->name);
-    }
-    tell("out of bounds", text, place, 0, far);
-}
-
 // ------------------------------------------------------------------------------------------------ order
 
-static bool ordered(const Access& access, const Region& region) {
+static bool ordered_otherwise(const Access& access, const Region& region) {
     if (access.block != block)
         return region.shared || (access.block < seen.size() && seen[access.block]);
-    if (access.thread == current || access.epoch < epoch) return true;
     if (access.thread / 32 != current / 32) return false;
     return clocks[current][access.thread % 32] >= access.clock;
 }
 
-static bool conflicts(const Access& access, const Region& region, bool atomic) {
+static inline bool ordered(const Access& access, const Region& region) {
+    if (access.block == block && (access.epoch < epoch || access.thread == current)) return true;  // by far the most
+    return ordered_otherwise(access, region);
+}
+
+static inline bool conflicts(const Access& access, const Region& region, bool atomic) {
     return access.block && !(atomic && access.atomic) && !ordered(access, region);
 }
 
 static void tell_race(const Region& region, uintptr_t address, unsigned size, const char* verb, const Access& before,
                       bool wrote, uint32_t place) {
     if (is_told("race", place, before.place)) return;
-    const uint32_t index = (uint32_t)((address - region.start) >> region.shift);
-    std::string text = std::string(verb) + bytes(size) + " of " + region.name;
-    text += region.shared ? " at byte " : " at element ";
-    text += std::to_string(index) + ", which " + who(before) + (wrote ? " writes" : " reads") + " at " + at(before.place);
+    std::string text = std::string(verb) + bytes(size) + " of " + region.name + element(region, address);
+    text += ", which " + who(before) + (wrote ? " writes" : " reads") + " at " + at(before.place);
     if (before.block != block) text += ": blocks run in no order";
     else if (before.thread / 32 == current / 32) text += ": without a barrier or __syncwarp between the two";
     else text += ": without a barrier between the two";
@@ -119,13 +97,7 @@ static void tell_race(const Region& region, uintptr_t address, unsigned size, co
 // A read that comes after all that a slot holds takes its place; of two others, lanes of one warp stand for each other.
 static void remember_read(Cell& cell, const Access& now, const Region& region) {
     for (Access& read : cell.reads)
-        if (!read.block || (region.shared && read.block != block) ||
-            (read.thread == now.thread && read.block == now.block)) {
-            read = now;
-            return;
-        }
-    for (Access& read : cell.reads)
-        if (ordered(read, region)) {
+        if (!read.block || ordered(read, region)) {
             read = now;
             return;
         }
@@ -133,21 +105,8 @@ static void remember_read(Cell& cell, const Access& now, const Region& region) {
     if (group(cell.reads[0]) == group(cell.reads[1]) && group(now) != group(cell.reads[0])) cell.reads[1] = now;
 }
 
-static Region* find(uintptr_t address, unsigned size) {
-    if (regions.empty()) return nullptr;
-    Region* region = &regions[latest];
-    if (address < region->start || address + size > region->end) {
-        auto after = std::upper_bound(regions.begin(), regions.end(), address,
-                                      [](uintptr_t a, const Region& r) { return a < r.start; });
-        if (after == regions.begin()) return nullptr;
-        region = &*(after - 1);
-        if (address + size > region->end) return nullptr;
-        latest = (size_t)(region - regions.data());
-    }
-    return region;
-}
-
 void access(uintptr_t address, unsigned size, bool write, bool atomic, const void* from) {
+    if (regions.empty()) return;                                    // no launch: the module is being loaded
     if (address - stack_start < Stacks::size || size == 0) return;  // the thread's own
     if (address >= image_start && address < image_end &&            // constants, and the runtime's own
         address - (uintptr_t)chainrule_dynamic_shared >= dynamic_shared_room) return;
@@ -155,14 +114,15 @@ void access(uintptr_t address, unsigned size, bool write, bool atomic, const voi
     Region* region = find(address, size);
     if (!region) return tell_outside(address, size, write, place);
     const Access now = {block, epoch, clocks[current][current % 32], place, (uint16_t)current, atomic};
+    if (!region->holds_whole_cells(address, size)) region->refine(address, size);
     const size_t first = (address - region->start) >> region->shift;
     const size_t last = (address + size - 1 - region->start) >> region->shift;
     for (size_t i = first; i <= last; ++i) {
         Cell& cell = region->cells[i];
-        if (region->shared && !write && cell.write.block != block && !is_told("uninitialised", place, 0)) {
-            tell("uninitialised", "reads " + bytes(size) + " of " + region->name + " at byte " +
-                 std::to_string(address - region->start) + ", which no thread of the block has written", place, 0);
-        }
+        const bool unwritten = region->shared ? cell.write.block != block : region->fresh && !cell.write.block;
+        if (unwritten && !write && !is_told("uninitialised", place, 0))
+            tell("uninitialised", "reads " + bytes(size) + " of " + region->name + element(*region, address) +
+                 ", which no thread" + (region->shared ? " of the block" : "") + " has written", place, 0);
         if (conflicts(cell.write, *region, atomic))
             tell_race(*region, address, size, write ? "writes " : "reads ", cell.write, true, place);
         if (write) {
@@ -205,12 +165,6 @@ void begin_launch() {
     told.clear();
     published.clear();
     seen.clear();
-    latest = 0;
-}
-
-void end_launch() {
-    for (Region& region : regions) region.unmap();
-    regions.clear();
 }
 
 void begin_block(int count) {
@@ -293,41 +247,3 @@ void shuffle_reads(int first, int lane, unsigned lanes) {
 
 }  // namespace checker
 }  // namespace emulated
-
-// ------------------------------------------------------------------------------------------------ Python's
-
-using emulated::Region;
-
-static int look_at_image(dl_phdr_info* info, size_t, void* inside) {
-    uintptr_t low = ~uintptr_t(0), high = 0;
-    for (int i = 0; i < info->dlpi_phnum; ++i) {
-        const auto& header = info->dlpi_phdr[i];
-        if (header.p_type != PT_LOAD) continue;
-        low = std::min(low, (uintptr_t)(info->dlpi_addr + header.p_vaddr));
-        high = std::max(high, (uintptr_t)(info->dlpi_addr + header.p_vaddr + header.p_memsz));
-    }
-    if ((uintptr_t)inside < low || (uintptr_t)inside >= high) return 0;
-    emulated::checker::image_start = low;
-    emulated::checker::image_end = high;
-    return 1;
-}
-
-extern "C" __attribute__((visibility("default"))) int chainrule_watch(const emulated::Watched* watched, int count,
-                                                                      uint32_t dynamic_shared) {
-    using namespace emulated::checker;
-    dl_iterate_phdr(look_at_image, (void*)&chainrule_watch);
-    end_launch();
-    const auto add = [](uintptr_t start, uint64_t size, const char* name, int shift, bool shared) {
-        regions.push_back({start, start + (uintptr_t)size, name, shift, shared, nullptr});
-        return regions.back().map();
-    };
-    bool fits = true;
-    for (int i = 0; i < count; ++i) {
-        const bool shared = watched[i].shared;
-        const uintptr_t base = shared ? (uintptr_t)chainrule_shared_base() : 0;
-        fits = add(base + (uintptr_t)watched[i].start, watched[i].size, watched[i].name, watched[i].shift, shared) && fits;
-    }
-    fits = add((uintptr_t)chainrule_dynamic_shared, dynamic_shared, "dynamic shared memory", 0, true) && fits;
-    std::sort(regions.begin(), regions.end(), [](const Region& a, const Region& b) { return a.start < b.start; });
-    return fits;
-}

@@ -7,6 +7,7 @@ namespace checker {
 
 #ifdef CHAINRULE_CHECKED
 void begin_launch();
+void all_blocks_have_run(const void* kernel);  // tells what is to be written, and is not
 void end_launch();
 void begin_block(int threads);
 void thread_goes_on(int thread, const char* stack);
@@ -15,6 +16,7 @@ void lanes_meet(int first, unsigned lanes);               // these lanes of the 
 void shuffle_reads(int first, int lane, unsigned lanes);  // a shuffle of this lane, among these
 #else
 inline void begin_launch() {}
+inline void all_blocks_have_run(const void*) {}
 inline void end_launch() {}
 inline void begin_block(int) {}
 inline void thread_goes_on(int, const char*) {}

@@ -54,11 +54,11 @@ struct Described<kernel> {
         kernel(*static_cast<std::remove_cv_t<P>*>(arguments[I])...);
     }
     static void call(void** arguments) { apply(arguments, std::index_sequence_for<P...>()); }
-    static constexpr Kernel value = {call, parameters, (int)sizeof...(P)};
+    static Kernel value() { return {call, reinterpret_cast<const void*>(kernel), parameters, (int)sizeof...(P)}; }
 };
 
 }  // namespace emulated
 
 #define CHAINRULE_KERNEL(name)                                                        \
     extern "C" __attribute__((visibility("default"))) const emulated::Kernel chainrule_kernel_##name = \
-        emulated::Described<&name>::value;
+        emulated::Described<&name>::value();

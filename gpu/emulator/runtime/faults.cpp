@@ -28,6 +28,13 @@ static uintptr_t program_counter(void* context) {
 #endif
 }
 
+// Python finds the line for a place in the program: bytes from the start of its image.
+static std::string place_of(uintptr_t counter) {
+    Dl_info image;
+    if (counter == 0 || !dladdr((void*)counter, &image)) return "";
+    return "{" + std::to_string(counter - (uintptr_t)image.dli_fbase) + "}";
+}
+
 static void on_signal(int signal, siginfo_t* info, void* context) {
     if (!launching) {  // another thread's: it happens again, to whoever was there before
         for (int i = 0; i < 4; ++i)
@@ -48,14 +55,13 @@ static void on_signal(int signal, siginfo_t* info, void* context) {
                    ? "has no room on its stack of " + std::to_string(Stacks::size / 1024) + " KB"
                    : std::string("accesses memory that is not there, at ") + where + "; run it in checked mode";
     }
-    Dl_info image;
-    const uintptr_t counter = program_counter(context);
-    std::string place;
-    if (counter && dladdr((void*)counter, &image))
-        place = "{" + std::to_string(counter - (uintptr_t)image.dli_fbase) + "}";
-    report("crash", text, place.c_str(), 0, current);
-    failed = true;
-    for (;;) leave();  // the fiber and this handler are left for good
+    fail("crash", text.c_str(), place_of(program_counter(context)).c_str(), 0);  // leaves this handler for good
+}
+
+void spins(const void* return_address) {
+    const std::string place = place_of((uintptr_t)return_address - 1);
+    fail("deadlock", "many million atomic operations without waiting: the thread spins, and no other can go on",
+         place.c_str(), 0);
 }
 
 void watch_signals() {

@@ -18,6 +18,7 @@ namespace emulated {
 struct Now {
     uint3 thread, block;
     dim3 block_size, grid_size;
+    unsigned atomics;  // operations of the running thread since it went on
 };
 extern Now now;
 
@@ -33,6 +34,9 @@ BarrierResult barrier(const char* name, bool predicate, const char* file, int li
 // whose value is not zero; of match, the mask of the lanes with the same value.
 uint64_t exchange(Wait what, const char* name, unsigned mask, uint64_t value, int source, const char* file, int line);
 unsigned active_mask();
+// A thread that does so many atomics without waiting waits for another one, which cannot go on meanwhile.
+constexpr unsigned most_atomics = 1u << 24;
+[[noreturn]] void spins(const void* return_address);
 [[noreturn]] void fail(const char* kind, const char* text, const char* file, int line);
 
 // One parameter of a kernel, as Python reads it. Kinds: f floating, i signed, u unsigned, b bool, p pointer, v void,
@@ -45,6 +49,7 @@ struct Parameter {
 };
 struct Kernel {
     void (*call)(void** arguments);
+    const void* function;
     const Parameter* parameters;
     int32_t count;
 };

@@ -148,6 +148,7 @@ static bool go_on(int t) {
     }
     current = t;
     now.thread = indices[t];
+    now.atomics = 0;
     checker::thread_goes_on(t, thread.stack);
     Context::go(scheduler, thread.context);
     if (states[t] == State::done) {
@@ -234,6 +235,7 @@ extern "C" __attribute__((visibility("default"))) int chainrule_launch(const emu
     watch_signals();
     run(*launch);
     unwatch_signals();
+    if (!failed && !launch->blocks) checker::all_blocks_have_run(kernel->function);
     checker::end_launch();
     for (Thread& thread : threads) {  // those that a failure has stopped on their way
         if (thread.stack) stacks.give_back(thread.stack);

@@ -1,4 +1,4 @@
-// Shadow memory: for every element of the arrays, and every byte of shared memory, who touched it last.
+// Shadow memory: for every element of the arrays, and of shared memory, who touched it last.
 //
 // Two accesses to one place are in order if one thread made both, if a barrier of the block came between them, or if
 // the lanes of a warp met in a __syncwarp between them (vector clocks tell: each lane counts its meetings, and knows
@@ -29,12 +29,17 @@ struct Cell {
 struct Region {
     uintptr_t start, end;
     const char* name;  // as reports call it
-    int shift;         // a cell stands for 2^shift bytes
+    int element;       // reports count elements of 2^element bytes
     bool shared;       // of the block, or of all blocks
-    Cell* cells;
+    bool fresh;        // holds nothing yet: it is written before it is read, and all of it
+    uintptr_t room_before, room_after;  // bytes beside it where an access does no harm
+    int shift = 0;                      // a cell stands for 2^shift bytes
+    Cell* cells = nullptr;
 
     size_t count() const { return ((end - start) >> shift) + 1; }
-    bool map() {
+    uintptr_t index(uintptr_t address) const { return (address - start) >> element; }
+    bool map(int wanted) {
+        shift = wanted;
         int flags = MAP_PRIVATE | MAP_ANONYMOUS;
 #ifdef MAP_NORESERVE
         flags |= MAP_NORESERVE;  // only pages that are touched take memory
@@ -46,6 +51,17 @@ struct Region {
     void unmap() {
         if (cells) munmap(cells, count() * sizeof(Cell));
         cells = nullptr;
+    }
+    bool holds_whole_cells(uintptr_t address, unsigned size) const {
+        return (((address - start) | size) & ((uintptr_t(1) << shift) - 1)) == 0;
+    }
+    // Smaller cells, for an access to a part of one: what was known of it holds for its parts.
+    void refine(uintptr_t address, unsigned size) {
+        Region finer = *this;
+        if (!finer.map(__builtin_ctzll((address - start) | size))) return;
+        for (size_t i = 0; i < (end - start) >> finer.shift; ++i) finer.cells[i] = cells[i << finer.shift >> shift];
+        unmap();
+        *this = finer;
     }
 };
 

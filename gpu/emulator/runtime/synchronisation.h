@@ -99,8 +99,9 @@ __attribute__((noinline, no_sanitize("thread"))) T atomically(T* address, F chan
     chainrule_atomic(address, sizeof(T), __builtin_return_address(0));
 #else
 template <typename T, typename F>
-inline T atomically(T* address, F change) {
+__attribute__((noinline)) T atomically(T* address, F change) {
 #endif
+    if (++now.atomics > most_atomics) spins(__builtin_return_address(0));
     const T old = *address;
     *address = change(old);
     return old;
