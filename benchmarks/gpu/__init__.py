@@ -102,7 +102,7 @@ def measured(
         except Exception as error:
             if kernel_set == "raw":
                 raise
-            # Of Numba's packages one may not fit NumPy's, as seen: the rest is measured all the same.
+            # A package of Numba may not fit the NumPy here: the rest is measured all the same.
             told = f"does not run here: {type(error).__name__}: {error}"
             rows.append(Row(f"{mark}{kernel_set}", None, note=told))
     count, repeats = (1, 1) if small else (50, 10)
