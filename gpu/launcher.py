@@ -14,10 +14,17 @@ import numpy as np
 
 from chainrule.engine.errors import DeviceError, DtypeError, ShapeError, describe
 
-from .table import INSTANCES, Entry, Parameter
+from .table import I32, I64, INSTANCES, U8, U32, U64, Entry, Parameter
 
 #: The most blocks along each axis of a grid.
 LARGEST_GRID = (2**31 - 1, 65_535, 65_535)
+#: The names of dtypes, whose own text takes longer to make than all the checks of a launch.
+_REALS: dict[Any, str] = {np.dtype(name): name for name in INSTANCES}
+#: The smallest and the largest number of every integer dtype of a parameter.
+_LIMITS = {
+    kind: (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
+    for kind in (np.dtype(each.numpy) for each in (I32, I64, U8, U32, U64))
+}
 #: Bytes of shared memory that a block may have on every GPU without being asked for.
 LARGEST_SHARED = 48 * 1024
 
@@ -91,8 +98,8 @@ def _real(entry: Entry, arguments: Sequence[Any]) -> str:
     """The type of the instance: the dtype of the first array of real numbers."""
     for parameter, given in zip(entry.parameters, arguments, strict=True):
         if parameter.access is not None and parameter.type.c is None and given is not None:
-            name = str(getattr(given, "dtype", type(given).__name__))
-            if name not in INSTANCES:
+            name = _REALS.get(getattr(given, "dtype", None))
+            if name is None:
                 raise DtypeError(
                     f"{entry.name}: {parameter.name} must be of float32 or float64, got "
                     f"{describe(given)}; convert it with .astype('float32')"
@@ -133,11 +140,11 @@ def _number(entry: Entry, parameter: Parameter, given: Any, real: str) -> Any:
                 return kind.type(given)
         if int(given) != given:
             raise TypeError("it is not a whole number")
-        limits = np.iinfo(kind)
-        if not limits.min <= int(given) <= limits.max:
+        least, most = _LIMITS[kind]
+        if not least <= int(given) <= most:
             raise ShapeError(
-                f"{entry.name}: {parameter.name} is {given}; it must be from {limits.min} to "
-                f"{limits.max}: no single dimension of a GPU array may be longer. Cut the array "
+                f"{entry.name}: {parameter.name} is {given}; it must be from {least} to "
+                f"{most}: no single dimension of a GPU array may be longer. Cut the array "
                 "along that axis"
             )
         return kind.type(int(given))

@@ -9,6 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
+
+#: The dtypes of the numbers that kernels compute with.
+REALS = (np.dtype(np.float32), np.dtype(np.float64))
 #: Threads of a block.
 BLOCK = 256
 #: Bytes of shared memory for rows, of the 48 KB of a block. For the rows of the teams of a block
@@ -93,7 +97,7 @@ def real(*arrays: Any) -> bool:
     first = arrays[0]
     return (
         getattr(first, "size", 0) > 0
-        and str(first.dtype) in ("float32", "float64")
+        and first.dtype in REALS
         and all(getattr(each, "dtype", None) == first.dtype for each in arrays)
     )
 

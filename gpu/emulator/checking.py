@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule.engine.errors import describe
 
-from .compiling import GENERATED, RUNTIME, SHARED_MARGIN
+from .compiling import GENERATED, RUNTIME_NAME, SHARED_MARGIN
 from .reports import Report
 
 #: Room around the copy of each array: what falls there is told, and does no harm.
@@ -126,7 +126,7 @@ class Arena:
 
     def address(self, address: int) -> int:
         """Where the copy of what is at this address is."""
-        return next(address + by for start, end, by in self._moved if start <= address <= end)
+        return next(address + by for start, end, by in self._moved if start <= address < end)
 
     def copy_back(self) -> None:
         """What the kernel wrote, into the arrays themselves."""
@@ -217,8 +217,8 @@ def _lines(places: Sequence[int], library: Path) -> dict[int, list[tuple[str, in
             if re.fullmatch(r"0x[0-9a-f]+", line):
                 current = found[int(line, 16)]
                 continue
-            file, _, number = line.partition(" ")[0].rpartition(":")
-            ours = file.startswith(str(RUNTIME)) or file.endswith(GENERATED)
+            file, _, number = line.partition(" (discriminator")[0].rpartition(":")
+            ours = f"{RUNTIME_NAME}/" in file or file.endswith(GENERATED)
             if number.isdecimal() and not ours:
                 current.append((file.rpartition("/./")[2].removeprefix("./"), int(number)))
     return {place: lines or [("unknown line", 0)] for place, lines in found.items()}

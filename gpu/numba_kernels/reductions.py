@@ -97,7 +97,8 @@ def column_reduction(cuda: Any, real: Any, combine: Any, neutral: Any) -> Any:
 
 def places(cuda: Any, real: Any) -> dict[str, Any]:
     """The kernels that find the first of the largest numbers, of rows and of columns."""
-    lowest, nowhere = real(-math.inf), 2**63 - 1
+    lowest: Any = real(-math.inf)
+    nowhere: Any = 2**63 - 1
 
     @cuda.jit(device=True)
     def wins(value: Any, place: Any, best: Any, best_place: Any) -> Any:

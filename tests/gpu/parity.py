@@ -34,7 +34,7 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 SCHEDULES = ("forward", "reverse", "shuffle:1", "shuffle:2")
 #: Examples of a test; each thread of Numba's kernels is a Python function, which takes its time.
-EXAMPLES = {"raw": 40, "numba": 8}
+EXAMPLES = {"raw": 40, "numba": 6}
 
 #: Failing arguments are not made simpler, which would take minutes.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)

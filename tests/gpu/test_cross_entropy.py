@@ -159,7 +159,8 @@ def test_gradient_of_the_record(device: Any, kernel_set: str) -> None:
 @pytest.mark.parametrize("name", list(CASES))
 def test_is_free_of_faults(kernel_set: str, name: str, plan: Any) -> None:
     random = np.random.default_rng(0)
-    for shape in ((3, 33), (2, 2, 64), (5, 300)):
+    shapes = ((3, 33), (2, 2, 64), (5, 300))
+    for shape in shapes[: 2 if kernel_set == "numba" else None]:
         x = random.standard_normal(shape).astype(np.float32)
         targets = random.random(shape).astype(np.float32)
         arguments = {

@@ -129,7 +129,8 @@ def test_is_free_of_faults(kernel_set: str, name: str, plan: Any) -> None:
     from chainrule.engine.devices import get_device
 
     random = np.random.default_rng(0)
-    for shape in ((3, 33), (2, 2, 64), (5, 300)):
+    shapes = ((3, 33), (2, 2, 64), (5, 300))
+    for shape in shapes[: 2 if kernel_set == "numba" else None]:
         x = random.standard_normal(shape).astype(np.float32)
         mask = random.random((1, shape[-1])) < 0.5
         arguments = [x, x] if "backward" in name else [x]
