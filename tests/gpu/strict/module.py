@@ -157,6 +157,12 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **limits
     return a.clip(a_min, a_max, out)
 
 
+def broadcast_to(array: Any, shape: Any) -> StrictArray:
+    """A view that may be written to, unlike NumPy's."""
+    repeated = np.broadcast_to(operand(array), shape)
+    return wrapped(np.lib.stride_tricks.as_strided(array._a, repeated.shape, repeated.strides))
+
+
 def take_along_axis(a: Any, indices: Any, axis: Any) -> StrictArray:
     """By an index of arrays, which wraps."""
     if indices.dtype.kind not in "iu":
@@ -247,6 +253,7 @@ _OWN: dict[str, Callable[..., Any]] = {
         full,
         where,
         clip,
+        broadcast_to,
         take_along_axis,
         put_along_axis,
         matmul,
