@@ -126,7 +126,7 @@ class Arena:
 
     def address(self, address: int) -> int:
         """Where the copy of what is at this address is."""
-        return next(address + by for start, end, by in self._moved if start <= address <= end)
+        return next(address + by for start, end, by in self._moved if start <= address < end)
 
     def copy_back(self) -> None:
         """What the kernel wrote, into the arrays themselves."""
@@ -217,7 +217,7 @@ def _lines(places: Sequence[int], library: Path) -> dict[int, list[tuple[str, in
             if re.fullmatch(r"0x[0-9a-f]+", line):
                 current = found[int(line, 16)]
                 continue
-            file, _, number = line.partition(" ")[0].rpartition(":")
+            file, _, number = line.partition(" (discriminator")[0].rpartition(":")
             ours = file.startswith(str(RUNTIME)) or file.endswith(GENERATED)
             if number.isdecimal() and not ours:
                 current.append((file.rpartition("/./")[2].removeprefix("./"), int(number)))

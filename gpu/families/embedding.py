@@ -13,7 +13,7 @@ from chainrule.engine.kernels.arrays import positions
 from ..table import I32, I64, REAL, entry, reads, scalar, updates, writes
 
 #: Values that one team of threads adds up; what has more is cut into pieces. Up to so many, sums
-#: are those of a loop, to the bit; a million ids of padding make pieces and their sum equally long.
+#: are those of a loop, to the bit. A million ids of padding are 2,000 pieces.
 CHUNK = 512
 
 _PLACES = "(count + chunk - 1) // chunk * 2 * length"

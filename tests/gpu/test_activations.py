@@ -154,9 +154,9 @@ def test_of_nothing_and_of_one(device: Any, kernel_set: str, shape: tuple[int, .
 
 
 LAYERS = {
-    "dense": (lambda name: cr.layers.Dense(6, activation=name), (4, 5)),
-    "dense on steps": (lambda name: cr.layers.Dense(6, activation=name), (2, 3, 5)),
-    "convolution": (lambda name: cr.layers.Conv1D(6, 2, activation=name), (2, 4, 5)),
+    "dense": (cr.layers.Dense, (6,), (4, 5)),
+    "dense on steps": (cr.layers.Dense, (6,), (2, 3, 5)),
+    "convolution": (cr.layers.Conv1D, (6, 2), (2, 4, 5)),
 }
 
 
@@ -164,9 +164,9 @@ LAYERS = {
 @pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "silu", "gelu", "elu", None])
 def test_layers_do_bias_and_activation_at_once(device: Any, kind: str, name: str | None) -> None:
     """As on the CPU, but that another rounds; only what has a kernel goes to it."""
-    make, shape = LAYERS[kind]
-    random = np.random.default_rng(0)
-    x, layer = random.standard_normal(shape).astype("float32"), make(name)
+    kind_of_layer, sizes, shape = LAYERS[kind]
+    x = np.random.default_rng(0).standard_normal(shape).astype("float32")
+    layer = kind_of_layer(*sizes, activation=name, bias_initializer="random_normal")
     layer(x)
     found = []
     for where in ("cpu", device.name):

@@ -228,6 +228,25 @@ def test_outputs_are_written_before_they_are_read_and_whole():
     assert (found.kind, found.line) == ("uninitialised", ACCESSES.marked("shift"))
 
 
+def test_arrays_that_lie_side_by_side_are_apart():
+    rows = np.zeros((3, 8), np.float32)
+    assert reports_of(ACCESSES, "shift", rows[0], rows[1], 7, block=1) == ()
+    (found,) = reports_of(ACCESSES, "shift", rows[1], rows[2], 8, block=1)
+    assert (found.kind, found.other) == (
+        "out of bounds",
+        "reads 4 bytes at the end of argument 0 (shape (8,), float32)",
+    )
+
+
+def test_a_file_may_have_a_name_of_several_words():
+    text = '#line 7 "entry points of x"\n__global__ void nothing(int* x) {}\n'
+    module = emulator.Module(text, ["nothing"], checked=True)
+    with pytest.raises(emulator.EmulatorError) as caught:
+        module.launch("nothing", 1, 1, [np.zeros(3, np.int32)], writes=[0])
+    (found,) = caught.value.reports
+    assert (found.file, found.line) == ("entry points of x", 7)
+
+
 def test_no_more_than_twenty_faults_are_told():
     found = reports_of(ACCESSES, "many", np.zeros(1, np.float32), 30, block=1)
     assert len(found) == 20

@@ -61,6 +61,16 @@ def pieces_of(rows: int, columns: int) -> Far:
     return Far(near, {"rows": pieces * rows, "pieces": pieces}, columns // 32)
 
 
+#: Rows and elements of which a block of 256 threads takes 1,024 numbers, once.
+BLOCKS = FAR // 1024 + 1
+ELEMENTS = {"size": BLOCKS * 1024}
+
+
+def elements(**numbers: Any) -> Far:
+    return Far({"size": 1024, **numbers}, ELEMENTS)
+
+
+ADAM = dict.fromkeys(("keep_m", "keep_v", "renew_m", "renew_v", "correct_m", "correct_v"), 0.5)
 ONE_PIECE = {"pieces": 1, "length": 192}
 UNMASKED = {"repeats": 1, "inner": 1}
 CASES = {
@@ -81,6 +91,28 @@ CASES = {
     "column_max": matrices_of(16, 64),
     "column_argmax": matrices_of(16, 64),
     "feature_sums": pieces_of(16, 64),
+    "bias_activation_forward": elements(columns=64, activation=2),
+    "bias_activation_backward": Far(
+        {"rows": 16, "columns": 64, "chunks": 1, "activation": 4},
+        {"rows": BLOCKS * 16, "chunks": BLOCKS},
+    ),
+    "sgd_step": elements(rate=0.1, momentum=0.9, nesterov=1, decay=0.1),
+    "adam_step": elements(rate=0.1, **ADAM, epsilon=0.1, decay=0.1, as_printed=0),
+    "clip_to_norm": elements(limit=0.1),
+    "square_sums": Far({"size": 1024, "parts": 1}, ELEMENTS | {"parts": BLOCKS}),
+    "odd_parts": Far({"size": 1024, "parts": 1}, ELEMENTS | {"parts": BLOCKS}),
+    "dropout_forward": Far(
+        {"size": 1024, "scale": 2.0, "threshold": 2**31, "key": 7, "first": (BLOCKS - 1) * 256},
+        ELEMENTS | {"first": 0},  # each element has its word, wherever it lies
+    ),
+    "gather_rows": Far({"rows": 2, "count": 16, "length": 64}, {"count": BLOCKS * 16}),
+    "segment_sums": Far(
+        {"rows": 16, "count": 4, "length": 64, "chunk": 512}, {"rows": BLOCKS * 16}
+    ),
+    "lstm_cell_forward": Far({"batch": 4, "units": 64}, {"batch": BLOCKS * 4}),
+    "lstm_cell_backward": Far({"batch": 4, "units": 64}, {"batch": BLOCKS * 4}),
+    "gru_cell_forward": Far({"batch": 4, "units": 64}, {"batch": 2 * BLOCKS * 4}),
+    "gru_cell_backward": Far({"batch": 4, "units": 64}, {"batch": 2 * BLOCKS * 4}),
 }
 
 
