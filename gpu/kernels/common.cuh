@@ -29,9 +29,16 @@ template <typename T> __device__ __forceinline__ Pack<T> load_pack(const T* p)
     return *(const Pack<T>*)p;
 }
 
-template <typename T> __device__ __forceinline__ void store_pack(T* p, const Pack<T>& value)
+// By __stcg, whose one instruction cannot be taken apart: of `*(float4*)p = ...` nvcc 13 makes a store
+// for each number, if these come out of a loop.
+__device__ __forceinline__ void store_pack(float* p, const Pack<float>& value)
 {
-    *(Pack<T>*)p = value;
+    __stcg((float4*)p, make_float4(value.at[0], value.at[1], value.at[2], value.at[3]));
+}
+
+__device__ __forceinline__ void store_pack(double* p, const Pack<double>& value)
+{
+    __stcg((double2*)p, make_double2(value.at[0], value.at[1]));
 }
 
 // The number of a thread among all of the grid, and how many there are. Loops go from the one in
