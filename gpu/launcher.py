@@ -19,11 +19,11 @@ from .table import I32, I64, INSTANCES, U8, U32, U64, Entry, Parameter
 #: The most blocks along each axis of a grid.
 LARGEST_GRID = (2**31 - 1, 65_535, 65_535)
 #: The names of dtypes, whose own text takes longer to make than all the checks of a launch.
-_REALS = {np.dtype(name): name for name in INSTANCES}
+_REALS: dict[Any, str] = {np.dtype(name): name for name in INSTANCES}
 #: The smallest and the largest number of every integer dtype of a parameter.
 _LIMITS = {
-    np.dtype(each.numpy): (int(np.iinfo(each.numpy).min), int(np.iinfo(each.numpy).max))
-    for each in (I32, I64, U8, U32, U64)
+    kind: (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
+    for kind in (np.dtype(each.numpy) for each in (I32, I64, U8, U32, U64))
 }
 #: Bytes of shared memory that a block may have on every GPU without being asked for.
 LARGEST_SHARED = 48 * 1024

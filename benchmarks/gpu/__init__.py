@@ -95,9 +95,16 @@ def measured(
     ]
     for kernel_set in kernel_sets:
         backend = device.backend(kernel_set)
-        for name, each in _launches(device, kernel_set, workloads, sizes):
-            name = f"{mark}{kernel_set}: {name}"
-            rows.append(_timed(name, each, backend, clock, best, repeats))
+        try:
+            for name, each in _launches(device, kernel_set, workloads, sizes):
+                name = f"{mark}{kernel_set}: {name}"
+                rows.append(_timed(name, each, backend, clock, best, repeats))
+        except Exception as error:
+            if kernel_set == "raw":
+                raise
+            # A package of Numba may not fit the NumPy here: the rest is measured all the same.
+            told = f"does not run here: {type(error).__name__}: {error}"
+            rows.append(Row(f"{mark}{kernel_set}", None, note=told))
     count, repeats = (1, 1) if small else (50, 10)
     steps = trained(device, torch_device() if on_gpu else None, count, repeats, models)
     return rows + [replace(each, workload=f"{mark}{each.workload}") for each in steps]

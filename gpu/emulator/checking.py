@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule.engine.errors import describe
 
-from .compiling import GENERATED, RUNTIME, SHARED_MARGIN
+from .compiling import GENERATED, RUNTIME_NAME, SHARED_MARGIN
 from .reports import Report
 
 #: Room around the copy of each array: what falls there is told, and does no harm.
@@ -218,7 +218,7 @@ def _lines(places: Sequence[int], library: Path) -> dict[int, list[tuple[str, in
                 current = found[int(line, 16)]
                 continue
             file, _, number = line.partition(" (discriminator")[0].rpartition(":")
-            ours = file.startswith(str(RUNTIME)) or file.endswith(GENERATED)
+            ours = f"{RUNTIME_NAME}/" in file or file.endswith(GENERATED)
             if number.isdecimal() and not ours:
                 current.append((file.rpartition("/./")[2].removeprefix("./"), int(number)))
     return {place: lines or [("unknown line", 0)] for place, lines in found.items()}

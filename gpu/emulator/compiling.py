@@ -21,6 +21,9 @@ from .reports import EmulatorError
 RUNTIME = Path(__file__).parent / "runtime"
 #: The name of the text that is added to a module's own.
 GENERATED = "chainrule-generated"
+#: What the folder of the runtime is called in what is compiled, wherever it lies: several
+#: installations share the cache.
+RUNTIME_NAME = "chainrule-runtime"
 RUNTIME_SOURCES = ("scheduler.cpp", "warps.cpp", "faults.cpp")
 CHECKED_SOURCES = ("checker.cpp", "memory.cpp", "callbacks.cpp")
 FLAGS = (
@@ -121,7 +124,12 @@ def compile_module(source: str, kernels: Sequence[str], *, checked: bool = False
     Raises EmulatorError, with what the compiler said, for text that it does not take.
     """
     compiler = find_compiler()
-    header = ["-include", str(RUNTIME / "cuda_emulated.h"), "-Wno-unknown-pragmas"]
+    header = [
+        f"-ffile-prefix-map={RUNTIME}={RUNTIME_NAME}",
+        "-include",
+        str(RUNTIME / "cuda_emulated.h"),
+        "-Wno-unknown-pragmas",
+    ]
     text = translate(source, kernels)
     if not checked:
         flags = [*FLAGS, "-O2", "-g1", "-gdwarf-4"]
