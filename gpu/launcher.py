@@ -160,6 +160,5 @@ def _number(entry: Entry, slot: Slot, given: Any) -> Any:
         raise
     except (TypeError, ValueError, OverflowError) as error:
         raise DtypeError(
-            f"{entry.name}: {slot.name} must be a number for {kind}, got {describe(given)}: "
-            f"{error}"
+            f"{entry.name}: {slot.name} must be a number for {kind}, got {describe(given)}: {error}"
         ) from error

@@ -179,7 +179,7 @@ def test_numbers_at_the_ends_of_their_range_are_cast_and_beyond_are_not(device):
         with pytest.raises(ShapeError, match=f"{2 * largest} elements"):  # it was multiplied right
             run(device, columns=columns)
     for key in (2**64, np.float64(2.0**64), -1):
-        with pytest.raises(ShapeError, match="key is .*; it must be from 0 to"):
+        with pytest.raises(ShapeError, match=r"key is .*; it must be from 0 to"):
             run(device, key=key)
     with pytest.raises(DtypeError, match="rows must be a number for int64"):
         run(device, rows=float("inf"))
@@ -199,5 +199,5 @@ def test_an_array_of_another_gpu_is_refused(device, monkeypatch):
     ours["counts"] = np.zeros(3, np.int64).view(Memory)
     assert len(run(device, **ours)) == 1
     monkeypatch.setattr(GpuDevice, "index", 0)
-    with pytest.raises(DeviceError, match="x must be an array of device 'recorded'.* of GPU 1"):
+    with pytest.raises(DeviceError, match=r"x must be an array of device 'recorded'.* of GPU 1"):
         run(device, **ours)
