@@ -9,13 +9,14 @@ A family's test says for each kernel how to draw its arguments and how far resul
         check(device, kernel_set, dtype, name, CASES[name])
 
 `device` and `kernel_set` are fixtures of conftest.py. Every example runs in a drawn schedule of
-threads, and a kernel that left its work to the reference fails. The reference is NumPy's, in the
+threads, with arrays that are aligned to packs of 16 bytes or are not; and a kernel that left its
+work to the reference fails. The reference is NumPy's, in the
 same dtype; both sides' roundings are part of the bounds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,19 +91,41 @@ def check(
     def run(data: st.DataObject) -> None:
         arguments = case.draw(data.draw, dtype, LENGTHS[kernel_set])
         schedule = data.draw(st.sampled_from(SCHEDULES))
-        with data.draw(st.sampled_from(case.settings))(), emulator.schedule(schedule):
-            compare(device, kernel_set, name, case, arguments)
+        shifted = data.draw(st.sampled_from([(), (), (0,), (1,), range(len(arguments))]))
+        with ExitStack() as stack:
+            stack.enter_context(data.draw(st.sampled_from(case.settings))())
+            stack.enter_context(emulator.schedule(schedule))
+            if shifted and kernel_set == "raw":
+                stack.enter_context(emulator.checked())  # which sees what is not aligned
+            compare(device, kernel_set, name, case, arguments, shifted)
 
     run()
 
 
+def placed(device: Device, array: Array, shifted: bool) -> Any:
+    """A copy of an array on a device, `shifted` by one number from where memory was allocated."""
+    if not shifted:
+        return device.from_host(array)
+    longer = np.concatenate([np.zeros(1, array.dtype), array.ravel()])
+    return device.from_host(longer)[1:].reshape(array.shape)
+
+
 def compare(
-    device: Device, kernel_set: str, name: str, case: Case, arguments: list[Any]
+    device: Device,
+    kernel_set: str,
+    name: str,
+    case: Case,
+    arguments: list[Any],
+    shifted: Collection[int] = (),
 ) -> list[str]:
-    """Compares a kernel with its reference on arguments, NumPy's; gives what was launched."""
+    """Compares a kernel with its reference on arguments, NumPy's; gives what was launched.
+
+    Of the arrays at the positions `shifted` none begins at a multiple of 16 bytes.
+    """
     expected = [np.array(each) if isinstance(each, np.ndarray) else each for each in arguments]
     actual = [
-        device.from_host(each) if isinstance(each, np.ndarray) else each for each in arguments
+        placed(device, each, i in shifted) if isinstance(each, np.ndarray) else each
+        for i, each in enumerate(arguments)
     ]
     with np.errstate(all="ignore"):
         by_reference = REFERENCE[name](get_device("cpu").sets["reference"], *expected)
