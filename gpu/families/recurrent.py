@@ -147,6 +147,17 @@ def gru_cell_backward(k: Any, g: Any, gates: Any, inner_candidate: Any, h: Any) 
 # Sequences ----------------------------------------------------------------------------------
 
 
+def _together(k: Any, *arrays: Any) -> Sequence[Any] | None:
+    """All in the dtype that they have together; None if it is not real, or if one is empty.
+
+    The way back decides by the same question, since it must know in which order all was kept.
+    """
+    kind = k.xp.result_type(*arrays)
+    if kind.name not in ("float32", "float64") or not all(each.size for each in arrays):
+        return None
+    return [each.astype(kind, copy=False) for each in arrays]
+
+
 def _by_steps(k: Any, x: Any) -> Any:
     """(batch, time, ...) as (time, batch, ...), in memory of that order."""
     return k.xp.ascontiguousarray(k.xp.swapaxes(x, 0, 1))
@@ -164,8 +175,10 @@ def lstm_sequence(
 ) -> Any:
     """The hidden states and the last cell state, (batch, time + 1, units); and what is kept."""
     arrays = (x, h0, c0, kernel, recurrent_kernel, bias)
-    if not _suit(*arrays):
+    together = _together(k, *arrays)
+    if together is None:
         return REFERENCE["lstm_sequence"](k, *arrays, mask)
+    x, h0, c0, kernel, recurrent_kernel, bias = together
     xp, steps = k.xp, x.shape[1]
     inputs = xp.matmul(_by_steps(k, x), kernel)
     inputs += bias
@@ -194,9 +207,11 @@ def lstm_sequence_backward(
     mask: Any,
 ) -> Any:
     """The gradients of the arguments that need one, None for the others."""
-    if not _suit(g, x, kernel, recurrent_kernel):
+    together = _together(k, g, x, kernel, recurrent_kernel)
+    if together is None:
         rest = (gates, hidden, cells, x, kernel, recurrent_kernel, mask)
         return REFERENCE["lstm_sequence_backward"](k, needed, g, *rest)
+    g, x, kernel, recurrent_kernel = together
     xp, steps = k.xp, x.shape[1]
     of_h, across = _by_steps(k, g), xp.ascontiguousarray(recurrent_kernel.T)
     slopes, of_c, back = xp.empty(gates.shape, g.dtype), of_h[steps], _states(k, hidden[0])
@@ -218,8 +233,10 @@ def gru_sequence(
 ) -> Any:
     """The states, (batch, time, units); and what is kept."""
     arrays = (x, h0, kernel, recurrent_kernel, bias)
-    if not _suit(*arrays):
+    together = _together(k, *arrays)
+    if together is None:
         return REFERENCE["gru_sequence"](k, *arrays, mask)
+    x, h0, kernel, recurrent_kernel, bias = together
     xp, steps = k.xp, x.shape[1]
     inputs = xp.matmul(_by_steps(k, x), kernel)
     inputs += bias[0]
@@ -247,9 +264,11 @@ def gru_sequence_backward(
     mask: Any,
 ) -> Any:
     """The gradients of the arguments that need one, None for the others."""
-    if not _suit(g, x, kernel, recurrent_kernel):
+    together = _together(k, g, x, kernel, recurrent_kernel)
+    if together is None:
         rest = (gates, candidates, hidden, x, kernel, recurrent_kernel, mask)
         return REFERENCE["gru_sequence_backward"](k, needed, g, *rest)
+    g, x, kernel, recurrent_kernel = together
     xp, steps = k.xp, x.shape[1]
     of_h, across = _by_steps(k, g), xp.ascontiguousarray(recurrent_kernel.T)
     slopes, within = (xp.empty(gates.shape, g.dtype) for _ in range(2))

@@ -123,8 +123,9 @@ def _adjacent(axis: Any, ndim: int) -> list[int]:
     if not all(isinstance(each, int) and -ndim <= each < ndim for each in given):
         return []
     axes = sorted({each % ndim for each in given})
-    adjacent = len(axes) == len(given) and axes == list(range(axes[0], axes[0] + len(axes)))
-    return axes if adjacent else []
+    if not axes or len(axes) < len(given):  # of no axis, nothing is reduced; none counts twice
+        return []
+    return axes if axes == list(range(axes[0], axes[0] + len(axes))) else []
 
 
 def _reduced(k: Any, pair: Pair, x: Any, stack: Stack) -> Any:

@@ -14,28 +14,32 @@ import chainrule as cr
 from chainrule.engine.calls import broadcasts_of, calls_of
 from chainrule.engine.record import RECORDS
 from chainrule.engine.tensor import on_host
+from chainrule.gpu.probe import usable
 
-from .strict import StrictArray, indexing, strict_device, traffic
+from .strict import StrictArray, indexing, launching_device, strict_device, traffic
 
 OURS = {name: record for name, record in RECORDS.items() if record.builtin}
 NAMES = [name for name, record in OURS.items() if calls_of(record) or broadcasts_of(record)]
 each_record = pytest.mark.parametrize("name", NAMES)
+compiled = pytest.mark.skipif(not usable("emulated"), reason="no C++ compiler is here")
+launching = pytest.param(launching_device, marks=compiled)
+each_device = pytest.mark.parametrize("device", [strict_device, launching], ids=["array", "raw"])
 
 
 def values(tensors):
     return [None if each is None else on_host(each) for each in tensors]
 
 
-def inputs(call, device, dtype):
-    """The call's arguments, floating ones in a dtype, as tensors of a device."""
+def first_order(call, device, dtype):
+    """The result, and the gradients of the arguments, floating ones in a dtype."""
     arrays = [np.asarray(each) for each in call.draw(0)]
     arrays = [each.astype(dtype) if each.dtype.kind == "f" else each for each in arrays]
-    return [cr.tensor(each, None, each.dtype.kind == "f", device) for each in arrays]
+    return pulled(call, arrays, device)
 
 
-def first_order(call, device, dtype):
+def pulled(call, arrays, device):
     """The result, and the gradients of the arguments for a random upstream one."""
-    given = inputs(call, device, dtype)
+    given = [cr.tensor(each, None, each.dtype.kind == "f", device) for each in arrays]
     y = call(*given)
     if y.requires_grad:
         upstream = np.random.default_rng(1).normal(size=y.shape).astype(y.dtype)
@@ -54,14 +58,15 @@ def same(found, expected, tolerance):
 
 
 @each_record
+@each_device
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_record_computes_what_it_does_on_the_cpu(name, dtype):
+def test_a_record_computes_what_it_does_on_the_cpu(name, device, dtype):
     # The fused kernels of the CPU round differently: some hundred units in the last place.
     tolerance = 200 * np.finfo(dtype).eps
     for call in [*calls_of(RECORDS[name]), *broadcasts_of(RECORDS[name])]:
         expected = values(first_order(call, "cpu", dtype))
         before = traffic.down
-        found = first_order(call, strict_device, dtype)
+        found = first_order(call, device, dtype)
         assert traffic.down == before, f"{call} copies to the host"
         assert all(type(each._data) is StrictArray for each in found if each is not None)
         same(values(found), expected, tolerance)
@@ -85,10 +90,29 @@ def second_order(call, device):
 
 
 @each_record
-def test_the_gradient_of_the_gradient_too(name):
+@each_device
+def test_the_gradient_of_the_gradient_too(name, device):
     for call in [*calls_of(RECORDS[name])[-2:], *broadcasts_of(RECORDS[name])[2:3]]:
         expected = values(second_order(call, "cpu"))
-        same(values(second_order(call, strict_device)), expected, 1e-10)
+        same(values(second_order(call, device)), expected, 1e-10)
+
+
+@compiled
+@each_record
+def test_dtypes_may_differ(name):
+    """As on the CPU: the dtypes of the result and of the gradients, and what they are."""
+    for call in calls_of(RECORDS[name]):
+        arrays = [np.asarray(each) for each in call.draw(0)]
+        for turn in range(2):
+            given = [
+                each.astype(("float64", "float32")[(i + turn) % 2])
+                if each.dtype.kind == "f"
+                else each
+                for i, each in enumerate(arrays)
+            ]
+            expected = values(pulled(call, given, "cpu"))
+            found = values(pulled(call, given, launching_device))
+            same(found, expected, 200 * np.finfo(np.float32).eps)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@
 """
 
 from .arrays import StrictArray, traffic
-from .device import StrictDevice, strict_device
+from .device import launching_device, strict_device
 from .module import module
 
-__all__ = ["StrictArray", "StrictDevice", "module", "strict_device", "traffic"]
+__all__ = ["StrictArray", "launching_device", "module", "strict_device", "traffic"]
