@@ -51,6 +51,10 @@ class GpuDevice(Device):
                 "cr.kernels('raw') or cr.kernels('numba')"
             ) from None
 
+    def holds(self, array: Any) -> bool:
+        """Is it an array in the memory of this device?"""
+        return isinstance(array, self.xp.ndarray)
+
     def to_host(self, array: Any) -> np.ndarray[Any, Any]:
         """A copy of an array of this device as a NumPy array."""
         self.copies_back += 1
@@ -98,6 +102,10 @@ class CudaDevice(GpuDevice):
         super().__init__(name, cupy, {"raw": RawCuda(), "numba": NumbaCuda()})
         self.index = index
         cupy.cuda.Device(index).use()
+
+    def holds(self, array: Any) -> bool:
+        """Is it an array in the memory of this GPU, and not of another one?"""
+        return isinstance(array, self.xp.ndarray) and array.data.device_id == self.index
 
     def from_host(self, array: Any) -> Any:
         """A copy of a NumPy array in the GPU's memory."""

@@ -8,23 +8,16 @@ array, the range of every number, which is cast to the parameter's type.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from chainrule.engine.errors import DeviceError, DtypeError, ShapeError, describe
 
-from .table import I32, I64, INSTANCES, U8, U32, U64, Entry, Parameter
+from .table import INSTANCES, Entry, Slot
 
 #: The most blocks along each axis of a grid.
 LARGEST_GRID = (2**31 - 1, 65_535, 65_535)
-#: The names of dtypes, whose own text takes longer to make than all the checks of a launch.
-_REALS: dict[Any, str] = {np.dtype(name): name for name in INSTANCES}
-#: The smallest and the largest number of every integer dtype of a parameter.
-_LIMITS = {
-    kind: (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
-    for kind in (np.dtype(each.numpy) for each in (I32, I64, U8, U32, U64))
-}
 #: Bytes of shared memory that a block may have on every GPU without being asked for.
 LARGEST_SHARED = 48 * 1024
 
@@ -54,22 +47,21 @@ def launch(k: Any, entry: Entry, arguments: Sequence[Any], grid: Any, shared: in
             f"asked for {shared}"
         )
     real = _real(entry, arguments)
-    cast = [
-        _array(k, entry, parameter, given, real)
-        if parameter.access is not None
-        else _number(entry, parameter, given, real)
-        for parameter, given in zip(entry.parameters, arguments, strict=True)
-    ]
-    numbers = [
-        int(given) if given.dtype.kind in "iu" else given
-        for parameter, given in zip(entry.parameters, cast, strict=True)
-        if parameter.access is None
-    ]
-    arrays = [
-        given
-        for parameter, given in zip(entry.parameters, cast, strict=True)
-        if parameter.access is not None
-    ]
+    # This runs before every kernel, and a GPU is done with a small one in a few microseconds: so
+    # what is right is seen to be so at once, and what may be wrong is looked at again.
+    cast, arrays, numbers = [], [], []
+    for slot, given in zip(entry.slots[real], arguments, strict=True):
+        if slot.make is None:
+            if not (given is None and slot.optional) and not _fits(k, slot, given):
+                _refuse_array(k, entry, slot, given)
+            arrays.append(given)
+        elif type(given) in slot.plain and slot.least <= given <= slot.most:
+            numbers.append(given)
+            given = slot.make(given)
+        else:
+            given = _number(entry, slot, given)
+            numbers.append(given.item())
+        cast.append(given)
     for parameter, given, size in zip(entry.arrays, arrays, entry.sizes(*numbers), strict=True):
         if given is not None and given.size != size:
             raise ShapeError(
@@ -94,11 +86,15 @@ def _grid(entry: Entry, grid: Any) -> tuple[int, int, int]:
     return blocks[0], blocks[1], blocks[2]
 
 
+#: What the instances are called, by the dtype itself: to spell its name takes longer.
+_REAL = {np.dtype(each): each for each in INSTANCES}
+
+
 def _real(entry: Entry, arguments: Sequence[Any]) -> str:
     """The type of the instance: the dtype of the first array of real numbers."""
     for parameter, given in zip(entry.parameters, arguments, strict=True):
         if parameter.access is not None and parameter.type.c is None and given is not None:
-            name = _REALS.get(getattr(given, "dtype", None))
+            name = _REAL.get(getattr(given, "dtype", None))
             if name is None:
                 raise DtypeError(
                     f"{entry.name}: {parameter.name} must be of float32 or float64, got "
@@ -108,50 +104,61 @@ def _real(entry: Entry, arguments: Sequence[Any]) -> str:
     return "float32"
 
 
-def _array(k: Any, entry: Entry, parameter: Parameter, given: Any, real: str) -> Any:
-    where = f"{entry.name}: {parameter.name}"
+def _fits(k: Any, slot: Slot, given: Any) -> bool:
+    """May a kernel have this array?"""
+    return (
+        k.device.holds(given)
+        and given.dtype == slot.dtype
+        and given.flags.c_contiguous
+        and not (slot.written and isinstance(given, np.ndarray) and not given.flags.writeable)
+    )
+
+
+def _refuse_array(k: Any, entry: Entry, slot: Slot, given: Any) -> NoReturn:
+    """Raises the error for an array that does not fit."""
+    where = f"{entry.name}: {slot.name}"
     if given is None:
-        if parameter.optional:
-            return None
         raise TypeError(f"{where} must be an array, got None")
-    if not isinstance(given, k.device.xp.ndarray):
+    if not k.device.holds(given):
         raise DeviceError(
             f"{where} must be an array of device {k.device.name!r}, got {type(given).__module__}."
-            f"{type(given).__name__} with {describe(given)}; move it there first"
+            f"{type(given).__name__} with {describe(given)}{_place(given)}; move it there first"
         )
-    dtype = parameter.dtype(real)
-    if given.dtype != dtype:
-        raise DtypeError(f"{where} must be of {dtype}, got {describe(given)}")
+    if given.dtype != slot.dtype:
+        raise DtypeError(f"{where} must be of {slot.dtype}, got {describe(given)}")
     if not given.flags.c_contiguous:
         raise ShapeError(
             f"{where} must lie in memory in order, without gaps, got {describe(given)} with "
             f"strides {given.strides}; make it so with xp.ascontiguousarray"
         )
-    if parameter.access != "reads" and isinstance(given, np.ndarray) and not given.flags.writeable:
-        raise ShapeError(f"{where} is written to, and is read-only; give a copy")
-    return given
+    raise ShapeError(f"{where} is written to, and is read-only; give a copy")
 
 
-def _number(entry: Entry, parameter: Parameter, given: Any, real: str) -> Any:
-    kind = parameter.dtype(real)
+def _place(given: Any) -> str:
+    """Which GPU has an array, for the message that it is the wrong one."""
+    number = getattr(getattr(given, "data", None), "device_id", None)
+    return "" if number is None else f" in the memory of GPU {number}"
+
+
+def _number(entry: Entry, slot: Slot, given: Any) -> Any:
+    """A number that is cast with care: it may be NumPy's, infinite or NaN, too large, or none."""
+    kind = slot.dtype
     try:
         if kind.kind == "f":
             with np.errstate(over="ignore"):
                 return kind.type(given)
         if int(given) != given:
             raise TypeError("it is not a whole number")
-        least, most = _LIMITS[kind]
-        if not least <= int(given) <= most:
+        if not slot.least <= int(given) <= slot.most:
             raise ShapeError(
-                f"{entry.name}: {parameter.name} is {given}; it must be from {least} to "
-                f"{most}: no single dimension of a GPU array may be longer. Cut the array "
+                f"{entry.name}: {slot.name} is {given}; it must be from {slot.least} to "
+                f"{slot.most}: no single dimension of a GPU array may be longer. Cut the array "
                 "along that axis"
             )
         return kind.type(int(given))
     except ShapeError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DtypeError(
-            f"{entry.name}: {parameter.name} must be a number for {kind}, got {describe(given)}: "
-            f"{error}"
+            f"{entry.name}: {slot.name} must be a number for {kind}, got {describe(given)}: {error}"
         ) from error

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-#: The dtypes of the numbers that kernels compute with.
-REALS = (np.dtype(np.float32), np.dtype(np.float64))
+from .table import INSTANCES
+
 #: Threads of a block.
 BLOCK = 256
 #: Bytes of shared memory for rows, of the 48 KB of a block. For the rows of the teams of a block
@@ -25,6 +25,8 @@ LONGEST_OF_WARP = 1024
 #: Pieces of all that a launch reduces, and numbers of a piece for each thread: a few blocks for
 #: every multiprocessor of a large GPU, each with enough to do.
 MOST_PIECES, LEAST_OF_LANE = 1024, 16
+#: The dtypes of numbers that kernels take.
+_REAL = tuple(map(np.dtype, INSTANCES))
 
 
 class Plan(NamedTuple):
@@ -97,7 +99,7 @@ def real(*arrays: Any) -> bool:
     first = arrays[0]
     return (
         getattr(first, "size", 0) > 0
-        and first.dtype in REALS
+        and first.dtype in _REAL
         and all(getattr(each, "dtype", None) == first.dtype for each in arrays)
     )
 

@@ -65,6 +65,39 @@ class Parameter(NamedTuple):
         return self.type.c or "T"
 
 
+class Slot(NamedTuple):
+    """What the launcher compares an argument with, in the instance for one type.
+
+    Of an array, `dtype`, and whether it is `optional` and `written`. Of a number, how to `make` it
+    of one of Python's types `plain` that is from `least` to `most`; other numbers need more care.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    optional: bool
+    written: bool
+    make: Any = None
+    plain: tuple[type, ...] = ()
+    least: Any = None
+    most: Any = None
+
+
+def slot(parameter: Parameter, real: str) -> Slot:
+    """The slot of a parameter in the instance for `real`.
+
+    >>> slot(scalar("n", I32), "float32").most
+    2147483647
+    """
+    kind = parameter.dtype(real)
+    made = Slot(parameter.name, kind, parameter.optional, parameter.access in ("writes", "updates"))
+    if parameter.access is not None:
+        return made
+    limits: Any = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
+    plain = (float, int) if kind.kind == "f" else (int, bool)
+    least, most = plain[0](limits.min), plain[0](limits.max)
+    return made._replace(make=kind.type, plain=plain, least=least, most=most)
+
+
 def reads(name: str, type: Type, size: str, optional: bool = False) -> Parameter:
     """An array that a kernel reads."""
     return Parameter(name, type, size, "reads", optional)
@@ -112,6 +145,11 @@ class Entry:
     def scalars(self) -> tuple[Parameter, ...]:
         """The parameters that are numbers."""
         return tuple(each for each in self.parameters if each.access is None)
+
+    @cached_property
+    def slots(self) -> dict[str, tuple[Slot, ...]]:
+        """For "float32" and "float64", what each argument must be."""
+        return {real: tuple(slot(each, real) for each in self.parameters) for real in INSTANCES}
 
     @cached_property
     def sizes(self) -> Any:

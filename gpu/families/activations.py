@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from chainrule.engine.devices import REFERENCE
@@ -58,11 +57,7 @@ def _forward(k: Any, x: Any, bias: Any, name: str, shares: bool = False) -> Any:
     shape, x = x.shape, k.xp.ascontiguousarray(x)
     y = k.xp.empty(x.shape, x.dtype)
     share = k.xp.empty(x.shape, x.dtype) if shares else None
-    if bias is not None:
-        columns = x.shape[-1]
-    else:  # one long row, or the longest that an int can count
-        columns = x.size if x.size < 2**31 else math.gcd(x.size, 4)
-    number = FUNCTIONS.index(name)
+    columns, number = 0 if bias is None else x.shape[-1], FUNCTIONS.index(name)
     bias_activation_forward(k, x, bias, y, share, x.size, columns, number, grid=blocks(x))
     y = y.reshape(shape)
     return y if share is None else (y, share.reshape(shape))

@@ -69,11 +69,11 @@ def _of_rows(k: Any, name: str, launched: Entry, arrays: tuple[Any, ...], axis: 
     place = one_axis(x, axis)
     if place is None or not real(*arrays) or any(each.shape != x.shape for each in arrays):
         return REFERENCE[name](k, *arrays, axis)
-    xp = k.xp
-    moved = [xp.ascontiguousarray(xp.moveaxis(each, place, -1)) for each in arrays]
+    xp, last = k.xp, place == x.ndim - 1
+    moved = arrays if last else [xp.moveaxis(each, place, -1) for each in arrays]
     result = xp.empty(moved[0].shape, x.dtype)
-    _launch(k, launched, (*moved, result), ())
-    return xp.moveaxis(result, -1, place)
+    _launch(k, launched, (*map(xp.ascontiguousarray, moved), result), ())
+    return result if last else xp.moveaxis(result, -1, place)
 
 
 def _launch(k: Any, launched: Entry, arrays: tuple[Any, ...], numbers: tuple[int, ...]) -> None:

@@ -86,15 +86,16 @@ struct Erfc {
     template <typename T> static __device__ T value(T z) { return erfc(z); }
 };
 
-// Forward, for one activation A and packs P.
+// Forward, for one activation A and packs P: elements from `first` to before `last`. With a bias
+// these are rows; `column` counts the packs of one.
 template <typename A, typename P, typename T> __device__ __forceinline__ void
-forward_packs(const T* x, const T* bias, T* y, T* share, int64 size, int columns)
+forward_packs(const T* x, const T* bias, T* y, T* share, int64 first, int64 last, int columns)
 {
-    const int width = columns / P::size;  // packs of a row
+    const int width = bias == nullptr ? 1 : columns / P::size;
     const int step = threads_in_grid() % width;
     int column = thread_in_grid() % width;
-    for (int64 i = thread_in_grid(); i < size / P::size; i += threads_in_grid()) {
-        P z = ((const P*)x)[i], part;
+    for (int64 i = first + thread_in_grid() * P::size; i < last; i += threads_in_grid() * P::size) {
+        P z = *(const P*)(x + i), part;
         if (bias != nullptr) {
             const P added = ((const P*)bias)[column];
             for (int j = 0; j < P::size; j++) z.at[j] += added.at[j];
@@ -103,24 +104,24 @@ forward_packs(const T* x, const T* bias, T* y, T* share, int64 size, int columns
             if (share != nullptr) part.at[j] = A::share(z.at[j]);
             z.at[j] = A::value(z.at[j]);
         }
-        ((P*)y)[i] = z;
-        if (share != nullptr) ((P*)share)[i] = part;
-        column += step;
-        if (column >= width) column -= width;
+        *(P*)(y + i) = z;
+        if (share != nullptr) *(P*)(share + i) = part;
+        column -= width - step;  // their sum could be beyond an int
+        if (column < 0) column += width;
     }
 }
 
 template <typename A, typename T> __device__ __forceinline__ void
 forward_any(const T* x, const T* bias, T* y, T* share, int64 size, int columns)
 {
-    if (packs(x, columns) && packs(bias, columns) && packs(y, columns) && packs(share, columns))
-        forward_packs<A, Pack<T>>(x, bias, y, share, size, columns);
-    else
-        forward_packs<A, One<T>>(x, bias, y, share, size, columns);
+    int64 packed = 0;  // elements that are moved by packs: all, or but a few if there is no bias
+    if (packs(x, 0) && packs(bias, bias == nullptr ? 0 : columns) && packs(y, 0) && packs(share, 0))
+        packed = size - size % Pack<T>::size;
+    if (packed > 0) forward_packs<A, Pack<T>>(x, bias, y, share, 0, packed, columns);
+    forward_packs<A, One<T>>(x, bias, y, share, packed, size, columns);
 }
 
-// y = f(x + bias); and by what f multiplied its argument, if `share` is asked for. Without a bias
-// `columns` may be any number that divides the size.
+// y = f(x + bias); and by what f multiplied its argument, if `share` is asked for.
 template <typename T> __device__ void bias_activation_forward(
     const T* x, const T* bias, T* y, T* share, int64 size, int columns, int activation)
 {
@@ -145,7 +146,7 @@ backward_packs(const T* g, const T* y, const T* x, const T* bias, T* slope, T* s
     const int packs_of_row = columns / P::size;
     int width = 1;
     while (width < 32 && width < packs_of_row) width *= 2;
-    const int across = (packs_of_row + width - 1) / width, line = threadIdx.x / width;
+    const int across = (packs_of_row - 1) / width + 1, line = threadIdx.x / width;
     const int64 length = (rows + chunks - 1) / chunks;
     for (int64 tile = blockIdx.x; tile < (int64)across * chunks; tile += gridDim.x) {
         const int chunk = int(tile / across);

@@ -29,9 +29,16 @@ template <typename T> __device__ __forceinline__ Pack<T> load_pack(const T* p)
     return *(const Pack<T>*)p;
 }
 
-template <typename T> __device__ __forceinline__ void store_pack(T* p, const Pack<T>& value)
+// By __stcg, whose one instruction cannot be taken apart: of `*(float4*)p = ...` nvcc 13 makes a store
+// for each number, if these come out of a loop.
+__device__ __forceinline__ void store_pack(float* p, const Pack<float>& value)
 {
-    *(Pack<T>*)p = value;
+    __stcg((float4*)p, make_float4(value.at[0], value.at[1], value.at[2], value.at[3]));
+}
+
+__device__ __forceinline__ void store_pack(double* p, const Pack<double>& value)
+{
+    __stcg((double2*)p, make_double2(value.at[0], value.at[1]));
 }
 
 // The number of a thread among all of the grid, and how many there are. Loops go from the one in
@@ -273,18 +280,18 @@ template <typename T> struct Powers {
     }
 };
 
-// top and total of a row whose numbers are f(j, row[j]). Kept ones (`kept` is not null) become
+// top and total of a row whose numbers are f(j, row[j]). Those that are `kept`, in `keep`, become
 // exp(x - top), or x - top if LOGARITHM. With `empty_is_zero` a row of -inf has total 0, not NaN.
 template <bool LOGARITHM, typename T, typename F>
 __device__ __forceinline__ Powers<T> row_powers(
-    const T* row, Portion mine, T* kept, T* spare, bool empty_is_zero, F f)
+    const T* row, Portion mine, T* keep, bool kept, T* spare, bool empty_is_zero, F f)
 {
     Powers<T> own, all;
     uint32 count = 0;
-    if (kept != nullptr) {
+    if (kept) {
         read_row(row, mine, [&](uint32 j, T x) {
             x = f(j, x);
-            kept[count++ * mine.team] = x;
+            keep[count++ * mine.team] = x;
             own.top = larger(own.top, x);
         });
     } else {
@@ -292,11 +299,11 @@ __device__ __forceinline__ Powers<T> row_powers(
     }
     all.top = team_reduce<Max>(own.top, mine.team, spare);
     if (empty_is_zero && all.top == -infinity<T>()) all.top = T(0);
-    if (kept != nullptr) {
+    if (kept) {
 #pragma unroll 1
         for (uint32 i = 0; i < count; ++i) {
-            const T shifted = kept[i * mine.team] - all.top, power = exp(shifted);
-            kept[i * mine.team] = LOGARITHM ? shifted : power;
+            const T shifted = keep[i * mine.team] - all.top, power = exp(shifted);
+            keep[i * mine.team] = LOGARITHM ? shifted : power;
             own.total += power;
         }
     } else {
@@ -309,13 +316,13 @@ __device__ __forceinline__ Powers<T> row_powers(
 // Sets to[j] = g(j, y), with y the softmax of the row, or its logarithm, whose powers were found.
 template <bool LOGARITHM, typename T, typename F, typename G>
 __device__ __forceinline__ void write_softmax(
-    const T* row, T* to, Portion mine, const T* kept, Powers<T> powers, F f, G g)
+    const T* row, T* to, Portion mine, const T* keep, bool kept, Powers<T> powers, F f, G g)
 {
     const T share = LOGARITHM ? log(powers.total) : powers.total;
-    if (kept != nullptr) {
+    if (kept) {
         uint32 i = 0;
         write_row(to, mine, [&](uint32 j) {
-            const T value = kept[i++ * mine.team];
+            const T value = keep[i++ * mine.team];
             return g(j, LOGARITHM ? value - share : value / share);
         });
     } else {

@@ -32,7 +32,7 @@ __device__ __forceinline__ void softmax_rows(
     __shared__ T spare[32];
     const uint32 rank = threadIdx.x % team, rows_of_block = blockDim.x / team;
     const bool packed = packs(x, columns) && packs(y, columns);
-    T* const keep = kept ? kept_row<T>(columns, team) : nullptr;
+    T* const keep = kept_row<T>(columns, team);
 
     for (int64 start = (int64)blockIdx.x * rows_of_block; start < rows;
          start += (int64)gridDim.x * rows_of_block) {
@@ -42,10 +42,11 @@ __device__ __forceinline__ void softmax_rows(
         const auto seen = [&](uint32 j, T value) { return shown(mask, j, value, -infinity<T>()); };
 
         Powers<T> powers =
-            row_powers<LOGARITHM>(x + offset, mine, keep, spare, mask != nullptr, seen);
+            row_powers<LOGARITHM>(x + offset, mine, keep, kept, spare, mask != nullptr, seen);
         if (mask != nullptr && powers.total == T(0)) powers.total = T(1);
         write_softmax<LOGARITHM>(
-            x + offset, y + offset, mine, keep, powers, seen, [](uint32, T value) { return value; });
+            x + offset, y + offset, mine, keep, kept, powers, seen,
+            [](uint32, T value) { return value; });
     }
 }
 

@@ -9,13 +9,14 @@ A family's test says for each kernel how to draw its arguments and how far resul
         check(device, kernel_set, dtype, name, CASES[name])
 
 `device` and `kernel_set` are fixtures of conftest.py. Every example runs in a drawn schedule of
-threads, and a kernel that left its work to the reference fails. The reference is NumPy's, in the
+threads, with arrays that are aligned to packs of 16 bytes or are not; and a kernel that left its
+work to the reference fails. The reference is NumPy's, in the
 same dtype; both sides' roundings are part of the bounds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,19 +91,41 @@ def check(
     def run(data: st.DataObject) -> None:
         arguments = case.draw(data.draw, dtype, LENGTHS[kernel_set])
         schedule = data.draw(st.sampled_from(SCHEDULES))
-        with data.draw(st.sampled_from(case.settings))(), emulator.schedule(schedule):
-            compare(device, kernel_set, name, case, arguments)
+        shifted = data.draw(st.sampled_from([(), (), (0,), (1,), range(len(arguments))]))
+        with ExitStack() as stack:
+            stack.enter_context(data.draw(st.sampled_from(case.settings))())
+            stack.enter_context(emulator.schedule(schedule))
+            if shifted and kernel_set == "raw":
+                stack.enter_context(emulator.checked())  # which sees what is not aligned
+            compare(device, kernel_set, name, case, arguments, shifted)
 
     run()
 
 
+def placed(device: Device, array: Array, shifted: bool) -> Any:
+    """A copy of an array on a device, `shifted` by one number from where memory was allocated."""
+    if not shifted:
+        return device.from_host(array)
+    longer = np.concatenate([np.zeros(1, array.dtype), array.ravel()])
+    return device.from_host(longer)[1:].reshape(array.shape)
+
+
 def compare(
-    device: Device, kernel_set: str, name: str, case: Case, arguments: list[Any]
+    device: Device,
+    kernel_set: str,
+    name: str,
+    case: Case,
+    arguments: list[Any],
+    shifted: Collection[int] = (),
 ) -> list[str]:
-    """Compares a kernel with its reference on arguments, NumPy's; gives what was launched."""
+    """Compares a kernel with its reference on arguments, NumPy's; gives what was launched.
+
+    Of the arrays at the positions `shifted` none begins at a multiple of 16 bytes.
+    """
     expected = [np.array(each) if isinstance(each, np.ndarray) else each for each in arguments]
     actual = [
-        device.from_host(each) if isinstance(each, np.ndarray) else each for each in arguments
+        placed(device, each, i in shifted) if isinstance(each, np.ndarray) else each
+        for i, each in enumerate(arguments)
     ]
     with np.errstate(all="ignore"):
         by_reference = REFERENCE[name](get_device("cpu").sets["reference"], *expected)
@@ -134,6 +157,18 @@ def near(result: Array, truth: Array, allowed: Any) -> None:
     distance = np.abs(np.subtract(result[finite], truth[finite], dtype=np.float64))
     excess = distance - np.broadcast_to(allowed, finite.shape)[finite]
     assert not (excess > 0).any(), f"off by {excess.max()} too much, {distance.max()} in all"
+
+
+def same_every_time(name: str, case: Case, arguments: list[Any]) -> None:
+    """Asserts that a kernel in CUDA C gives the same bits, whichever of its threads is first."""
+    emulated = get_device("emulated")
+    found = set()
+    for schedule in SCHEDULES:
+        given = [each.copy() if isinstance(each, np.ndarray) else each for each in arguments]
+        with emulator.schedule(schedule):
+            returned = getattr(emulated.sets["raw"], name)(*given)
+        found.add(b"".join(each.tobytes() for _, each in _results(case, given, returned, np.array)))
+    assert len(found) == 1
 
 
 def _results(case: Case, arguments: list[Any], returned: Any, host: Any) -> list[Any]:

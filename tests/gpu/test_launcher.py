@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chainrule.engine.errors import DeviceError, DtypeError, ShapeError
-from chainrule.gpu.devices import GpuDevice
+from chainrule.gpu.devices import CudaDevice, GpuDevice
 from chainrule.gpu.launcher import launch
 from chainrule.gpu.sources import wrapper
 from chainrule.gpu.table import F64, I32, I64, REAL, U8, U64, entry, reads, scalar, updates, writes
@@ -164,3 +164,40 @@ def test_the_wrapper_names_types_and_the_bound_on_threads():
 def test_a_block_is_whole_warps(block):
     with pytest.raises(ValueError, match="multiple of 32"):
         entry("examples", "wrong", block=block, enter=False)
+
+
+def test_numbers_at_the_ends_of_their_range_are_cast_and_beyond_are_not(device):
+    """Python's numbers go a quick way, NumPy's a slow one, to the same."""
+    for number in (True, 3, np.int32(3), np.float64(3.0)):
+        given = run(device, columns=3, exact=number)[-1][4]
+        assert given[7] == number and given[7].dtype == np.float64
+    for rate, cast in ((1e300, np.inf), (-1e300, -np.inf), (np.nan, np.nan), (2, 2.0)):
+        given = run(device, rate=rate)[-1][4]
+        np.testing.assert_array_equal(given[6], np.float32(cast))
+    largest = 2**31 - 1
+    for columns in (largest, np.int64(largest)):
+        with pytest.raises(ShapeError, match=f"{2 * largest} elements"):  # it was multiplied right
+            run(device, columns=columns)
+    for key in (2**64, np.float64(2.0**64), -1):
+        with pytest.raises(ShapeError, match=r"key is .*; it must be from 0 to"):
+            run(device, key=key)
+    with pytest.raises(DtypeError, match="rows must be a number for int64"):
+        run(device, rows=float("inf"))
+
+
+class Memory(np.ndarray):
+    """An array that says which GPU has it, as CuPy's do."""
+
+    class data:  # noqa: N801 (as CuPy spells it)
+        device_id = 1
+
+
+def test_an_array_of_another_gpu_is_refused(device, monkeypatch):
+    monkeypatch.setattr(GpuDevice, "holds", lambda self, x: CudaDevice.holds(self, x))
+    monkeypatch.setattr(GpuDevice, "index", 1, raising=False)
+    ours = {name: np.empty((2, 3), np.float32).view(Memory) for name in ("x", "y")}
+    ours["counts"] = np.zeros(3, np.int64).view(Memory)
+    assert len(run(device, **ours)) == 1
+    monkeypatch.setattr(GpuDevice, "index", 0)
+    with pytest.raises(DeviceError, match=r"x must be an array of device 'recorded'.* of GPU 1"):
+        run(device, **ours)

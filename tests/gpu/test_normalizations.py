@@ -13,7 +13,18 @@ from chainrule.gpu import emulator, rows
 from chainrule.gpu.families import normalizations, reductions
 
 from ..engine.parity_of_rows import REFERENCE, normalization_allows, pull_allows
-from .parity import DTYPES, Case, Draw, attributes, check, compare, every, numbers, row_counts
+from .parity import (
+    DTYPES,
+    Case,
+    Draw,
+    attributes,
+    check,
+    compare,
+    every,
+    numbers,
+    row_counts,
+    same_every_time,
+)
 
 Lengths = st.SearchStrategy[int]
 
@@ -128,6 +139,12 @@ def test_is_free_of_faults(kernel_set: str, name: str, plan: Any) -> None:
         arguments = arguments_of(name, shape, np.float32)
         with plan(), emulator.checked(), emulator.schedule("shuffle:1"):
             compare(get_device("emulated"), kernel_set, name, CASES[name], arguments)
+
+
+@pytest.mark.parametrize("shape", [(9, 300), (5_000, 3)])
+@pytest.mark.parametrize("name", list(CASES))
+def test_results_are_the_same_every_time(name: str, shape: tuple[int, ...]) -> None:
+    same_every_time(name, CASES[name], arguments_of(name, shape, np.float32))
 
 
 def test_sums_of_pieces_are_reduced_by_the_other_family(device: Any) -> None:

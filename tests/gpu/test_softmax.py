@@ -24,6 +24,7 @@ from .parity import (
     every,
     numbers,
     row_counts,
+    same_every_time,
 )
 
 Lengths = st.SearchStrategy[int]
@@ -113,13 +114,32 @@ def test_equals_reference(device: Any, kernel_set: str, dtype: Any, name: str) -
 @pytest.mark.parametrize("name", list(CASES))
 def test_long_rows(device: Any, dtype: Any, name: str, columns: int) -> None:
     """At the sizes from which rows are dealt out otherwise, with steps up and down."""
+    compare(device, "raw", name, CASES[name], arguments_of(name, columns, dtype))
+
+
+def test_a_million_columns(device: Any) -> None:
+    x = np.random.default_rng(0).standard_normal((1, 1_000_000)).astype(np.float32)
+    x[0, -1] = 20.0
+    y = device.to_host(device.sets["raw"].softmax(device.from_host(x), -1))
+    powers = np.exp(x.astype(np.float64) - 20)
+    # Each thread adds 3,907 numbers, one after the other.
+    np.testing.assert_allclose(y, powers / powers.sum(), rtol=4_000 * np.finfo(np.float32).eps)
+
+
+@pytest.mark.parametrize("columns", [300, 12_000])
+@pytest.mark.parametrize("name", list(CASES))
+def test_results_are_the_same_every_time(name: str, columns: int) -> None:
+    same_every_time(name, CASES[name], arguments_of(name, columns, np.float32))
+
+
+def arguments_of(name: str, columns: int, dtype: Any) -> list[Any]:
     random = np.random.default_rng(0)
     x = (random.standard_normal((3, columns)) + 5 * np.sin(np.arange(columns) / 99)).astype(dtype)
     mask = random.random((1, columns)) < 0.5
     y = REFERENCE.masked_softmax(x, mask if "masked" in name else True, -1)
     arguments = [x, y] if "backward" in name else [x]
     arguments += [mask] if "masked" in name else []
-    compare(device, "raw", name, CASES[name], [*arguments, (1,) if "backward" in name else -1])
+    return [*arguments, (1,) if "backward" in name else -1]
 
 
 @pytest.mark.parametrize("plan", PLANS)
