@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .errors import DeviceError
+from .errors import DeviceError, unknown_device, unpickled
 
 #: kernel name -> its reference, a function of (xp, *arguments) in plain array code.
 REFERENCE: dict[str, Callable[..., Any]] = {}
@@ -118,6 +118,9 @@ class Device:
     def __deepcopy__(self, memo: Any) -> Device:
         return self
 
+    def __reduce__(self) -> Any:
+        raise unpickled()
+
 
 def moved(array: Any, source: Device, target: Device) -> Any:
     """An array of one device on another; the same array if that is the same device."""
@@ -171,8 +174,7 @@ def get_device(device: str | Device | None) -> Device:
         return default_device()
     elif isinstance(device, Device):
         return device
-    known = [*_devices, *(each for each in _makers if each not in _devices)]
-    raise DeviceError(f"device: {device!r} is unknown; known: {', '.join(map(repr, known))}")
+    raise unknown_device(device, list(dict.fromkeys([*_devices, *_makers])))
 
 
 def devices() -> list[str]:
@@ -212,7 +214,12 @@ def default_device() -> Device:
 
     Raises DeviceError if CHAINRULE_DEVICE names one that is unknown, or cannot be used here.
     """
-    return get_device(_named) if _default is None else _default
+    if _default is not None:
+        return _default
+    try:
+        return get_device(_named)
+    except DeviceError as error:
+        raise DeviceError(f"CHAINRULE_DEVICE={_named}: {error}") from None
 
 
 class Observer(Protocol):
@@ -254,6 +261,10 @@ class Mode(NamedTuple):
         return None if self.observer is None else self.observer.checks()
 
 
+#: Called in every thread when it first computes, the one that loads this not among them.
+on_new_thread: list[Callable[[], None]] = []
+
+
 class ThreadState(threading.local):
     """What each thread has of its own.
 
@@ -270,6 +281,10 @@ class ThreadState(threading.local):
     layers: tuple[tuple[str, Any], ...] = ()
     recomputing: bool = False
     training: bool = False
+
+    def __init__(self) -> None:
+        for each in on_new_thread:
+            each()
 
 
 state = ThreadState()

@@ -106,6 +106,31 @@ def explain(
     return ShapeError(text) if isinstance(error, ValueError) else DtypeError(text)
 
 
+def unknown_device(device: Any, known: Sequence[str]) -> DeviceError:
+    """The error for a device that is not known, with the one that may be meant."""
+    text = f"device: {device!r} is unknown; known: {', '.join(map(repr, known))}"
+    name = str(device).lower().partition(":")[0]
+    meant = {"gpu": "cuda", "nvidia": "cuda"}.get(name, name)
+    return DeviceError(f"{text}; write {meant!r}" if meant in known else text)
+
+
+def unfitting(tensor: Any, gradient: Any) -> GradientError:
+    """The error for what cannot be the gradient of a tensor."""
+    return GradientError(
+        f"grad: cannot set a gradient with {describe(gradient)}, on {gradient.device!r}, for "
+        f"{describe(tensor)}, on {tensor.device!r}, requires_grad={tensor.requires_grad}"
+    )
+
+
+def unpickled() -> TypeError:
+    """The error for pickling what has a device: Tensors, layers, optimisers."""
+    return TypeError(
+        "pickle: Tensors, and what holds them, are not pickled, since reading a pickle may run any "
+        "program; a model has save_weights(path), an optimiser state(), and a Tensor "
+        "x.cpu().numpy() for another process"
+    )
+
+
 def apart(where: str, one: str, other: str) -> DeviceError:
     """The error for tensors of two devices in one operation."""
     return DeviceError(

@@ -18,6 +18,7 @@ from .errors import (
     describe,
     dropped,
     elsewhere,
+    unfitting,
     unseeded,
     untracked,
 )
@@ -281,11 +282,9 @@ class Tensor:
             return
         if not isinstance(value, Tensor):
             value = Tensor(value, self.dtype, False, self._device)
-        if node is None or value.shape != self.shape or value.dtype != self.dtype:
-            raise GradientError(
-                f"grad: cannot set a gradient with {describe(value)} on a tensor with "
-                f"{describe(self)}, requires_grad={self.requires_grad}"
-            )
+        kinds = [(each.shape, each.dtype, each.device) for each in (self, value)]
+        if node is None or kinds[0] != kinds[1]:
+            raise unfitting(self, value)
         self._watch(keeps=self.is_leaf).grad = value
 
     def _watch(self, keeps: bool) -> Watch:

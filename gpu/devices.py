@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.engine.devices import Device, register_maker
+from chainrule.engine.devices import Device, on_new_thread, register_maker
 from chainrule.engine.errors import DeviceError
 
 from .probe import require, usable
@@ -101,7 +101,13 @@ class CudaDevice(GpuDevice):
 
         super().__init__(name, cupy, {"raw": RawCuda(), "numba": NumbaCuda()})
         self.index = index
-        cupy.cuda.Device(index).use()
+        self._use()
+        if index:  # CuPy's threads begin with GPU 0
+            on_new_thread.append(self._use)
+
+    def _use(self) -> None:
+        """Has this thread compute on this GPU."""
+        self.xp.cuda.Device(self.index).use()
 
     def holds(self, array: Any) -> bool:
         """Is it an array in the memory of this GPU, and not of another one?"""
@@ -109,6 +115,8 @@ class CudaDevice(GpuDevice):
 
     def from_host(self, array: Any) -> Any:
         """A copy of a NumPy array in the GPU's memory."""
+        if self.index:
+            self._use()
         return self.xp.array(array)
 
     def _fetched(self, array: Any) -> np.ndarray[Any, Any]:
@@ -135,12 +143,12 @@ def make_cuda(name: str) -> Device:
     Raises DeviceError, with the reason and the remedy, if it is not usable here.
     """
     global _chosen
-    _, _, number = name.partition(":")
-    if number and not number.isdecimal():
+    _, colon, number = name.partition(":")
+    if colon and not (number.isascii() and number.isdecimal()):
         raise DeviceError(f"device: {name!r} is unknown; a GPU is 'cuda', 'cuda:0', 'cuda:1', ...")
     index = int(number or 0)
     if _chosen is None:
-        require("cuda")
+        require(name)
         import cupy
 
         count = cupy.cuda.runtime.getDeviceCount()
