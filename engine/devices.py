@@ -222,6 +222,20 @@ def default_device() -> Device:
         raise DeviceError(f"CHAINRULE_DEVICE={_named}: {error}") from None
 
 
+@contextmanager
+def default_on_cpu() -> Iterator[None]:
+    """Has tensors and layers that are given no device on the CPU, for the length of a `with` block.
+
+    It is so in all threads: it is for checks, which compute there whatever the default is.
+    """
+    global _default
+    before, _default = _default, cpu
+    try:
+        yield
+    finally:
+        _default = before
+
+
 class Observer(Protocol):
     """Somebody who is told of what a thread computes, while a `Mode` names it."""
 

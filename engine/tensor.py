@@ -80,8 +80,9 @@ def as_operand(value: Any, where: str) -> Any:
 
 def device_for(data: Any, device: Any) -> Device:
     """The device of a new tensor: the one that is named, or that of the data, or the default."""
-    if device is None and isinstance(data, Tensor):
-        return data._device
+    first = data[0] if isinstance(data, (list, tuple)) and data else data
+    if device is None and isinstance(first, Tensor):
+        return first._device
     if device is None and hasattr(data, "__cuda_array_interface__"):
         return get_device("cuda")
     return get_device(device)
