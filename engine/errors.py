@@ -122,6 +122,14 @@ def unfitting(tensor: Any, gradient: Any) -> GradientError:
     )
 
 
+def unhooked(hook: Any, answer: Any, shape: tuple[int, ...], device: str) -> GradientError:
+    """The error for what a hook returned that cannot be a gradient."""
+    return GradientError(
+        f"register_hook: {hook!r} must return None or a Tensor of shape {shape} on {device!r}, "
+        f"got {answer!r}"
+    )
+
+
 def unpickled() -> TypeError:
     """The error for pickling what has a device: Tensors, layers, optimisers."""
     return TypeError(
@@ -215,7 +223,7 @@ def untracked(where: str) -> GradientError:
     )
 
 
-def unseeded(where: str, output: Any, gradient: Any) -> ShapeError:
+def unseeded(where: str, output: Any, gradient: Any) -> ValueError:
     """The error of an upstream gradient that is missing or does not fit."""
     made = f", made by '{output._node.record.name}'," if output._node.record else ""
     argument = "grad_outputs" if where == "grad" else "gradient"
@@ -226,6 +234,11 @@ def unseeded(where: str, output: Any, gradient: Any) -> ShapeError:
     if gradient is None:
         return ShapeError(
             f"{where}: the tensor{made} has {describe(output)}, not one element; {remedies}"
+        )
+    if gradient.shape == output.shape:
+        return DeviceError(
+            f"{where}: the upstream gradient is on {gradient.device!r}, the tensor{made} on "
+            f"{output.device!r}; give {argument}.to({output.device!r})"
         )
     return ShapeError(
         f"{where}: the upstream gradient has {describe(gradient)}, the tensor{made} "

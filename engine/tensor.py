@@ -74,7 +74,7 @@ def as_operand(value: Any, where: str) -> Any:
         return to_array(value, where=where)
     raise DtypeError(
         f"{where}: cannot compute with {describe(value)} of type {type(value).__name__}; "
-        "give a Tensor, an array or a number"
+        "give a Tensor, an array of NumPy or a number (cr.from_dlpack takes arrays of others)"
     )
 
 
@@ -445,6 +445,6 @@ def seed(output: Tensor, gradient: Any, where: str) -> Tensor:
         return wrap(gradient, output._device)
     if not isinstance(gradient, Tensor):
         gradient = Tensor(gradient, output.dtype, device=output._device)
-    if gradient.shape != output.shape:
+    if gradient.shape != output.shape or gradient._device is not output._device:
         raise unseeded(where, output, gradient)
     return gradient if gradient.dtype == output.dtype else gradient.astype(output.dtype)
