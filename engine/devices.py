@@ -139,6 +139,7 @@ class Maker(NamedTuple):
 
 
 _makers: dict[str, Maker] = {}
+_making = threading.RLock()
 
 
 def register_device(device: Device) -> Device:
@@ -168,8 +169,8 @@ def get_device(device: str | Device | None) -> Device:
             return found
         maker = _makers.get(device.partition(":")[0])
         if maker is not None:
-            found = _devices[device] = maker.make(device)
-            return found
+            with _making:  # two threads must not make two of one
+                return _devices.get(device) or _devices.setdefault(device, maker.make(device))
     elif device is None:
         return default_device()
     elif isinstance(device, Device):

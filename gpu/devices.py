@@ -9,6 +9,7 @@ there moves its data where it must.
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,20 @@ class EmulatedDevice(GpuDevice):
         return np.array(array)
 
 
+class Lost:
+    """Stands in place of CuPy and of kernels in a process that cannot use the GPU."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        raise DeviceError(
+            f"device {self._name!r}: this process was forked from one that computes on the GPU, "
+            "which CUDA does not survive; start it with multiprocessing.get_context('spawn'), or "
+            "have only one of the two use the GPU"
+        )
+
+
 class CudaDevice(GpuDevice):
     """An NVIDIA GPU, through CuPy. One process computes on one GPU."""
 
@@ -104,6 +119,13 @@ class CudaDevice(GpuDevice):
         self._use()
         if index:  # CuPy's threads begin with GPU 0
             on_new_thread.append(self._use)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._lose)
+
+    def _lose(self) -> None:
+        """In a process that was forked: CUDA does not survive it, and says so obscurely."""
+        self.xp = self.kernels = Lost(self.name)
+        self.sets = {}
 
     def _use(self) -> None:
         """Has this thread compute on this GPU."""
