@@ -136,6 +136,19 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> St
     return wrapped(np.full(shape, value, kind))
 
 
+def empty(shape: Any, dtype: Any = float, order: str = "C") -> StrictArray:
+    """What was there before: here a number that shows."""
+    kind = np.dtype(dtype)
+    return wrapped(np.full(shape, np.nan if kind.kind == "f" else 77, kind))
+
+
+def empty_like(
+    prototype: Any, dtype: Any = None, order: str = "K", subok: Any = None, shape: Any = None
+) -> StrictArray:
+    """The same, like another array."""
+    return empty(prototype.shape if shape is None else shape, dtype or prototype.dtype)
+
+
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     """x or y, by a condition, which must be an array."""
     if (x is None) != (y is None):
@@ -251,6 +264,8 @@ _OWN: dict[str, Callable[..., Any]] = {
         asarray,
         asnumpy,
         full,
+        empty,
+        empty_like,
         where,
         clip,
         broadcast_to,
