@@ -8,11 +8,11 @@
 
 namespace emulated {
 
-// An array, or a shared variable: its start is counted from chainrule_shared_base().
+// An array, or a variable: of shared memory (its start is counted from chainrule_shared_base()), or of the module.
 struct Watched {
     uint64_t start, size;
     const char* name;
-    int32_t shift, shared, fresh, room_before, room_after;  // see Region
+    int32_t shift, counted_from /* 0, shared memory, the image */, fresh, room_before, room_after;  // see Region
 };
 
 namespace checker {

@@ -55,7 +55,7 @@ void tell_at(const char* kind, const std::string& text, const void* address, boo
 std::string bytes(uint64_t size) { return std::to_string(size) + (size == 1 ? " byte" : " bytes"); }
 
 static std::string element(const Region& region, uintptr_t address) {
-    return (region.shared ? " at byte " : " at element ") + std::to_string(region.index(address));
+    return (region.in_bytes ? " at byte " : " at element ") + std::to_string(region.index(address));
 }
 
 static std::string who(const Access& access) {
@@ -105,13 +105,23 @@ static void remember_read(Cell& cell, const Access& now, const Region& region) {
     if (group(cell.reads[0]) == group(cell.reads[1]) && group(now) != group(cell.reads[0])) cell.reads[1] = now;
 }
 
-void access(uintptr_t address, unsigned size, bool write, bool atomic, const void* from) {
+// While the checker works, Ctrl-C only makes a note; here the launch ends then.
+struct Checking {
+    const void* from;
+    explicit Checking(const void* from) : from(from) { in_kernel = false; }
+    ~Checking() {
+        if (interrupted) report("interrupted", "Ctrl-C", at(place_of(from)).c_str(), 0, current);
+        if (failed) leave();
+        in_kernel = true;
+    }
+};
+
+static void look_at(uintptr_t address, unsigned size, bool write, bool atomic, const void* from) {
     if (regions.empty()) return;                                    // no launch: the module is being loaded
-    if (address - stack_start < Stacks::size || size == 0) return;  // the thread's own
-    if (address >= image_start && address < image_end &&            // constants, and the runtime's own
-        address - (uintptr_t)chainrule_dynamic_shared >= dynamic_shared_room) return;
+    if (address - stack_start < Stacks::size || size == 0) return;
     const uint32_t place = place_of(from);
     Region* region = find(address, size);
+    if (!region && of_the_image(address, write)) return;
     if (!region) return tell_outside(address, size, write, place);
     const Access now = {block, epoch, clocks[current][current % 32], place, (uint16_t)current, atomic};
     if (!region->holds_whole_cells(address, size)) region->refine(address, size);
@@ -138,9 +148,16 @@ void access(uintptr_t address, unsigned size, bool write, bool atomic, const voi
     }
 }
 
+void access(uintptr_t address, unsigned size, bool write, bool atomic, const void* from) {
+    if (address - stack_start < Stacks::size) return;  // the thread's own
+    const Checking checking(from);
+    look_at(address, size, write, atomic, from);
+}
+
 void atomic_access(uintptr_t address, unsigned size, const void* from) {
-    access(address, size, false, true, from);
-    access(address, size, true, true, from);
+    const Checking checking(from);
+    look_at(address, size, false, true, from);
+    look_at(address, size, true, true, from);
     const Region* region = find(address, size);
     if (!region || region->shared) return;
     std::vector<bool>& known = published[address];

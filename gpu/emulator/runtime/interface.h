@@ -61,13 +61,14 @@ struct Launch {
     uint64_t seed;           // of shuffle
     const int64_t* blocks;   // linear numbers of the blocks to run, or null for all of them
     int64_t block_count;
+    int32_t interruptible;  // does SIGINT end the launch
 };
 
 }  // namespace emulated
 
 #pragma GCC visibility pop
 
-// Returns the number of faults; chainrule_reports tells them, one a line, fields separated by tabs.
+// Returns the number of faults, or -1 after SIGINT; chainrule_reports tells them, one a line, fields separated by tabs.
 extern "C" int chainrule_launch(const emulated::Kernel* kernel, void** arguments, const emulated::Launch* launch);
 extern "C" const char* chainrule_reports();
 // Every `extern __shared__` array is this one: compiling.py gives it the name.

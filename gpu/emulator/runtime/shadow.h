@@ -31,6 +31,7 @@ struct Region {
     const char* name;  // as reports call it
     int element;       // reports count elements of 2^element bytes
     bool shared;       // of the block, or of all blocks
+    bool in_bytes;     // a variable: reports count its bytes
     bool fresh;        // holds nothing yet: it is written before it is read, and all of it
     uintptr_t room_before, room_after;  // bytes beside it where an access does no harm
     int shift = 0;                      // a cell stands for 2^shift bytes

@@ -56,6 +56,7 @@ void settle_warp(int warp) {
 }
 
 uint64_t exchange(Wait what, const char* name, unsigned mask, uint64_t value, int source, const char* file, int line) {
+    in_kernel = false;
     Thread& thread = threads[current];
     const unsigned lane = 1u << (current % 32);
     if (!(mask & lane)) {
