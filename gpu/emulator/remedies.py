@@ -18,8 +18,8 @@ DECLARED = re.compile(
 GENERATED = "chainrule-generated"
 #: What is found in the compiler's errors -> what to do.
 REMEDIES = {
-    r"'cuda[A-Z]\w*' was not declared": "what the host does (cudaMalloc, cudaMemcpy, ...) is Python's: "
-    "NumPy arrays are the arguments of a launch",
+    r"'cuda[A-Z]\w*' was not declared": "what the host does (cudaMalloc, cudaMemcpy, "
+    "...) is Python's: NumPy arrays are the arguments of a launch",
     r"__(shfl|shfl_up|shfl_down|shfl_xor|any|all|ballot)\b": "CUDA has this only with a mask since "
     "Volta: __shfl_down_sync(0xffffffff, value, 1), __ballot_sync(0xffffffff, condition)",
     r"cooperative_groups": "there are no cooperative groups here: __syncthreads() and __syncwarp() "

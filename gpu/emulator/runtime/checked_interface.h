@@ -18,7 +18,7 @@ struct Watched {
 namespace checker {
 void access(uintptr_t address, unsigned size, bool write, bool atomic, const void* from);
 void atomic_access(uintptr_t address, unsigned size, const void* from);
-void fence();
+void fence(bool all_blocks);
 // Of the same fault at one place, only the first is told. The launch ends after the last.
 void tell_at(const char* kind, const std::string& text, const void* from, bool last);
 }  // namespace checker

@@ -82,10 +82,17 @@ static void on_interrupt(int signal, siginfo_t* info, void* context) {
     if (interrupt_before.sa_flags & SA_SIGINFO) interrupt_before.sa_sigaction(signal, info, context);
     else interrupt_before.sa_handler(signal);
     if (!launching) return;  // another thread's
+    const bool again = interrupted;
     interrupted = 1;
     failed = true;
     const uintptr_t counter = program_counter(context);
-    if (!in_kernel || !in_image(counter)) return;
+#ifdef CHAINRULE_CHECKED
+    const bool now = again;  // the next access tells its place, where this may be just before the checker's
+#else
+    const bool now = true;
+    (void)again;
+#endif
+    if (!now || !in_kernel || !in_image(counter)) return;
     fail("interrupted", "Ctrl-C", place_of(counter).c_str(), 0);
 }
 

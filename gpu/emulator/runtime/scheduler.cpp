@@ -124,6 +124,7 @@ BarrierResult barrier(const char* name, bool predicate, const char* file, int li
     if (line != first.line || strcmp(file, first.file) || strcmp(name, first.name))
         report_waiting("divergent barrier", ": the threads of a block wait at different barriers");
     if (++arrived == alive) open_barrier();
+    lane_stops(current / 32);
     leave();
     return barrier_result;
 }
@@ -136,6 +137,7 @@ static void enter() {
     warps[warp].alive &= ~(1u << (current % 32));
     if (warps[warp].alive) settle_warp(warp);
     if (--alive == arrived && alive) open_barrier();
+    lane_stops(warp);
     for (;;) leave();
 }
 
@@ -181,7 +183,7 @@ static void run_block(const Launch& launch, uint64_t number) {
     checker::begin_block(total);
     for (int t = 0; t < total; ++t) states[t] = State::ready;
     for (int w = 0; w * 32 < total; ++w)
-        warps[w] = {total - w * 32 >= 32 ? 0xffffffffu : (1u << (total - w * 32)) - 1u, 0u};
+        warps[w] = {total - w * 32 >= 32 ? 0xffffffffu : (1u << (total - w * 32)) - 1u, 0u, 0u};
     while (alive) {
         if (launch.order == 2) shuffle_order();
         bool any = false;

@@ -27,6 +27,7 @@ struct Thread {
 struct Warp {
     unsigned alive;        // the lanes that have not returned
     unsigned waiting = 0;  // those of them that wait in a warp operation
+    unsigned asking = 0;   // those that wait to be told who is active
 };
 
 extern std::vector<Thread> threads;
@@ -42,6 +43,7 @@ extern std::string reports;
 void report(const char* kind, const std::string& text, const char* file, int line, int thread);
 void leave();                    // from a fiber to the scheduler, until the thread is ready again
 void settle_warp(int warp);      // lets go what lanes of a warp have all that they wait for
+void lane_stops(int warp);       // a lane waits now, or has returned: tells those who ask who is active
 std::string position(int thread);  // "thread (3, 0, 0)"
 void watch_signals(bool interruptible);  // faults that the processor finds become reports
 bool unwatch_signals();  // has the launch been interrupted
