@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule.engine.errors import DeviceError
 
-from .sources import STANDARD, source
+from .sources import source
 from .table import INSTANCES, Entry, entries
 
 
@@ -67,16 +67,9 @@ class RawCuda:
 
     @functools.cache  # noqa: B019 (there is one backend for a process)
     def _module(self, family: str) -> Any:
-        import cupy
+        from .cuda_modules import load
 
-        from .errors import compile_error
-
-        module = cupy.RawModule(code=source(family), options=(STANDARD,))
-        try:
-            module.compile()
-        except cupy.cuda.compiler.CompileException as error:
-            raise compile_error(family, source(family), error.get_message()) from error
-        return module
+        return load(family)
 
 
 class RawEmulated:
