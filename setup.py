@@ -16,7 +16,7 @@ FOLDERS = ("engine", "layers", "optim", "training", "gpu", "api")
 DATA = [
     "py.typed",
     *("*.npz", "data/*.npz", "data/*.gz", "data/*.md"),
-    *("kernels/*.cu", "kernels/*.cuh", "runtime/*.h", "runtime/*.cpp"),
+    *("kernels/*.cu", "kernels/*.cuh", "runtime/*.h", "runtime/include/*.h", "runtime/*.cpp"),
 ]
 
 

@@ -34,21 +34,45 @@ class Watched(ctypes.Structure):
         ("size", ctypes.c_uint64),
         ("name", ctypes.c_char_p),
         ("shift", ctypes.c_int32),
-        ("shared", ctypes.c_int32),
+        ("counted_from", ctypes.c_int32),
         ("fresh", ctypes.c_int32),
         ("room_before", ctypes.c_int32),
         ("room_after", ctypes.c_int32),
     ]
 
 
-# ------------------------------------------------------------------------------ shared variables
+# ------------------------------------------------------------------------------ variables
 
 
-def shared_variables(library: Path) -> list[tuple[str, int, int]]:
-    """Name, offset and size of each `__shared__` variable: what the library has as thread-local.
+class Variable(NamedTuple):
+    """A variable of a module: `__shared__` (thread-local in the library), or one for all blocks.
 
-    The offsets count from the variable `chainrule_anchor`.
+    Attributes: `function`, the mangled name of that in which it stands; `start`, in bytes from the
+    variable `chainrule_anchor` if it is shared, else from the start of the library's image.
     """
+
+    name: str
+    function: str
+    shared: bool
+    start: int
+    size: int
+
+    def watched(self) -> Watched:
+        """The variable for the runtime."""
+        kind, base, room = ("shared", 1, SHARED_MARGIN) if self.shared else ("variable", 2, 0)
+        name = f"{kind} '{self.name}'".encode()
+        return Watched(self.start % 2**64, self.size, name, 0, base, 0, 0, room)
+
+
+#: Symbols that are not the kernels' own: the runtime's, the compiler's.
+_FOREIGN = re.compile(
+    r"emulated|chainrule|^__|^_(DYNAMIC|GLOBAL)|^_Z(N?St|T|GV)|^completed\.|^DW\.|^\."
+)
+_TABLE, _OBJECT, _THREAD_LOCAL, _WRITABLE = 2, 1, 6, 1
+
+
+def variables(library: Path) -> list[Variable]:
+    """The variables of the kernels, from the library's table of symbols (of the format ELF)."""
     data = library.read_bytes()
     sections_at, size, count = struct.unpack_from("<Q10xHH", data, 40)[0], 64, 0
     count = struct.unpack_from("<H", data, 60)[0]
@@ -57,20 +81,31 @@ def shared_variables(library: Path) -> list[tuple[str, int, int]]:
     ]
     found, anchor = [], 0
     for section in sections:
-        if section[1] != 2:  # SHT_SYMTAB
+        if section[1] != _TABLE:
             continue
         names = sections[section[6]][4]
         for at in range(section[4], section[4] + section[5], 24):
-            name_at, info, _, _, value, length = struct.unpack_from("<IBBHQQ", data, at)
-            if info & 15 != 6:  # STT_TLS
+            name_at, info, _, inside, value, length = struct.unpack_from("<IBBHQQ", data, at)
+            kind = info & 15
+            if kind not in (_OBJECT, _THREAD_LOCAL):
                 continue
             end = data.index(b"\0", names + name_at)
             name = data[names + name_at : end].decode()
             if "chainrule_anchor" in name:
                 anchor = value
-            else:
-                found.append((_plain(name), value, length))
-    return [(name, value - anchor, length) for name, value, length in found]
+            if _FOREIGN.search(name) or not length or inside >= count:
+                continue
+            if kind == _THREAD_LOCAL or sections[inside][2] & _WRITABLE:
+                plain = _plain(name)
+                function = name[: name.rindex(plain)]
+                found.append(Variable(plain, function, kind == _THREAD_LOCAL, value, length))
+    return [each._replace(start=each.start - anchor * each.shared) for each in found]
+
+
+def shared_of(found: Sequence[Variable], kernel: str) -> int:
+    """The bytes of the `__shared__` variables that stand in the kernel itself."""
+    own = f"_ZZ{len(kernel)}{kernel}"
+    return sum(each.size for each in found if each.shared and each.function.startswith(own))
 
 
 def _plain(mangled: str) -> str:
@@ -172,12 +207,9 @@ def named(position: int, array: np.ndarray) -> str:
     return f"argument {position} ({describe(array)})"
 
 
-def watched_list(arena: Arena, variables: Sequence[tuple[str, int, int]]) -> ctypes.Array[Watched]:
+def watched_list(arena: Arena, found: Sequence[Variable]) -> ctypes.Array[Watched]:
     """All memory that a launch may touch, dynamic shared memory apart."""
-    entries = list(arena.watched)
-    for name, offset, size in variables:
-        name = f"shared '{name}'"
-        entries.append(Watched(offset % 2**64, size, name.encode(), 0, 1, 0, 0, SHARED_MARGIN))
+    entries = [*arena.watched, *(each.watched() for each in found)]
     return (Watched * len(entries))(*entries)
 
 

@@ -16,11 +16,10 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from .remedies import GENERATED, explained, unfit
 from .reports import EmulatorError
 
 RUNTIME = Path(__file__).parent / "runtime"
-#: The name of the text that is added to a module's own.
-GENERATED = "chainrule-generated"
 #: What the folder of the runtime is called in what is compiled, wherever it lies: several
 #: installations share the cache.
 RUNTIME_NAME = "chainrule-runtime"
@@ -30,6 +29,8 @@ FLAGS = (
     *("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=off"),
     *("-fno-exceptions", "-fno-rtti"),
 )
+#: A frame larger than the page below the stack touches that page all the same.
+STACK_CHECKS = ("-fstack-clash-protection",) if sys.platform == "linux" else ()
 #: Each access calls __tsan_read or __tsan_write, each fault of arithmetic __ubsan_handle_...: ours.
 SANITIZE = "thread,alignment,signed-integer-overflow,integer-divide-by-zero,shift"
 #: Not the passes that read memory where the program would not: moved out of a loop, or of an `if`;
@@ -48,6 +49,14 @@ SHARED_MARGIN = 64
 #: `extern __shared__ float buffer[];` names the block's dynamic shared memory, by any name.
 DYNAMIC = re.compile(r"\bextern\s+__shared__\b([^;\[\]]*?\b\w+\s*)\[\s*\]\s*;")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"[^\n]*$', re.MULTILINE)
+
+
+class CompilerError(EmulatorError):
+    """Text that the compiler does not take. `log` is what it said."""
+
+    def __init__(self, compiler: str, log: str) -> None:
+        super().__init__(f"{compiler} does not compile the kernel:\n{_shown(log)}")
+        self.log = log
 
 
 def cache_folder() -> Path:
@@ -80,7 +89,7 @@ def _version(command: tuple[str, ...]) -> str:
 
 @lru_cache
 def _runtime_text() -> bytes:
-    files = sorted(RUNTIME.glob("*.h")) + sorted(RUNTIME.glob("*.cpp"))
+    files = sorted(RUNTIME.rglob("*.h")) + sorted(RUNTIME.glob("*.cpp"))
     return b"\0".join(file.name.encode() + b"\0" + file.read_bytes() for file in files)
 
 
@@ -128,8 +137,21 @@ def compile_module(source: str, kernels: Sequence[str], *, checked: bool = False
         f"-ffile-prefix-map={RUNTIME}={RUNTIME_NAME}",
         "-include",
         str(RUNTIME / "cuda_emulated.h"),
-        "-Wno-unknown-pragmas",
+        *("-I", str(RUNTIME / "include"), "-Wno-unknown-pragmas", *STACK_CHECKS),
     ]
+    faults = [fault for fault in (unfit(source, name) for name in kernels) if fault]
+    if faults:
+        raise EmulatorError("\n".join(faults))
+    try:
+        return _compile(compiler, header, source, kernels, checked)
+    except CompilerError as error:
+        told = _shown(explained(error.log, source, kernels) or error.log)
+        raise EmulatorError(f"{compiler[0]} does not compile the kernel:\n{told}") from None
+
+
+def _compile(
+    compiler: list[str], header: list[str], source: str, kernels: Sequence[str], checked: bool
+) -> Path:
     text = translate(source, kernels)
     if not checked:
         flags = [*FLAGS, "-O2", "-g1", "-gdwarf-4"]
@@ -210,7 +232,7 @@ def _cached(compiler: Sequence[str], command: Sequence[str], text: str, suffix: 
             env={**os.environ, "LC_ALL": "C"},
         )
         if done.returncode:
-            raise EmulatorError(f"{command[0]} does not compile the kernel:\n{_shown(done.stderr)}")
+            raise CompilerError(command[0], done.stderr)
         os.chmod(temporary, 0o755)
         os.replace(temporary, target)
     finally:

@@ -30,12 +30,12 @@ def _work(run: Run, function: Any, arguments: Any) -> None:
     """What a fiber does: kernels, without NumPy's warnings, which CUDA does not give."""
     with np.errstate(all="ignore"):
         while True:
-            error = None
+            error: BaseException | None = None
             try:
                 function(*arguments)
             except Abandoned:
                 pass
-            except Exception as found:
+            except (Exception, KeyboardInterrupt, SystemExit) as found:
                 error = found
             run.end(error)
             hub = run.hub

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.engine.errors import describe
+
 from . import conduct
 from .numba_blocks import dim3, indices
 from .numba_numbers import number
@@ -33,6 +35,8 @@ class Kernel:
 
     def __getitem__(self, configuration: tuple[Any, ...]) -> Callable[..., None]:
         """The kernel on a grid, with a block size, and perhaps a stream and shared bytes."""
+        if not isinstance(configuration, tuple) or not 2 <= len(configuration) <= 4:
+            raise ValueError(f"{self.__name__}: launch it by {self.__name__}[grid, block](...)")
         grid, block, *rest = configuration
         shared = rest[1] if len(rest) > 1 else 0
 
@@ -40,6 +44,18 @@ class Kernel:
             self.launch(grid, block, arguments, shared=shared)
 
         return launch
+
+    def __call__(self, *arguments: Any) -> None:
+        """Refused: a kernel is launched on a grid."""
+        raise ValueError(f"{self.__name__}: launch it by {self.__name__}[grid, block](...)")
+
+    def _number(self, position: int, value: Any) -> Any:
+        if not isinstance(value, (bool, int, float, np.generic, type(None))):
+            raise TypeError(
+                f"{self.__name__}: argument {position}: an array of NumPy, a number or None, got "
+                f"{describe(value)}"
+            )
+        return number(value)
 
     @property
     def waits(self) -> bool:
@@ -95,7 +111,7 @@ class Kernel:
         seen = [
             run.show(value, each, position not in outputs)
             if isinstance(value, np.ndarray)
-            else number(value)
+            else self._number(position, value)
             for position, (value, each) in enumerate(zip(arguments, names, strict=False))
         ]
         if len(seen) != len(arguments) or len(seen) != self.function.__code__.co_argcount:

@@ -98,6 +98,10 @@ class Language:
         self.shared, self.local, self.const = _Shared(self), _Local(self), _Constant()
         self.atomic = Atomic(self)
 
+    def __getattr__(self, name: str) -> Any:
+        """For a name that is not there: an error that says so."""
+        raise AttributeError(f"cuda.{name}: there is none, or it is not emulated")
+
     def running(self, run: Run, grid: Dim3, block: Dim3) -> _Running:
         """Holds the namespace for one launch."""
         return _Running(self, run, grid, block)

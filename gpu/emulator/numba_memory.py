@@ -99,6 +99,21 @@ class CheckedArray:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __iter__(self) -> Any:
+        """Refused: by IndexError, which here is a report, Python would find the end."""
+        raise self.whole()
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        """Refused: no kernel computes with whole arrays."""
+        raise self.whole()
+
+    def whole(self) -> TypeError:
+        """The error for what only a whole array can do."""
+        return TypeError(
+            f"{self.shadow.name}: a thread of a kernel reads and writes elements, as in "
+            f"{self.shadow.name}[i]; it cannot go over an array, nor hand it to NumPy"
+        )
+
     def offset(self, index: Any) -> int | None:
         """The position of an element in memory; None, and a report, if there is no such."""
         indices = index if isinstance(index, tuple) else (index,)
@@ -165,7 +180,8 @@ class CheckedArray:
         self.run.report(
             "race",
             f"{self.shadow.name}[{offset}] in {self.shadow.where} memory is {done} here, and {did} "
-            f"by thread {tuple(thread.index)} of block {thread.block.index} at line {other.line}",
+            f"by thread {tuple(thread.index)} of block {tuple(thread.block.index)} at line "
+            f"{other.line}",
         )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -48,7 +49,7 @@ class Run:
         self.orders = Orders(schedule)
         self.dynamic = dynamic
         self.hub: Any = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.reports: dict[tuple[str, str, int], Report] = {}
         self.released: dict[tuple[int, int], set[Block]] = {}
         self.shadows: dict[tuple[int, int], Shadow] = {}
@@ -134,12 +135,13 @@ class Run:
             raise self.outside(error) from error
         finally:
             for thread in started:
-                if not thread.done:
+                if not thread.done and thread.fiber:  # Ctrl-C may have ended it, or come before it
                     self.thread = thread
-                    thread.fiber.throw(Abandoned)
+                    with suppress(Abandoned):
+                        thread.fiber.throw(Abandoned)
             give_back(fibers)
 
-    def end(self, error: Exception | None) -> None:
+    def end(self, error: BaseException | None) -> None:
         """Notes that the running thread has ended, and how."""
         self.thread.done = True
         if error is not None and self.error is None:

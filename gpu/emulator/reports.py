@@ -19,6 +19,7 @@ KINDS = {
     "arithmetic": "integers that overflow, or are divided by zero",
     "assertion": "a condition that the kernel asserts does not hold",
     "crash": "what the processor itself refuses",
+    "interrupted": "Ctrl-C",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import signal
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .casting import cast
-from .checking import Arena, Given, named, resolve, shared_variables, watched_list
+from .checking import Arena, Given, Variable, named, resolve, shared_of, variables, watched_list
 from .compiling import compile_module, expand
 from .conduct import current, seed_of
 from .reports import EmulatorError, Report, faulty
@@ -52,6 +53,7 @@ class _Launch(ctypes.Structure):
         ("seed", ctypes.c_uint64),
         ("blocks", ctypes.c_void_p),
         ("block_count", ctypes.c_int64),
+        ("interruptible", ctypes.c_int32),
     ]
 
 
@@ -74,7 +76,7 @@ class Module:
         self.kernels = tuple(kernels)
         self.checked = checked
         self._libraries: dict[bool, ctypes.CDLL] = {}
-        self._shared: list[tuple[str, int, int]] = []
+        self._variables: list[Variable] = []
         self._described: dict[tuple[str, bool], tuple[Any, list[Any]]] = {}
         self._library(checked or current().checked)
 
@@ -85,7 +87,7 @@ class Module:
                 library = ctypes.CDLL(str(path))
                 library.chainrule_reports.restype = ctypes.c_char_p
                 if checked:
-                    self._shared = shared_variables(path)
+                    self._variables = variables(path)
                 _locks.setdefault(library._name, threading.Lock())
                 self._libraries[checked] = library
         return self._libraries[checked]
@@ -130,27 +132,46 @@ class Module:
         if len(args) != len(parameters):
             raise EmulatorError(f"{name}: takes {len(parameters)} arguments, got {len(args)}")
         values = [cast(name, i, p, args[i]) for i, p in enumerate(parameters)]
+        static = shared_of(self._variables, name) if checked else 0
+        if static + shared > MOST_SHARED:
+            raise EmulatorError(
+                f"{name}: {static} bytes of __shared__ variables and {shared} of dynamic shared "
+                f"memory, where a block has {MOST_SHARED} together"
+            )
         if 0 in grid:
             raise EmulatorError(f"{name}: the grid {grid} has no blocks")
         arena = _arena(parameters, args, values, frozenset(writes)) if checked else None
         pointers = (ctypes.c_void_p * (len(values) + 1))(*map(ctypes.addressof, values))
         schedule = current().schedule if schedule is None else schedule
         seed, order = seed_of(schedule) or 0, _ORDERS.index(schedule.partition(":")[0])
-        launch = _Launch(grid, block, shared, order, seed, None, 0)
+        launch = _Launch(grid, block, shared, order, seed, None, 0, _interruptible())
         if blocks is not None:
             chosen = _chosen(name, grid, blocks)
             launch.blocks, launch.block_count = chosen.ctypes.data, chosen.size
         with _locks[library._name]:
             if arena is not None:
-                watched = watched_list(arena, self._shared)
+                watched = watched_list(arena, self._variables)
                 if not library.chainrule_watch(watched, len(watched), shared):
                     raise EmulatorError(f"{name}: no memory to check arrays of this size")
-            faults = library.chainrule_launch(ctypes.byref(kernel), pointers, ctypes.byref(launch))
-            text = library.chainrule_reports().decode() if faults else ""
+            try:
+                pointer = ctypes.byref(kernel), pointers, ctypes.byref(launch)
+                faults = library.chainrule_launch(*pointer)
+                text = library.chainrule_reports().decode() if faults else ""
+            except KeyboardInterrupt:  # it is raised when the launch has returned
+                faults, text = -1, library.chainrule_reports().decode()
+        if faults < 0:
+            places = resolve(_parsed(text), Path(library._name))
+            where = [str(each) for each in places if each.kind == "interrupted" and each.line]
+            raise KeyboardInterrupt(", ".join([name, *where]))
         if arena is not None:
             arena.copy_back()
         if faults:
             raise faulty(name, resolve(_parsed(text), Path(library._name)))
+
+
+def _interruptible() -> bool:
+    """May Ctrl-C end a launch: is it left to Python, which then raises KeyboardInterrupt?"""
+    return signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def _arena(

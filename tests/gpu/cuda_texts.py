@@ -106,6 +106,17 @@ __global__ void votes(const int* x, unsigned* y) {
     y[3 * n + i] = __match_any_sync(mask, x[i]);
     __syncwarp();  // so that no thread returns before the others have asked for the active mask
 }
+__global__ void active(int* y, int by) {
+    const int i = threadIdx.x;
+    if (i % by == 1) {
+        const unsigned mask = __activemask();
+        y[i] = mask;
+        if (i % 32 == __ffs(mask) - 1) atomicAdd(&y[blockDim.x], __popc(mask));
+    } else if (i % by == 2) {
+        y[i] = __activemask();
+    }
+    __syncthreads();
+}
 __global__ void counts(const int* x, int* y, int stay) {
     const int i = threadIdx.x, n = blockDim.x;
     if (i >= stay) return;
@@ -376,6 +387,23 @@ __global__ void atomics_meet(int* y) {
 __global__ void atomic_and_plain(int* y) {
     atomicAdd(&y[0], 1);
     if (threadIdx.x == 40) y[0] = 7;  // plain beside atomic
+}
+__device__ void counted(int* y, bool before, bool after) {
+    for (bool done = false; !done;)
+        if (atomicCAS(&y[0], 0, 1) == 0) {
+            __threadfence_block();
+            y[1] += 1;  // count in a lock
+            if (before) __threadfence_block();
+            atomicExch(&y[0], 0);
+            if (after) __threadfence_block();
+            done = true;
+        }
+}
+__global__ void lock(int* y) {
+    counted(y, true, false);
+}
+__global__ void lock_without_fence(int* y) {
+    counted(y, false, true);
 }
 __device__ void last(int* y, bool fence) {
     __shared__ bool is_last;

@@ -108,6 +108,20 @@ def test_votes_of_the_lanes_of_a_mask(features, schedule):
 
 
 @every_schedule
+@pytest.mark.parametrize("by", [3, 5])
+def test_the_active_lanes_are_those_of_the_same_branch(features, by, schedule):
+    y = np.zeros(65, np.int32)
+    features.launch("active", 1, 64, [y, by], schedule=schedule)
+    lanes = np.arange(64)
+    for warp in range(2):
+        for branch in (1, 2):
+            inside = lanes[(lanes // 32 == warp) & (lanes % by == branch)]
+            mask = np.uint32(sum(1 << int(lane % 32) for lane in inside))
+            np.testing.assert_array_equal(y[inside].view(np.uint32), mask)
+    assert y[64] == np.count_nonzero(lanes % by == 1)
+
+
+@every_schedule
 def test_barriers_count_and_threads_that_have_returned_do_not_hold_them_up(features, schedule):
     x = np.array([0, 3, 0, 1, 1, 0, 0, 2], np.int32)
     y = np.zeros((3, 8), np.int32)

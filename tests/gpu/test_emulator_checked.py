@@ -145,6 +145,8 @@ def test_faults_that_end_a_launch_are_told_as_in_unchecked_mode(name):
         ("read_by_all_written_by_a_reader", 1, 96, [("race", "write by a reader")]),
         ("atomics_meet", 2, 64, []),
         ("atomic_and_plain", 1, 64, [("race", "plain beside atomic")]),
+        ("lock", 1, 64, []),
+        ("lock_without_fence", 1, 64, [("race", "count in a lock")]),
         ("last_block", 3, 32, []),
         ("last_block_without_fence", 3, 32, [("race", "read without fence")]),
     ],

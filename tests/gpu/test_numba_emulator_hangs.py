@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from typing import Any
 
 import numpy as np
@@ -105,3 +108,50 @@ def test_after_a_fault_the_next_launch_runs():
     y = np.empty(32)
     runs[1, 32](y)
     assert y.tolist() == list(range(32))
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_ctrl_c_ends_a_launch_and_the_next_one_runs(check: bool):
+    @cuda.jit
+    def spins(flag: Any) -> None:
+        cuda.syncthreads()
+        if cuda.threadIdx.x == 1:
+            while flag[0] == 0:
+                pass
+        cuda.syncthreads()
+        flag[1 + cuda.threadIdx.x] = 2
+
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        spins.launch(1, 4, (np.zeros(5, np.float32),), checked=check)
+    timer.join()
+    flag = np.ones(5, np.float32)
+    spins.launch(1, 4, (flag,), checked=check)
+    assert flag.tolist() == [1, 2, 2, 2, 2]
+
+
+def test_what_a_learner_writes_that_numba_would_refuse():
+    @cuda.jit
+    def whole(x: Any) -> None:
+        x[0] = np.sum(x)
+
+    @cuda.jit
+    def goes_over(x: Any) -> None:
+        for each in x:
+            x[0] = each
+
+    @cuda.jit
+    def mistyped(x: Any) -> None:
+        x[cuda.gird(1)] = 1
+
+    for kernel in (whole, goes_over):
+        with pytest.raises(TypeError, match=r"x: a thread of a kernel reads and writes elements"):
+            kernel.launch(1, 1, (np.zeros(3),), checked=True)
+    with pytest.raises(AttributeError, match=r"cuda\.gird: there is none"):
+        mistyped[1, 1](np.zeros(3))
+    for launch in (lambda: mistyped(np.zeros(3)), lambda: mistyped[1](np.zeros(3))):
+        with pytest.raises(ValueError, match=r"launch it by mistyped\[grid, block\]\(\.\.\.\)"):
+            launch()
+    with pytest.raises(TypeError, match=r"mistyped: argument 0: an array of NumPy.*\[1\]"):
+        mistyped[1, 1]([1])

@@ -39,7 +39,7 @@ CALLBACK void __tsan_func_entry(void*) {}
 CALLBACK void __tsan_func_exit() {}
 
 CALLBACK void chainrule_atomic(void* p, unsigned size, void* from) { atomic_access((uintptr_t)p, size, from); }
-CALLBACK void chainrule_fence() { emulated::checker::fence(); }
+CALLBACK void chainrule_fence(bool all_blocks) { emulated::checker::fence(all_blocks); }
 
 // Where the kernels' code calls memcpy (as compilers do for a structure, too), compiling.py puts these.
 static void* copy(void* to, const void* from, size_t n, const void* place) {

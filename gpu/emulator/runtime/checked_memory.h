@@ -12,8 +12,10 @@ namespace emulated {
 namespace checker {
 
 extern std::vector<Region> regions;        // in the order of their addresses
-extern uintptr_t image_start, image_end;   // of the module: its code, constants, and the runtime's own
+extern uintptr_t image_start;              // of the module
 
+// What a kernel may touch in the module's image, apart from its variables: constants, and who it is.
+bool of_the_image(uintptr_t address, bool write);
 Region* find(uintptr_t address, unsigned size);
 // Of an access that is in no region. It ends the launch if it would do harm.
 void tell_outside(uintptr_t address, unsigned size, bool write, uint32_t place);

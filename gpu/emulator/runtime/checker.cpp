@@ -29,6 +29,12 @@ static std::unordered_map<uintptr_t, std::vector<bool>> published;
 static std::vector<bool> seen;  // the blocks whose writes the present block knows of
 static bool fenced;             // has the present block called __threadfence
 
+// The same from thread to thread of a block: whose accesses, up to which clock, are known.
+using Clocks = std::unordered_map<unsigned, uint32_t>;
+static Clocks heard[32 * 32];                          // to each thread
+static uint32_t fence_clocks[32 * 32];                 // its accesses up to here came before its last fence; 0: none
+static std::unordered_map<uintptr_t, Clocks> passed;   // to whoever looks at an address by an atomic
+
 // ------------------------------------------------------------------------------------------------ reports
 
 static std::string at(uint32_t place) { return "{" + std::to_string(place) + "}"; }
@@ -55,7 +61,7 @@ void tell_at(const char* kind, const std::string& text, const void* address, boo
 std::string bytes(uint64_t size) { return std::to_string(size) + (size == 1 ? " byte" : " bytes"); }
 
 static std::string element(const Region& region, uintptr_t address) {
-    return (region.shared ? " at byte " : " at element ") + std::to_string(region.index(address));
+    return (region.in_bytes ? " at byte " : " at element ") + std::to_string(region.index(address));
 }
 
 static std::string who(const Access& access) {
@@ -70,8 +76,9 @@ static std::string who(const Access& access) {
 static bool ordered_otherwise(const Access& access, const Region& region) {
     if (access.block != block)
         return region.shared || (access.block < seen.size() && seen[access.block]);
-    if (access.thread / 32 != current / 32) return false;
-    return clocks[current][access.thread % 32] >= access.clock;
+    if (access.thread / 32 == current / 32 && clocks[current][access.thread % 32] >= access.clock) return true;
+    const auto known = heard[current].find(access.thread);
+    return known != heard[current].end() && known->second >= access.clock;
 }
 
 static inline bool ordered(const Access& access, const Region& region) {
@@ -105,13 +112,23 @@ static void remember_read(Cell& cell, const Access& now, const Region& region) {
     if (group(cell.reads[0]) == group(cell.reads[1]) && group(now) != group(cell.reads[0])) cell.reads[1] = now;
 }
 
-void access(uintptr_t address, unsigned size, bool write, bool atomic, const void* from) {
+// While the checker works, Ctrl-C only makes a note; here the launch ends then.
+struct Checking {
+    const void* from;
+    explicit Checking(const void* from) : from(from) { in_kernel = false; }
+    ~Checking() {
+        if (interrupted) report("interrupted", "Ctrl-C", at(place_of(from)).c_str(), 0, current);
+        if (failed) leave();
+        in_kernel = true;
+    }
+};
+
+static void look_at(uintptr_t address, unsigned size, bool write, bool atomic, const void* from) {
     if (regions.empty()) return;                                    // no launch: the module is being loaded
-    if (address - stack_start < Stacks::size || size == 0) return;  // the thread's own
-    if (address >= image_start && address < image_end &&            // constants, and the runtime's own
-        address - (uintptr_t)chainrule_dynamic_shared >= dynamic_shared_room) return;
+    if (address - stack_start < Stacks::size || size == 0) return;
     const uint32_t place = place_of(from);
     Region* region = find(address, size);
+    if (!region && of_the_image(address, write)) return;
     if (!region) return tell_outside(address, size, write, place);
     const Access now = {block, epoch, clocks[current][current % 32], place, (uint16_t)current, atomic};
     if (!region->holds_whole_cells(address, size)) region->refine(address, size);
@@ -138,9 +155,30 @@ void access(uintptr_t address, unsigned size, bool write, bool atomic, const voi
     }
 }
 
+void access(uintptr_t address, unsigned size, bool write, bool atomic, const void* from) {
+    if (address - stack_start < Stacks::size) return;  // the thread's own
+    const Checking checking(from);
+    look_at(address, size, write, atomic, from);
+}
+
+static void hear(Clocks& to, const Clocks& from) {
+    for (const auto& [thread, clock] : from) to[thread] = std::max(to[thread], clock);
+}
+
+// An atomic tells what others made known before; and what its thread did before its last fence.
+static void pass_on(uintptr_t address) {
+    const auto there = passed.find(address);
+    if (there != passed.end()) hear(heard[current], there->second);
+    if (!fence_clocks[current]) return;
+    heard[current][(unsigned)current] = fence_clocks[current];
+    hear(passed[address], heard[current]);
+}
+
 void atomic_access(uintptr_t address, unsigned size, const void* from) {
-    access(address, size, false, true, from);
-    access(address, size, true, true, from);
+    const Checking checking(from);
+    look_at(address, size, false, true, from);
+    look_at(address, size, true, true, from);
+    pass_on(address);
     const Region* region = find(address, size);
     if (!region || region->shared) return;
     std::vector<bool>& known = published[address];
@@ -156,7 +194,10 @@ void atomic_access(uintptr_t address, unsigned size, const void* from) {
     }
 }
 
-void fence() { fenced = true; }
+void fence(bool all_blocks) {
+    fenced = fenced || all_blocks;
+    fence_clocks[current] = clocks[current][current % 32]++;
+}
 
 // ------------------------------------------------------------------------------------------------ the scheduler's
 
@@ -172,8 +213,12 @@ void begin_block(int count) {
     epoch = 0;
     fenced = false;
     seen.assign(seen.size(), false);
-    for (int t = 0; t < count; ++t)
+    passed.clear();
+    std::fill(fence_clocks, fence_clocks + count, 0);
+    for (int t = 0; t < count; ++t) {
+        heard[t].clear();
         for (int lane = 0; lane < 32; ++lane) clocks[t][lane] = lane == t % 32;
+    }
 }
 
 void thread_goes_on(int, const char* stack) { stack_start = (uintptr_t)stack; }

@@ -45,9 +45,7 @@
 #define gridDim (static_cast<const dim3&>(emulated::now.grid_size))
 constexpr int warpSize = 32;
 
-#undef assert
-#define assert(condition) \
-    ((condition) ? (void)0 : emulated::fail("assertion", "assertion failed: " #condition, __FILE__, __LINE__))
+#include "include/assert.h"
 #define __trap() emulated::fail("assertion", "__trap() was called", __FILE__, __LINE__)
 
 #include "intrinsics.h"

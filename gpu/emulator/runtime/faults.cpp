@@ -11,8 +11,11 @@
 
 namespace emulated {
 
-static const int watched_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-static struct sigaction before[4];
+static const int watched_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+constexpr int signals = sizeof watched_signals / sizeof *watched_signals;
+static struct sigaction before[signals], interrupt_before;
+static bool interruptible;
+volatile sig_atomic_t interrupted;
 static stack_t stack_before;
 static char signal_stack[64 * 1024];  // the fiber's own may be what has run out
 static thread_local bool launching;
@@ -28,21 +31,29 @@ static uintptr_t program_counter(void* context) {
 #endif
 }
 
+static bool in_image(uintptr_t counter) {
+    Dl_info there, own;
+    return counter && dladdr((void*)counter, &there) && dladdr((void*)&in_image, &own) &&
+           there.dli_fbase == own.dli_fbase;
+}
+
 // Python finds the line for a place in the program: bytes from the start of its image.
 static std::string place_of(uintptr_t counter) {
-    Dl_info image;
-    if (counter == 0 || !dladdr((void*)counter, &image)) return "";
-    return "{" + std::to_string(counter - (uintptr_t)image.dli_fbase) + "}";
+    Dl_info own;
+    if (!in_image(counter) || !dladdr((void*)&in_image, &own)) return "unknown line";
+    return "{" + std::to_string(counter - (uintptr_t)own.dli_fbase) + "}";
 }
 
 static void on_signal(int signal, siginfo_t* info, void* context) {
     if (!launching) {  // another thread's: it happens again, to whoever was there before
-        for (int i = 0; i < 4; ++i)
+        for (int i = 0; i < signals; ++i)
             if (watched_signals[i] == signal) sigaction(signal, &before[i], nullptr);
         return;
     }
     std::string text = "divides an integer by zero";
-    if (signal == SIGILL) {
+    if (signal == SIGABRT) {
+        text = "calls abort()";
+    } else if (signal == SIGILL) {
         text = "comes to where the compiler is sure that no thread can come; run it in checked mode";
     } else if (signal != SIGFPE) {
         const uintptr_t address = (uintptr_t)info->si_addr, stack = (uintptr_t)threads[current].stack;
@@ -64,7 +75,28 @@ void spins(const void* return_address) {
          place.c_str(), 0);
 }
 
-void watch_signals() {
+// Ctrl-C. Python's own handler notes it, to raise KeyboardInterrupt when the launch has ended; the launch ends here and
+// now if a kernel's own code runs, else (the runtime, or the C library, holds a lock or a half-made list) at the next
+// switch or access.
+static void on_interrupt(int signal, siginfo_t* info, void* context) {
+    if (interrupt_before.sa_flags & SA_SIGINFO) interrupt_before.sa_sigaction(signal, info, context);
+    else interrupt_before.sa_handler(signal);
+    if (!launching) return;  // another thread's
+    const bool again = interrupted;
+    interrupted = 1;
+    failed = true;
+    const uintptr_t counter = program_counter(context);
+#ifdef CHAINRULE_CHECKED
+    const bool now = again;  // the next access tells its place, where this may be just before the checker's
+#else
+    const bool now = true;
+    (void)again;
+#endif
+    if (!now || !in_kernel || !in_image(counter)) return;
+    fail("interrupted", "Ctrl-C", place_of(counter).c_str(), 0);
+}
+
+void watch_signals(bool may_interrupt) {
     stack_t own = {};
     own.ss_sp = signal_stack;
     own.ss_size = sizeof signal_stack;
@@ -72,14 +104,21 @@ void watch_signals() {
     struct sigaction action = {};
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    for (int i = 0; i < 4; ++i) sigaction(watched_signals[i], &action, &before[i]);
+    for (int i = 0; i < signals; ++i) sigaction(watched_signals[i], &action, &before[i]);
+    interrupted = 0;
+    interruptible = may_interrupt;
     launching = true;
+    if (!interruptible) return;
+    action.sa_sigaction = on_interrupt;
+    sigaction(SIGINT, &action, &interrupt_before);
 }
 
-void unwatch_signals() {
+bool unwatch_signals() {
+    if (interruptible) sigaction(SIGINT, &interrupt_before, nullptr);
     launching = false;
-    for (int i = 0; i < 4; ++i) sigaction(watched_signals[i], &before[i], nullptr);
+    for (int i = 0; i < signals; ++i) sigaction(watched_signals[i], &before[i], nullptr);
     sigaltstack(&stack_before, nullptr);
+    return interrupted;
 }
 
 }  // namespace emulated

@@ -23,7 +23,7 @@ struct Now {
 extern Now now;
 
 // What threads wait for. The warp operations exchange 64 bits with the lanes of a mask.
-enum class Wait : unsigned char { barrier, syncwarp, shuffle, vote, match };
+enum class Wait : unsigned char { barrier, syncwarp, shuffle, vote, match, active };
 
 struct BarrierResult {
     unsigned holds, arrived;  // for how many threads the predicate holds, of how many
@@ -33,7 +33,8 @@ BarrierResult barrier(const char* name, bool predicate, const char* file, int li
 // The lane gives `value` and gets: of shuffle, the value that lane `source` gave; of vote, the mask of the lanes
 // whose value is not zero; of match, the mask of the lanes with the same value.
 uint64_t exchange(Wait what, const char* name, unsigned mask, uint64_t value, int source, const char* file, int line);
-unsigned active_mask();
+// The lanes that come to this place before any lane of the warp can go on from elsewhere.
+unsigned active_mask(const char* file, int line);
 // A thread that does so many atomics without waiting waits for another one, which cannot go on meanwhile.
 constexpr unsigned most_atomics = 1u << 24;
 [[noreturn]] void spins(const void* return_address);
@@ -61,13 +62,14 @@ struct Launch {
     uint64_t seed;           // of shuffle
     const int64_t* blocks;   // linear numbers of the blocks to run, or null for all of them
     int64_t block_count;
+    int32_t interruptible;  // does SIGINT end the launch
 };
 
 }  // namespace emulated
 
 #pragma GCC visibility pop
 
-// Returns the number of faults; chainrule_reports tells them, one a line, fields separated by tabs.
+// Returns the number of faults, or -1 after SIGINT; chainrule_reports tells them, one a line, fields separated by tabs.
 extern "C" int chainrule_launch(const emulated::Kernel* kernel, void** arguments, const emulated::Launch* launch);
 extern "C" const char* chainrule_reports();
 // Every `extern __shared__` array is this one: compiling.py gives it the name.

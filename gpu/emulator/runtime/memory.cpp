@@ -13,9 +13,16 @@ namespace emulated {
 namespace checker {
 
 std::vector<Region> regions;
-uintptr_t image_start, image_end;
+uintptr_t image_start;
+static uintptr_t image_end, writable_start, writable_end;
 static size_t latest;  // the region that was touched last
-static std::unordered_map<uintptr_t, int> shared_shifts;  // how small cells each shared variable needs
+static std::unordered_map<std::string, int> variable_shifts;  // how small cells each variable needs
+
+bool of_the_image(uintptr_t address, bool write) {
+    if (address < image_start || address >= image_end) return false;
+    if (address - (uintptr_t)&now < sizeof now) return true;
+    return !write && (address < writable_start || address >= writable_end);
+}
 
 Region* find(uintptr_t address, unsigned size) {
     if (regions.empty()) return nullptr;
@@ -57,6 +64,7 @@ void tell_outside(uintptr_t address, unsigned size, bool write, uint32_t place) 
         text += ", of which some are past the end of " + std::string(nearest->name);
         room = nearest->room_after;
     }
+    if (least > room && (address < image_start || address >= image_end)) text += " (of malloc and new nothing is known)";
     tell("out of bounds", text, place, 0, least > room);
 }
 
@@ -78,7 +86,7 @@ void all_blocks_have_run(const void* kernel) {
 void end_launch() {
     latest = 0;
     for (Region& region : regions) {
-        if (region.shared) shared_shifts[region.start - (uintptr_t)chainrule_shared_base()] = region.shift;
+        if (region.in_bytes) variable_shifts[region.name] = region.shift;
         region.unmap();
     }
     regions.clear();
@@ -90,16 +98,24 @@ void end_launch() {
 // ------------------------------------------------------------------------------------------------ Python's
 
 static int look_at_image(dl_phdr_info* info, size_t, void* inside) {
-    uintptr_t low = ~uintptr_t(0), high = 0;
+    uintptr_t low = ~uintptr_t(0), high = 0, constant = 0, first = ~uintptr_t(0), last = 0;
     for (int i = 0; i < info->dlpi_phnum; ++i) {
         const auto& header = info->dlpi_phdr[i];
+        const uintptr_t start = (uintptr_t)(info->dlpi_addr + header.p_vaddr), end = start + (uintptr_t)header.p_memsz;
+        if (header.p_type == PT_GNU_RELRO) constant = end;
         if (header.p_type != PT_LOAD) continue;
-        low = std::min(low, (uintptr_t)(info->dlpi_addr + header.p_vaddr));
-        high = std::max(high, (uintptr_t)(info->dlpi_addr + header.p_vaddr + header.p_memsz));
+        low = std::min(low, start);
+        high = std::max(high, end);
+        if (!(header.p_flags & PF_W)) continue;
+        first = std::min(first, start);
+        last = std::max(last, end);
     }
     if ((uintptr_t)inside < low || (uintptr_t)inside >= high) return 0;
-    emulated::checker::image_start = low;
-    emulated::checker::image_end = high;
+    using namespace emulated::checker;
+    image_start = low;
+    image_end = high;
+    writable_start = std::max(first, constant);  // what the linker fills in at the start is constant afterwards
+    writable_end = last;
     return 1;
 }
 
@@ -110,19 +126,21 @@ extern "C" __attribute__((visibility("default"))) int chainrule_watch(const emul
     end_launch();
     for (int i = 0; i < count; ++i) {
         const emulated::Watched& w = watched[i];
-        const uintptr_t start = (uintptr_t)w.start + (w.shared ? (uintptr_t)chainrule_shared_base() : 0);
-        regions.push_back({start, start + (uintptr_t)w.size, w.name, w.shift, w.shared != 0, w.fresh != 0,
+        const uintptr_t bases[] = {0, (uintptr_t)chainrule_shared_base(), image_start};
+        const uintptr_t start = (uintptr_t)w.start + bases[w.counted_from];
+        regions.push_back({start, start + (uintptr_t)w.size, w.name, w.shift, w.counted_from == 1, w.counted_from != 0,
+                           w.fresh != 0,
                            (uintptr_t)w.room_before, (uintptr_t)w.room_after});
     }
     const uintptr_t dynamic = (uintptr_t)chainrule_dynamic_shared;
-    regions.push_back({dynamic, dynamic + dynamic_shared, "dynamic shared memory", 0, true, false, 0,
+    regions.push_back({dynamic, dynamic + dynamic_shared, "dynamic shared memory", 0, true, true, false, 0,
                        (uintptr_t)dynamic_shared_room - 48 * 1024});
     bool fits = true;
     for (emulated::Region& region : regions) {
         int shift = region.element;
-        if (region.shared) {  // of what type it is shows when it is touched; the last launch knows already
-            const auto known = shared_shifts.find(region.start - (uintptr_t)chainrule_shared_base());
-            shift = known != shared_shifts.end() ? known->second : 3;
+        if (region.in_bytes) {  // of what type it is shows when it is touched; the last launch knows already
+            const auto known = variable_shifts.find(region.name);
+            shift = known != variable_shifts.end() ? known->second : 3;
         }
         while ((region.start | region.end) & ((uintptr_t(1) << shift) - 1)) --shift;
         fits = region.map(shift) && fits;

@@ -23,6 +23,7 @@ std::vector<State> states;
 std::vector<Warp> warps;
 int current;
 bool failed;
+volatile bool in_kernel;
 std::string reports;
 
 static Stacks stacks;
@@ -63,6 +64,7 @@ void report(const char* kind, const std::string& text, const char* file, int lin
 }
 
 void fail(const char* kind, const char* text, const char* file, int line) {
+    in_kernel = false;
     report(kind, text, file, line, current);
     failed = true;
     for (;;) leave();
@@ -109,6 +111,7 @@ static void open_barrier() {
 }
 
 BarrierResult barrier(const char* name, bool predicate, const char* file, int line) {
+    in_kernel = false;
     Thread& thread = threads[current];
     thread.waits_for = Wait::barrier;
     thread.name = name;
@@ -121,17 +124,20 @@ BarrierResult barrier(const char* name, bool predicate, const char* file, int li
     if (line != first.line || strcmp(file, first.file) || strcmp(name, first.name))
         report_waiting("divergent barrier", ": the threads of a block wait at different barriers");
     if (++arrived == alive) open_barrier();
+    lane_stops(current / 32);
     leave();
     return barrier_result;
 }
 
 static void enter() {
     kernel->call(arguments);
+    in_kernel = false;
     const int warp = current / 32;
     states[current] = State::done;
     warps[warp].alive &= ~(1u << (current % 32));
     if (warps[warp].alive) settle_warp(warp);
     if (--alive == arrived && alive) open_barrier();
+    lane_stops(warp);
     for (;;) leave();
 }
 
@@ -150,7 +156,9 @@ static bool go_on(int t) {
     now.thread = indices[t];
     now.atomics = 0;
     checker::thread_goes_on(t, thread.stack);
+    in_kernel = true;
     Context::go(scheduler, thread.context);
+    in_kernel = false;
     if (states[t] == State::done) {
         stacks.give_back(thread.stack);
         thread.stack = nullptr;
@@ -175,7 +183,7 @@ static void run_block(const Launch& launch, uint64_t number) {
     checker::begin_block(total);
     for (int t = 0; t < total; ++t) states[t] = State::ready;
     for (int w = 0; w * 32 < total; ++w)
-        warps[w] = {total - w * 32 >= 32 ? 0xffffffffu : (1u << (total - w * 32)) - 1u, 0u};
+        warps[w] = {total - w * 32 >= 32 ? 0xffffffffu : (1u << (total - w * 32)) - 1u, 0u, 0u};
     while (alive) {
         if (launch.order == 2) shuffle_order();
         bool any = false;
@@ -232,15 +240,16 @@ extern "C" __attribute__((visibility("default"))) int chainrule_launch(const emu
     failed = false;
     reports.clear();
     checker::begin_launch();
-    watch_signals();
+    watch_signals(launch->interruptible);
     run(*launch);
-    unwatch_signals();
+    const bool interrupted = unwatch_signals();
     if (!failed && !launch->blocks) checker::all_blocks_have_run(kernel->function);
     checker::end_launch();
     for (Thread& thread : threads) {  // those that a failure has stopped on their way
         if (thread.stack) stacks.give_back(thread.stack);
         thread.stack = nullptr;
     }
+    if (interrupted) return -1;
     int count = 0;
     for (char c : reports) count += c == '\n';
     return count;

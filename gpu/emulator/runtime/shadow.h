@@ -1,9 +1,9 @@
 // Shadow memory: for every element of the arrays, and of shared memory, who touched it last.
 //
 // Two accesses to one place are in order if one thread made both, if a barrier of the block came between them, or if
-// the lanes of a warp met in a __syncwarp between them (vector clocks tell: each lane counts its meetings, and knows
-// the counts of the others at the time it last heard of them). Blocks are never in order, unless one made its
-// writes known by __threadfence and an atomic, and the other has seen that atomic.
+// the lanes of a warp met in a __syncwarp between them (vector clocks tell: each lane counts its meetings and fences,
+// and knows the counts of the others at the time it last heard of them). Otherwise they are in order, within a block and
+// between blocks, only if one thread made its own known by a fence and an atomic, and the other has seen that atomic.
 #pragma once
 #include <stdint.h>
 #include <sys/mman.h>
@@ -15,7 +15,7 @@ namespace emulated {
 struct Access {
     uint32_t block;  // counted in the order they run, from 1; 0: no access yet
     uint32_t epoch;  // barriers of the block before it
-    uint32_t clock;  // meetings of the lane before it
+    uint32_t clock;  // meetings and fences of the lane before it
     uint32_t place;  // in the program: bytes from the start of its image
     uint16_t thread;
     uint16_t atomic;
@@ -31,6 +31,7 @@ struct Region {
     const char* name;  // as reports call it
     int element;       // reports count elements of 2^element bytes
     bool shared;       // of the block, or of all blocks
+    bool in_bytes;     // a variable: reports count its bytes
     bool fresh;        // holds nothing yet: it is written before it is read, and all of it
     uintptr_t room_before, room_after;  // bytes beside it where an access does no harm
     int shift = 0;                      // a cell stands for 2^shift bytes

@@ -23,14 +23,14 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, CHAINRULE_PLACE) {
     emulated::exchange(emulated::Wait::syncwarp, "__syncwarp", mask, 0, 0, CHAINRULE_HERE);
 }
 #ifdef CHAINRULE_CHECKED
-extern "C" __attribute__((visibility("hidden"))) void chainrule_fence();
+extern "C" __attribute__((visibility("hidden"))) void chainrule_fence(bool all_blocks);
 extern "C" __attribute__((visibility("hidden"))) void chainrule_atomic(void* address, unsigned size, void* from);
 #else
-inline void chainrule_fence() { __asm__ volatile("" ::: "memory"); }
+inline void chainrule_fence(bool) { __asm__ volatile("" ::: "memory"); }
 #endif
-inline void __threadfence() { chainrule_fence(); }
-inline void __threadfence_system() { chainrule_fence(); }
-inline void __threadfence_block() { __asm__ volatile("" ::: "memory"); }
+inline void __threadfence() { chainrule_fence(true); }
+inline void __threadfence_system() { chainrule_fence(true); }
+inline void __threadfence_block() { chainrule_fence(false); }
 inline void __nanosleep(unsigned) {}
 
 namespace emulated {
@@ -83,7 +83,7 @@ inline int __any_sync(unsigned mask, int predicate, CHAINRULE_PLACE) {
 inline int __all_sync(unsigned mask, int predicate, CHAINRULE_PLACE) {
     return emulated::exchange(emulated::Wait::vote, "__all_sync", mask, predicate == 0, 0, CHAINRULE_HERE) == 0;
 }
-inline unsigned __activemask() { return emulated::active_mask(); }
+inline unsigned __activemask(CHAINRULE_PLACE) { return emulated::active_mask(CHAINRULE_HERE); }
 template <typename T>
 inline unsigned __match_any_sync(unsigned mask, T value, CHAINRULE_PLACE) {
     uint64_t bits = 0;

@@ -2,6 +2,8 @@
 #include "checker.h"
 #include "scheduler.h"
 
+#include <string.h>
+
 namespace emulated {
 
 static bool same(const Thread& a, const Thread& b) {
@@ -56,6 +58,7 @@ void settle_warp(int warp) {
 }
 
 uint64_t exchange(Wait what, const char* name, unsigned mask, uint64_t value, int source, const char* file, int line) {
+    in_kernel = false;
     Thread& thread = threads[current];
     const unsigned lane = 1u << (current % 32);
     if (!(mask & lane)) {
@@ -74,10 +77,45 @@ uint64_t exchange(Wait what, const char* name, unsigned mask, uint64_t value, in
     Warp& warp = warps[current / 32];
     warp.waiting |= lane;
     if ((mask & warp.alive & ~warp.waiting) == 0) settle_warp(current / 32);
+    lane_stops(current / 32);
     leave();
     return thread.value;
 }
 
-unsigned active_mask() { return warps[current / 32].alive; }
+unsigned active_mask(const char* file, int line) {
+    in_kernel = false;
+    Thread& thread = threads[current];
+    thread.waits_for = Wait::active;
+    thread.name = "__activemask";
+    thread.file = file;
+    thread.line = line;
+    thread.mask = 1u << (current % 32);
+    states[current] = State::in_warp;
+    warps[current / 32].asking |= thread.mask;
+    lane_stops(current / 32);
+    leave();
+    return (unsigned)thread.value;
+}
+
+void lane_stops(int warp) {
+    unsigned asking = warps[warp].asking;
+    if (!asking) return;
+    const int first = warp * 32;
+    for (unsigned rest = warps[warp].alive; rest; rest &= rest - 1)
+        if (states[first + __builtin_ctz(rest)] == State::ready) return;
+    const Thread& leader = threads[first + __builtin_ctz(asking)];
+    unsigned group = 0;
+    for (; asking; asking &= asking - 1) {
+        const int lane = __builtin_ctz(asking);
+        const Thread& other = threads[first + lane];
+        if (other.line == leader.line && !strcmp(other.file, leader.file)) group |= 1u << lane;
+    }
+    for (unsigned rest = group; rest; rest &= rest - 1) {
+        const int lane = __builtin_ctz(rest);
+        threads[first + lane].value = group;
+        states[first + lane] = State::ready;
+    }
+    warps[warp].asking &= ~group;
+}
 
 }  // namespace emulated
