@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule.engine.errors import DeviceError
 
+from .numba_loading import numba_cuda
 from .sources import source
 from .table import INSTANCES, Entry, entries
 
@@ -181,8 +182,8 @@ class NumbaCuda:
 
     def _launch(self, entry: Entry, real: str, grid: Any, shared: int, arguments: Any) -> None:
         import cupy
-        from numba import cuda
 
+        cuda = numba_cuda()
         kernel = self._kernels(entry.family, real)[entry.name]
         pointer = cupy.cuda.get_current_stream().ptr
         stream = self._streams.get(pointer)
@@ -201,9 +202,7 @@ class NumbaCuda:
 
     @functools.cache  # noqa: B019 (there is one backend for a process)
     def _kernels(self, family: str, real: str) -> dict[str, Any]:
-        from numba import cuda
-
-        made = numba_kernels(family, cuda, real)
+        made = numba_kernels(family, numba_cuda(), real)
         for kernel in made.values():
             kernel.extensions.append(NullPointers())
         return made

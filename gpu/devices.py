@@ -124,7 +124,8 @@ class CudaDevice(GpuDevice):
 
     def _lose(self) -> None:
         """In a process that was forked: CUDA does not survive it, and says so obscurely."""
-        self.xp = self.kernels = Lost(self.name)
+        lost: Any = Lost(self.name)
+        self.xp = self.kernels = lost
         self.sets = {}
 
     def _use(self) -> None:
