@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import threading
 
 import numpy as np
@@ -233,6 +234,22 @@ def test_the_same_may_be_compiled_twice_at_once_and_the_cache_serves_the_next(
     emulator.Module(text, ["set"]).launch("set", 1, 1, [x])
     assert x[0] == 7
     assert files == {each: each.stat().st_mtime_ns for each in made[0].parent.iterdir()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files are marked on Linux only")
+@pytest.mark.parametrize("checked", [False, True])
+def test_a_file_of_the_cache_that_was_cut_off_is_made_again(tmp_path, monkeypatch, checked):
+    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path))
+    compile_module("__global__ void k(int* x) { *x = 7; }", ["k"], checked=checked)
+    (folder,) = tmp_path.iterdir()
+    whole = {file: file.read_bytes() for file in folder.iterdir()}
+    assert len(whole) == 2 + checked
+    for file, content in whole.items():
+        file.write_bytes(content[: len(content) // 3])
+    x = np.zeros(1, np.int32)
+    emulator.Module("__global__ void k(int* x) { *x = 7; }", ["k"], checked).launch("k", 1, 1, [x])
+    assert x[0] == 7
+    assert all(len(file.read_bytes()) == len(content) for file, content in whole.items())
 
 
 def test_the_cache_forgets_what_has_not_been_used_for_long(tmp_path, monkeypatch):
