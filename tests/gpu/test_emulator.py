@@ -236,6 +236,30 @@ def test_the_same_may_be_compiled_twice_at_once_and_the_cache_serves_the_next(
     assert files == {each: each.stat().st_mtime_ns for each in made[0].parent.iterdir()}
 
 
+def test_two_modules_that_fail_at_once_leave_each_other_alone():
+    text = """__global__ void k(volatile int* x, int n) {
+        for (int i = 0; i < n; ++i) x[1] ^= i;
+        x[0] = %d / x[2];
+    }"""
+    faults = []
+
+    def launch(module):
+        for _ in range(10):
+            try:
+                module.launch("k", 1, 1, [np.zeros(3, np.int32), 2_000_000])
+            except emulator.EmulatorError as error:
+                faults.append(str(error))
+
+    threads = [
+        threading.Thread(target=launch, args=[emulator.Module(text % i, ["k"])]) for i in (7, 8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(faults) == 20 and all("divides an integer by zero" in each for each in faults)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="files are marked on Linux only")
 @pytest.mark.parametrize("checked", [False, True])
 def test_a_file_of_the_cache_that_was_cut_off_is_made_again(tmp_path, monkeypatch, checked):
