@@ -10,6 +10,7 @@ from typing import Any
 
 from chainrule import datasets
 from chainrule.engine.devices import get_device
+from chainrule.engine.errors import DeviceError
 from chainrule.engine.random import seed
 from chainrule.layers import Dense, Flatten
 from chainrule.optim import SGD, Adam
@@ -98,6 +99,8 @@ def train(arguments: argparse.Namespace) -> int:
         )
     except KeyboardInterrupt:
         interrupted = True
+    except DeviceError as error:  # no compiler for the emulator, no memory on the GPU
+        raise UsageError(str(error)) from error
     seconds = time.perf_counter() - start
 
     weights = folder / "weights.safetensors"

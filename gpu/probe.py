@@ -218,7 +218,8 @@ def probe_emulated() -> DeviceReport:
         chosen = os.environ.get("CXX", "").strip()
         reason = f"CXX={chosen!r} is not found" if chosen else "neither g++ nor clang++ is found"
         reason += "; kernels in CUDA C are compiled with the host's C++ compiler"
-        return DeviceReport("emulated", False, reason, _install_compiler(), details, lacks)
+        remedy = "set CXX to a C++ compiler, or not at all" if chosen else _install_compiler()
+        return DeviceReport("emulated", False, reason, remedy, details, lacks)
     reason = "the GPU's kernels run here on the CPU, to learn and to test: slowly"
     return DeviceReport("emulated", True, reason, None, details, lacks)
 

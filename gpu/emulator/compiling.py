@@ -40,6 +40,9 @@ GCC_PASSES = (
     "-fno-tree-sra",
 )
 CLANG_PASSES = ("-O0",)
+#: The last bytes of each file of the cache; of a library they are no part (on macOS, where it may
+#: be signed, nothing is added).
+END = b"\n# chainrule: whole\n" if sys.platform == "linux" else b""
 #: A compiled kernel is kept for so many days after its last use.
 DAYS_KEPT = 30
 DAY = 24 * 3600
@@ -206,7 +209,7 @@ def _cached(compiler: Sequence[str], command: Sequence[str], text: str, suffix: 
         key.update(b"\0" + part.replace(str(RUNTIME), "").encode())
     folder = cache_folder("emulator")
     target = folder / (key.hexdigest()[:40] + suffix)
-    if target.exists():
+    if _whole(target):
         if time.time() - target.stat().st_mtime > DAY:
             os.utime(target)
         return target
@@ -224,12 +227,26 @@ def _cached(compiler: Sequence[str], command: Sequence[str], text: str, suffix: 
         )
         if done.returncode:
             raise CompilerError(command[0], done.stderr)
+        with open(temporary, "ab") as file:
+            file.write(END)
+            file.flush()
+            os.fsync(file.fileno())
         os.chmod(temporary, 0o755)
         os.replace(temporary, target)
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
     return target
+
+
+def _whole(file: Path) -> bool:
+    """Is the file there, and was it not cut off? To load a part of a library ends the process."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(max(0, file.stat().st_size - len(END)))
+            return opened.read() == END
+    except FileNotFoundError:
+        return False
 
 
 def _forget(folder: Path) -> None:

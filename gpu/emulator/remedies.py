@@ -79,12 +79,12 @@ def explained(log: str, text: str, kernels: Sequence[str]) -> str:
     there are no half-precision types here: use float
     """
     plain, known = COMMENT.sub(" ", text), declared(text)
-    log = re.split(r"^In file included from [^\n]*cuda_emulated\.h", log, flags=re.MULTILINE)[0]
-    own = [line for line in log.rstrip().splitlines() if GENERATED not in line]
+    first = re.split(r"^In file included from [^\n]*cuda_emulated\.h", log, flags=re.MULTILINE)[0]
+    own = [line for line in first.rstrip().splitlines() if GENERATED not in line]
     told = [remedy for pattern, remedy in REMEDIES.items() if re.search(pattern, log)]
     if "<<<" in plain:
         told.append("a kernel is launched from Python: run(source, kernel, grid, block, args)")
-    if not any("error" in line for line in own):
+    if GENERATED in log and not any("error" in line for line in own):
         for name in kernels:
             if len(re.findall(rf"\b__global__[^;{{}}()]*\b{re.escape(name)}\s*\(", plain)) > 1:
                 told.append(f"there are several kernels {name!r}: give each a name of its own")

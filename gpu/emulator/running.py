@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import threading
 from collections.abc import Iterable, Sequence
@@ -57,9 +58,17 @@ class _Launch(ctypes.Structure):
     ]
 
 
-#: For loading libraries; and one for the launches of each library, which several modules may share.
+#: For loading libraries, and for launches: while one runs, the process's signals are its own.
 _lock = threading.Lock()
-_locks: dict[str, threading.Lock] = {}
+
+
+def _unlock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # a child has no thread that would give the lock back
+    os.register_at_fork(after_in_child=_unlock)
 
 
 class Module:
@@ -67,8 +76,8 @@ class Module:
 
     Arguments: `source`, the text; `kernels`, the names of its `__global__` functions (no templates,
     no overloads); `checked`, whether every launch is checked. It is compiled at once, or taken from
-    the cache; an EmulatorError holds what the compiler said. Launches of a module, from several
-    threads, wait for each other.
+    the cache; an EmulatorError holds what the compiler said. Launches from several threads wait for
+    each other.
     """
 
     def __init__(self, source: str, kernels: Sequence[str], checked: bool = False) -> None:
@@ -88,7 +97,6 @@ class Module:
                 library.chainrule_reports.restype = ctypes.c_char_p
                 if checked:
                     self._variables = variables(path)
-                _locks.setdefault(library._name, threading.Lock())
                 self._libraries[checked] = library
         return self._libraries[checked]
 
@@ -148,7 +156,7 @@ class Module:
         if blocks is not None:
             chosen = _chosen(name, grid, blocks)
             launch.blocks, launch.block_count = chosen.ctypes.data, chosen.size
-        with _locks[library._name]:
+        with _lock:
             if arena is not None:
                 watched = watched_list(arena, self._variables)
                 if not library.chainrule_watch(watched, len(watched), shared):

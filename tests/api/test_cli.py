@@ -168,3 +168,14 @@ def test_public_names_are_there() -> None:
 def test_the_command_is_installed() -> None:
     folder = Path(sys.executable).parent
     assert any((folder / name).exists() for name in ("chainrule", "chainrule.exe"))
+
+
+def test_without_a_compiler_training_on_the_emulator_is_an_error_of_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "cache"))
+    arguments = ["train", "--device", "emulated", "--hidden", "4", "--epochs", "1"]
+    assert main([*arguments, "--output", str(tmp_path / "run")]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "no-such-compiler" in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import threading
 
 import numpy as np
@@ -233,6 +234,46 @@ def test_the_same_may_be_compiled_twice_at_once_and_the_cache_serves_the_next(
     emulator.Module(text, ["set"]).launch("set", 1, 1, [x])
     assert x[0] == 7
     assert files == {each: each.stat().st_mtime_ns for each in made[0].parent.iterdir()}
+
+
+def test_two_modules_that_fail_at_once_leave_each_other_alone():
+    text = """__global__ void k(volatile int* x, int n) {
+        for (int i = 0; i < n; ++i) x[1] ^= i;
+        x[0] = %d / x[2];
+    }"""
+    faults = []
+
+    def launch(module):
+        for _ in range(10):
+            try:
+                module.launch("k", 1, 1, [np.zeros(3, np.int32), 2_000_000])
+            except emulator.EmulatorError as error:
+                faults.append(str(error))
+
+    threads = [
+        threading.Thread(target=launch, args=[emulator.Module(text % i, ["k"])]) for i in (7, 8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(faults) == 20 and all("divides an integer by zero" in each for each in faults)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files are marked on Linux only")
+@pytest.mark.parametrize("checked", [False, True])
+def test_a_file_of_the_cache_that_was_cut_off_is_made_again(tmp_path, monkeypatch, checked):
+    monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path))
+    compile_module("__global__ void k(int* x) { *x = 7; }", ["k"], checked=checked)
+    (folder,) = tmp_path.iterdir()
+    whole = {file: file.read_bytes() for file in folder.iterdir()}
+    assert len(whole) == 2 + checked
+    for file, content in whole.items():
+        file.write_bytes(content[: len(content) // 3])
+    x = np.zeros(1, np.int32)
+    emulator.Module("__global__ void k(int* x) { *x = 7; }", ["k"], checked).launch("k", 1, 1, [x])
+    assert x[0] == 7
+    assert all(len(file.read_bytes()) == len(content) for file, content in whole.items())
 
 
 def test_the_cache_forgets_what_has_not_been_used_for_long(tmp_path, monkeypatch):

@@ -222,6 +222,7 @@ def test_a_compiler_that_is_named_must_be_there(programs):
     report = probe_module.probe_emulated()
     assert not report.usable
     assert report.reason.startswith("CXX='icpx' is not found; ")
+    assert report.remedy == "set CXX to a C++ compiler, or not at all"
 
 
 def test_without_greenlet_the_set_numba_is_missing(programs, monkeypatch):
