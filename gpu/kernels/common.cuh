@@ -34,6 +34,23 @@ template <typename T> __device__ __forceinline__ void store_pack(T* p, const Pac
     *(Pack<T>*)p = value;
 }
 
+// One number, in the shape of a Pack: for code that is written once for both.
+template <typename T> struct One {
+    static const int size = 1;
+    T at[1];
+};
+
+// Reads and writes of either; what is read is of the kind of `like`.
+template <typename T, typename P> __device__ __forceinline__ P load(const T* p, const P& like)
+{
+    return *(const P*)p;
+}
+
+template <typename T, typename P> __device__ __forceinline__ void store(T* p, const P& value)
+{
+    *(P*)p = value;
+}
+
 // The number of a thread among all of the grid, and how many there are. Loops go from the one in
 // steps of the other, so that any grid will do.
 __device__ __forceinline__ int64 thread_in_grid()
@@ -41,12 +58,6 @@ __device__ __forceinline__ int64 thread_in_grid()
     return (int64)blockIdx.x * blockDim.x + threadIdx.x;
 }
 __device__ __forceinline__ int64 threads_in_grid() { return (int64)gridDim.x * blockDim.x; }
-
-// One number, in the shape of a Pack: for code that is written once for both.
-template <typename T> struct One {
-    static const int size = 1;
-    T at[1];
-};
 
 // The last digit of `rest`, a number written in the base `size`, which loses it. So the index of an
 // element is taken apart, the innermost axis first. A division of 64 bits would take four times as long.
@@ -185,54 +196,74 @@ struct Portion {
     bool packed;
 };
 
+// Calls f(j, none) for the places j of a thread's numbers, or packs, in order: `none` is a One or a
+// Pack without a value, from which f sees which of the two it is to move.
+template <typename T, typename F> __device__ __forceinline__ void each_part(Portion mine, F f)
+{
+    if (mine.packed) {
+        const uint32 step = mine.team * Pack<T>::size;
+        for (uint32 j = mine.rank * Pack<T>::size; j < mine.n; j += step) f(j, Pack<T>());
+    } else {
+        for (uint32 j = mine.rank; j < mine.n; j += mine.team) f(j, One<T>());
+    }
+}
+
 // Calls f(j, row[j]) for the numbers of a thread, in order.
 template <typename T, typename F>
 __device__ __forceinline__ void read_row(const T* row, Portion mine, F f)
 {
-    if (mine.packed) {
-        const uint32 step = mine.team * Pack<T>::size;
-        for (uint32 start = mine.rank * Pack<T>::size; start < mine.n; start += step) {
-            const Pack<T> value = load_pack(row + start);
+    each_part<T>(mine, [&](uint32 j, auto none) {
+        const auto value = load(row + j, none);
 #pragma unroll
-            for (int i = 0; i < Pack<T>::size; ++i) f(start + i, value.at[i]);
-        }
-    } else {
-        for (uint32 j = mine.rank; j < mine.n; j += mine.team) f(j, row[j]);
-    }
+        for (int i = 0; i < value.size; ++i) f(j + i, value.at[i]);
+    });
+}
+
+// The same of two rows: f(j, row[j], other[j]).
+template <typename T, typename F>
+__device__ __forceinline__ void read_rows(const T* row, const T* other, Portion mine, F f)
+{
+    each_part<T>(mine, [&](uint32 j, auto none) {
+        const auto value = load(row + j, none), beside = load(other + j, none);
+#pragma unroll
+        for (int i = 0; i < value.size; ++i) f(j + i, value.at[i], beside.at[i]);
+    });
 }
 
 // Sets row[j] = f(j) for the numbers of a thread, in the same order.
 template <typename T, typename F>
 __device__ __forceinline__ void write_row(T* row, Portion mine, F f)
 {
-    if (mine.packed) {
-        const uint32 step = mine.team * Pack<T>::size;
-        for (uint32 start = mine.rank * Pack<T>::size; start < mine.n; start += step) {
-            Pack<T> value;
+    each_part<T>(mine, [&](uint32 j, auto value) {
 #pragma unroll
-            for (int i = 0; i < Pack<T>::size; ++i) value.at[i] = f(start + i);
-            store_pack(row + start, value);
-        }
-    } else {
-        for (uint32 j = mine.rank; j < mine.n; j += mine.team) row[j] = f(j);
-    }
+        for (int i = 0; i < value.size; ++i) value.at[i] = f(j + i);
+        store(row + j, value);
+    });
 }
 
 // Sets to[j] = f(j, from[j]) for the numbers of a thread, in the same order.
 template <typename T, typename F>
 __device__ __forceinline__ void map_row(const T* from, T* to, Portion mine, F f)
 {
-    if (mine.packed) {
-        const uint32 step = mine.team * Pack<T>::size;
-        for (uint32 start = mine.rank * Pack<T>::size; start < mine.n; start += step) {
-            Pack<T> value = load_pack(from + start);
+    each_part<T>(mine, [&](uint32 j, auto value) {
+        value = load(from + j, value);
 #pragma unroll
-            for (int i = 0; i < Pack<T>::size; ++i) value.at[i] = f(start + i, value.at[i]);
-            store_pack(to + start, value);
-        }
-    } else {
-        for (uint32 j = mine.rank; j < mine.n; j += mine.team) to[j] = f(j, from[j]);
-    }
+        for (int i = 0; i < value.size; ++i) value.at[i] = f(j + i, value.at[i]);
+        store(to + j, value);
+    });
+}
+
+// The same of two rows: to[j] = f(j, from[j], other[j]).
+template <typename T, typename F>
+__device__ __forceinline__ void map_rows(const T* from, const T* other, T* to, Portion mine, F f)
+{
+    each_part<T>(mine, [&](uint32 j, auto value) {
+        const auto beside = load(other + j, value);
+        value = load(from + j, value);
+#pragma unroll
+        for (int i = 0; i < value.size; ++i) value.at[i] = f(j + i, value.at[i], beside.at[i]);
+        store(to + j, value);
+    });
 }
 
 // How many numbers of a row of `columns` a thread of a team has at most.
@@ -306,24 +337,31 @@ __device__ __forceinline__ Powers<T> row_powers(
     return all;
 }
 
-// Sets to[j] = g(j, y), with y the softmax of the row, or its logarithm, whose powers were found.
+// Sets to[j] = g(j, y, beside[j]), with y the softmax of the row, or its logarithm, whose powers were
+// found; without `beside` g gets 0.
 template <bool LOGARITHM, typename T, typename F, typename G>
-__device__ __forceinline__ void write_softmax(
-    const T* row, T* to, Portion mine, const T* kept, Powers<T> powers, F f, G g)
+__device__ __forceinline__ void write_softmax(const T* row, const T* beside, T* to, Portion mine,
+    const T* kept, Powers<T> powers, F f, G g)
 {
     const T share = LOGARITHM ? log(powers.total) : powers.total;
-    if (kept != nullptr) {
-        uint32 i = 0;
-        write_row(to, mine, [&](uint32 j) {
-            const T value = kept[i++ * mine.team];
-            return g(j, LOGARITHM ? value - share : value / share);
-        });
-    } else {
-        map_row(row, to, mine, [&](uint32 j, T x) {
-            const T shifted = f(j, x) - powers.top;
-            return g(j, LOGARITHM ? shifted - share : exp(shifted) / share);
-        });
-    }
+    uint32 count = 0;
+    each_part<T>(mine, [&](uint32 j, auto value) {
+        const auto other = beside == nullptr ? value : load(beside + j, value);
+        if (kept == nullptr) value = load(row + j, value);
+#pragma unroll
+        for (int i = 0; i < value.size; ++i) {
+            T y;
+            if (kept != nullptr) {
+                const T found = kept[count++ * mine.team];
+                y = LOGARITHM ? found - share : found / share;
+            } else {
+                const T shifted = f(j + i, value.at[i]) - powers.top;
+                y = LOGARITHM ? shifted - share : exp(shifted) / share;
+            }
+            value.at[i] = g(j + i, y, other.at[i]);
+        }
+        store(to + j, value);
+    });
 }
 
 // Columns -----------------------------------------------------------------------------------

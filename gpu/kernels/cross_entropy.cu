@@ -25,8 +25,8 @@ __device__ void sparse_cross_entropy(
         Powers<T> powers = row_powers<false>(x + offset, mine, keep, spare, false, logit);
         if (!is_class) powers.total = infinity<T>() - infinity<T>();
 
-        write_softmax<false>(x + offset, slopes + offset, mine, keep, powers, logit,
-                             [&](uint32 j, T y) { return j == label ? y - T(1) : y; });
+        write_softmax<false, T>(x + offset, nullptr, slopes + offset, mine, keep, powers, logit,
+                                [&](uint32 j, T y, T) { return j == label ? y - T(1) : y; });
         if (rank == 0 && row < rows)
             loss[row] = log(powers.total) - (is_class ? x[offset + label] - powers.top : T(0));
     }
@@ -40,7 +40,7 @@ __device__ void dense_cross_entropy(
 {
     __shared__ T spare[32];
     const uint32 rank = threadIdx.x % team, rows_of_block = blockDim.x / team;
-    const bool packed = packs(x, columns) && packs(logarithms, columns);
+    const bool packed = packs(x, columns) && packs(targets, columns) && packs(logarithms, columns);
     T* const keep = kept ? kept_row<T>(columns, team) : nullptr;
     const auto logit = [](uint32, T value) { return value; };
 
@@ -51,9 +51,8 @@ __device__ void dense_cross_entropy(
         const Powers<T> powers = row_powers<true>(x + offset, mine, keep, spare, false, logit);
 
         T sum = T(0);
-        write_softmax<true>(x + offset, logarithms + offset, mine, keep, powers, logit,
-                            [&](uint32 j, T y) {
-                                const T target = targets[offset + j];
+        write_softmax<true>(x + offset, targets + offset, logarithms + offset, mine, keep, powers,
+                            logit, [&](uint32, T y, T target) {
                                 sum += target == T(0) ? T(0) : target * y;
                                 return y;
                             });
@@ -85,9 +84,12 @@ __device__ void dense_cross_entropy_backward(
         });
         mass = team_reduce<Sum>(mass, team, spare);
         const T upstream = row < rows ? g[row] : T(0);
-        map_row(logarithms + offset, dx + offset, mine, [&](uint32 j, T value) {
-            const T target = keep != nullptr ? keep[i++ * team] : wanted[j];
-            return upstream * (exp(value) * mass - target);
-        });
+        const auto slope = [&](T value, T target) { return upstream * (exp(value) * mass - target); };
+        if (keep != nullptr)
+            map_row(logarithms + offset, dx + offset, mine,
+                    [&](uint32, T value) { return slope(value, keep[i++ * team]); });
+        else
+            map_rows(logarithms + offset, wanted, dx + offset, mine,
+                     [&](uint32, T value, T target) { return slope(value, target); });
     }
 }

@@ -44,8 +44,8 @@ __device__ __forceinline__ void softmax_rows(
         Powers<T> powers =
             row_powers<LOGARITHM>(x + offset, mine, keep, spare, mask != nullptr, seen);
         if (mask != nullptr && powers.total == T(0)) powers.total = T(1);
-        write_softmax<LOGARITHM>(
-            x + offset, y + offset, mine, keep, powers, seen, [](uint32, T value) { return value; });
+        write_softmax<LOGARITHM, T>(x + offset, nullptr, y + offset, mine, keep, powers, seen,
+                                    [](uint32, T value, T) { return value; });
     }
 }
 
@@ -90,12 +90,11 @@ __device__ __forceinline__ void softmax_backward_rows(
 
         if (kept) {
             uint32 count = 0, i = 0;
-            read_row(y_row, mine, [&](uint32, T value) { kept_y[count++ * team] = value; });
-            count = 0;
-            read_row(g_row, mine, [&](uint32 j, T value) {
+            read_rows(g_row, y_row, mine, [&](uint32 j, T value, T share) {
                 value = shown(mask, j, value, T(0));
                 kept_g[count * team] = value;
-                total += value * kept_y[count++ * team];
+                kept_y[count++ * team] = share;
+                total += value * share;
             });
             total = team_reduce<Sum>(total, team, spare);
             write_row(dx + offset, mine, [&](uint32) {
@@ -103,12 +102,12 @@ __device__ __forceinline__ void softmax_backward_rows(
                 return kept_y[at] * (kept_g[at] - total);
             });
         } else {
-            read_row(g_row, mine, [&](uint32 j, T value) {
-                total += shown(mask, j, value, T(0)) * y_row[j];
+            read_rows(g_row, y_row, mine, [&](uint32 j, T value, T share) {
+                total += shown(mask, j, value, T(0)) * share;
             });
             total = team_reduce<Sum>(total, team, spare);
-            map_row(g_row, dx + offset, mine, [&](uint32 j, T value) {
-                return y_row[j] * (shown(mask, j, value, T(0)) - total);
+            map_rows(g_row, y_row, dx + offset, mine, [&](uint32 j, T value, T share) {
+                return share * (shown(mask, j, value, T(0)) - total);
             });
         }
     }

@@ -123,6 +123,42 @@ def test_the_last_rows_are_found(name: str) -> None:
         np.testing.assert_array_equal(other[-one.size :], one, err_msg=parameter.name)
 
 
+#: As many columns as an int can count, but for a few, and not in packs.
+MOST_COLUMNS = 2**31 - 3
+
+
+def test_threads_that_go_round_a_row_of_2_31_columns_find_theirs() -> None:
+    """The last block of 2**30 threads, each of which has two places in a row, or three."""
+    size, blocks = 3 * MOST_COLUMNS, 2**22
+    x, bias, y = (
+        far_array("float32", size),
+        far_array("float32", MOST_COLUMNS),
+        far_array("float32", size),
+    )
+    threads = np.arange((blocks - 1) * 256, blocks * 256)
+    places = [threads + n * 2**30 for n in range(6) if threads[-1] + n * 2**30 < size]
+    assert len(places) == 5  # of which one is at a column that, with a step, is beyond an int
+    for n, each in enumerate(places):
+        x[each] = n
+        bias[each % MOST_COLUMNS] = each % 1000
+    module = Module(source("activations"), names("activations"))
+    given = [x, bias, y, None, size, MOST_COLUMNS, 0]
+    module.launch("bias_activation_forward_float", blocks, 256, given, blocks=[blocks - 1])
+    for each in places:
+        np.testing.assert_array_equal(y[each], x[each] + bias[each % MOST_COLUMNS])
+
+
+def test_the_last_columns_of_2_31_are_found_on_the_way_back() -> None:
+    g, y, slope, sums = (far_array("float32", MOST_COLUMNS) for _ in range(4))
+    g[-29:], y[-29:] = np.arange(29), 1.0
+    blocks = -(-MOST_COLUMNS // 32)
+    module = Module(source("activations"), names("activations"))
+    given = [g, y, None, None, slope, sums, 1, MOST_COLUMNS, 1, 0]
+    module.launch("bias_activation_backward_float", blocks, 256, given, blocks=[blocks - 1])
+    for each in (slope, sums):
+        np.testing.assert_array_equal(each[-29:], np.arange(29))
+
+
 def test_an_axis_that_is_too_long_is_refused() -> None:
     """One array may be longer than 2**31 - 1, along all its axes together; an axis may not."""
     device = get_device("emulated")
