@@ -168,6 +168,17 @@ def _launches(k: Any, pair: Pair, stack: Stack) -> list[tuple[int, Callable[...,
     return made if pieces == 1 else [*made, of_columns(pieces, 1, pieces)]
 
 
+def put_together(k: Any, parts: Any, pieces: int) -> Any:
+    """The sum of each column of (pieces, columns) numbers, in one launch: there are few."""
+    if pieces == 1:
+        return parts.reshape(-1)
+    columns = parts.size // pieces
+    sums, width = k.xp.empty(columns, parts.dtype), tile_width(columns)
+    numbers = (1, pieces, columns, 1, pieces, width)
+    SUM.columns(k, parts, sums, *numbers, grid=-(-columns // width))
+    return sums
+
+
 def _of_rows(
     k: Any, launched: Entry, rows: int, columns: int, pieces: int, length: int
 ) -> tuple[int, Callable[..., None]]:

@@ -215,6 +215,23 @@ def test_few_long_rows_of_windows_keep_many_blocks_busy(monkeypatch, lead, seen)
     assert across * down >= min(1000, across * (each // 2048))
 
 
+@pytest.mark.parametrize("strides", [1, None])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_pools_of_nan_infinities_and_ties(device, kernel_set, strides, padding):
+    """NaN first, last and in the middle of a window; and windows of one number alone."""
+    x = np.arange(2 * 6 * 6.0).reshape(2, 6, 6, 1)
+    x[0, 0, 0], x[0, 1, 3], x[0, 3, 2], x[0, 2, 5] = np.nan, np.nan, np.nan, np.inf
+    x[1, :2, :2], x[1, 2:4, 2:4], x[1, 4:, :2], x[1, 4:, 4:] = -np.inf, np.nan, 3.0, -0.0
+    options = [2, strides, padding]
+    y = CPU.max_pool(x, *options)
+    g = np.random.default_rng(0).standard_normal(y.shape)
+    compare(device, kernel_set, "max_pool", CASES["max_pool"], [x, *options])
+    compare(device, kernel_set, "avg_pool", CASES["avg_pool"], [x, *options])
+    compare(
+        device, kernel_set, "max_pool_backward", CASES["max_pool_backward"], [g, y, x, *options]
+    )
+
+
 def test_windows_apart_need_one_kernel_and_overlapping_two(device):
     x = np.random.default_rng(0).standard_normal((2, 6, 6, 1))
     for strides, expected in (
