@@ -1,7 +1,7 @@
 """How rows are dealt out to the threads of a GPU: what the families of kernels on rows share.
 
 A *team* of threads shares a row: a few lanes of a warp, or a block. While a row is worked on it is
-kept in shared memory if it fits there, so that it is read once; see `kernels/common.cuh`.
+kept in shared memory if it fits there, so that it is read once; see `kernels/rows.cuh`.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@
 // Both are written once, for single numbers and for packs of 16 bytes (V), which are taken where the
 // channels are a multiple of a pack; `channels` counts V's below.
 
+#include "windows.cuh"
+
 template <typename T, template <typename> class V>
 __device__ __forceinline__ void im2col_of(const T* numbers, T* result, const Windows& windows)
 {

@@ -1,7 +1,9 @@
 // Cross-entropy of softmax(x) and a label, or probabilities, for each row of logits x.
 //
-// A team of threads finds the softmax of its row as softmax.cu does (see common.cuh), and takes loss and
-// slopes from it in the same pass: the logits of a row that is kept are read once, and never again.
+// A team of threads finds the softmax of its row as softmax.cu does (see softmax_of_row.cuh), and takes
+// loss and slopes from it in the same pass: the logits of a row that is kept are read once, and never again.
+
+#include "softmax_of_row.cuh"
 
 // loss = -log softmax(x)[label], slopes = softmax(x) - one_hot(label), which is the gradient of x for an
 // upstream gradient of 1. A label that is no class makes both NaN: the host cannot look at labels

@@ -10,6 +10,9 @@
 // Features take three launches: moments of pieces of each column; these put together; and the numbers
 // normalised. So a million rows of few features keep the whole GPU busy, and sums have one order.
 
+#include "columns.cuh"
+#include "rows.cuh"
+
 // Numbers that come one by one: how many, their sum and mean, and the sum of the squares around it.
 template <typename T> struct Moments {
     uint32 count = 0;

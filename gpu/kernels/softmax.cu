@@ -1,9 +1,11 @@
 // Softmax along rows, its logarithm, and softmax of what a mask shows; and the gradients.
 //
-// Each row belongs to a team of threads (see common.cuh, where the softmax of a row is explained). A
-// row that fits into shared memory is read once and written once, a longer one is read twice.
+// Each row belongs to a team of threads, which finds its softmax (see softmax_of_row.cuh). A row
+// that fits into shared memory is read once and written once, a longer one is read twice.
 //
 // Where a mask hides an element it counts as -inf. A row of which nothing is shown becomes 0.
+
+#include "softmax_of_row.cuh"
 
 typedef unsigned char uint8;
 
