@@ -123,7 +123,7 @@ def _adjacent(axis: Any, ndim: int) -> list[int]:
     if not all(isinstance(each, int) and -ndim <= each < ndim for each in given):
         return []
     axes = sorted({each % ndim for each in given})
-    adjacent = len(axes) == len(given) and axes == list(range(axes[0], axes[0] + len(axes)))
+    adjacent = len(axes) == len(given) > 0 and axes[-1] - axes[0] == len(axes) - 1
     return axes if adjacent else []
 
 
