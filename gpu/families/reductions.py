@@ -155,13 +155,13 @@ def _launches(k: Any, pair: Pair, stack: Stack) -> list[tuple[int, Callable[...,
         pieces, length = cut(rows, matrices)
         made = [_of_rows(k, pair.rows, matrices, rows, pieces, length)]
         return made if pieces == 1 else [*made, _of_rows(k, pair.rows, matrices, pieces, 1, pieces)]
-    width = tile_width(columns)
-    across = -(-columns // width)
-    pieces, length = cut(rows, matrices * across, BLOCK // width)
+    width = tile_width(columns, rows)
+    pieces, length = cut(rows, matrices * -(-columns // width), BLOCK // width)
 
     def of_columns(rows: int, pieces: int, length: int) -> tuple[int, Callable[..., None]]:
+        width = tile_width(columns, length)
         numbers = (matrices, rows, columns, pieces, length, width)
-        grid = min(matrices * pieces * across, MOST_BLOCKS)
+        grid = min(matrices * pieces * -(-columns // width), MOST_BLOCKS)
         return pieces, lambda *arrays: pair.columns(k, *arrays, *numbers, grid=grid)
 
     made = [of_columns(rows, pieces, length)]

@@ -1,6 +1,6 @@
 // Columns, some of which a block works on.
 //
-// A block works on `width` columns, 1, 2, 4, ... 32, which lie side by side in memory: thread t is at
+// A block works on `width` columns, 1, 2, 4, ... 256, which lie side by side in memory: thread t is at
 // column t % width, and takes every (blockDim.x / width)-th row from t / width on.
 
 // A tile of a stack of matrices is some columns of one piece of one matrix.

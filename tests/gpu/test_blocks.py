@@ -53,6 +53,7 @@ LARGE = {
     "sum of a column": lambda k: k.sum(array(1_000_000, 1), 0),
     "sum of three columns": lambda k: k.sum(array(1_000_000, 3), 0),
     "sum of many matrices": lambda k: k.sum(array(300, 1000, 7), 1),
+    "sum of two rows": lambda k: k.sum(array(2, 1_000_000), 0),
     "place of the largest": lambda k: k.argmax(array(1_000_000), None),
     "largest of 40 rows": lambda k: k.max(array(40, 100_000), 1),
     "norm": lambda k: k.sum_of_squares(array(100_000_000)),
@@ -80,6 +81,13 @@ def test_large_arrays_keep_many_blocks_busy(name: str, launches: list[Launch]) -
     LARGE[name](get_device("emulated").sets["raw"])
     for each in launches:
         assert each.blocks >= 100 or each.size <= FEW or each.entry == PUT_TOGETHER, each
+
+
+@pytest.mark.parametrize("name", list(LARGE))
+def test_most_threads_have_something_to_do(name: str, launches: list[Launch]) -> None:
+    LARGE[name](get_device("emulated").sets["raw"])
+    for each in launches:
+        assert each.blocks * 256 <= 2 * each.size or each.size <= FEW, each
 
 
 @pytest.mark.parametrize("name", list(LARGE))
