@@ -61,6 +61,30 @@ def pieces_of(rows: int, columns: int) -> Far:
     return Far(near, {"rows": pieces * rows, "pieces": pieces}, columns // 32)
 
 
+def elements(**numbers: Any) -> Far:
+    """A block's elements, in packs of four, or so many words of a generator further on."""
+    far = {"size": FAR + 1024}
+    if "first" in numbers:
+        far["first"] = numbers["first"] - FAR // 4
+    return Far({"size": 1024, **numbers}, far)
+
+
+def samples_of(units: int, **numbers: Any) -> Far:
+    """A block's samples, with a thread for each of their units."""
+    batch = 256 // units
+    return Far({"batch": batch, "units": units, **numbers}, {"batch": FAR // units + batch})
+
+
+def chunks_of(rows: int, columns: int, activation: int) -> Far:
+    near = {"rows": rows, "columns": columns, "chunks": 1, "activation": activation}
+    chunks = FAR // rows // columns + 1
+    return Far(near, {"rows": rows * chunks, "chunks": chunks})
+
+
+MOMENTUM = {"rate": 0.1, "momentum": 0.9, "nesterov": 1, "decay": 0.1}
+ADAM = dict.fromkeys(
+    ("rate", "keep_m", "keep_v", "renew_m", "renew_v", "correct_m", "correct_v"), 0.5
+) | {"epsilon": 0.1, "decay": 0.1, "as_printed": 1}
 ONE_PIECE = {"pieces": 1, "length": 192}
 UNMASKED = {"repeats": 1, "inner": 1}
 CASES = {
@@ -81,6 +105,17 @@ CASES = {
     "column_max": matrices_of(16, 64),
     "column_argmax": matrices_of(16, 64),
     "feature_sums": pieces_of(16, 64),
+    "bias_activation_forward": elements(columns=64, activation=2),
+    "bias_activation_backward": chunks_of(16, 64, activation=3),
+    "dropout_forward": elements(scale=2.0, threshold=2**31, key=7, first=FAR),
+    "sgd_step": elements(**MOMENTUM),
+    "adam_step": elements(**ADAM),
+    "clip_to_norm": elements(limit=1e-3),
+    "lstm_cell_forward": samples_of(64),
+    "lstm_cell_backward": samples_of(64),
+    "gru_cell_forward": samples_of(64),
+    "gru_cell_backward": samples_of(64),
+    "tiled_matmul": Far({"rows": 32, "inner": 32, "columns": 32}, {"rows": FAR // 32 + 32}),
 }
 
 
