@@ -2,6 +2,7 @@
 
 The same text goes to NVRTC, to nvcc and, for the emulator, to the host's C++ compiler. Each part is
 preceded by a #line directive, so that errors name the file and line that a reader can open.
+common.cuh comes first; what else several families share they include.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def assembled(family: str, wrappers: Iterable[str], read: Callable[[str], str]) 
 
     The line `#include "rows.cuh"` becomes that file here, at its first time: NVRTC has no folders.
     """
-    lines, seen = [], set()
+    lines: list[str] = []
+    seen: set[str] = set()
 
     def add(name: str) -> None:
         seen.add(name)
