@@ -154,7 +154,6 @@ class NumbaCuda:
     """Numba's kernels on the GPU, compiled by Numba."""
 
     def __init__(self) -> None:
-        self._streams: dict[int, Any] = {0: 0}  # the default stream is 0 for both
         self._compiled: set[tuple[str, str]] = set()
 
     def launch(
@@ -183,15 +182,8 @@ class NumbaCuda:
     def _launch(self, entry: Entry, real: str, grid: Any, shared: int, arguments: Any) -> None:
         import cupy
 
-        cuda = numba_cuda()
-        kernel = self._kernels(entry.family, real)[entry.name]
-        pointer = cupy.cuda.get_current_stream().ptr
-        stream = self._streams.get(pointer)
-        if stream is None:
-            stream = self._streams[pointer] = cuda.external_stream(pointer)
-        with warnings.catch_warnings():  # a small array has few blocks; Numba may tell it in bold
-            warnings.filterwarnings("ignore", ".*Grid size .* will likely result in GPU under-util")
-            configured = kernel[grid, entry.block, stream, shared]
+        cuda, stream = numba_cuda(), cupy.cuda.get_current_stream().ptr
+        configured = self._configured(entry, real, grid, stream, shared)
         flat = [
             cuda.as_cuda_array(each.reshape(-1), sync=False)
             if isinstance(each, cupy.ndarray)
@@ -199,6 +191,18 @@ class NumbaCuda:
             for each in arguments
         ]
         configured(*flat)
+
+    @functools.lru_cache(maxsize=1024)  # noqa: B019 (there is one backend for a process)
+    def _configured(
+        self, entry: Entry, real: str, grid: tuple[int, int, int], stream: int, shared: int
+    ) -> Any:
+        """A kernel with a grid: kept, as programs launch the same ones again and again."""
+        kernel = self._kernels(entry.family, real)[entry.name]
+        # The default stream is 0 for both.
+        of_numba = numba_cuda().external_stream(stream) if stream else 0
+        with warnings.catch_warnings():  # a small array has few blocks; Numba may tell it in bold
+            warnings.filterwarnings("ignore", ".*Grid size .* will likely result in GPU under-util")
+            return kernel[grid, entry.block, of_numba, shared]
 
     @functools.cache  # noqa: B019 (there is one backend for a process)
     def _kernels(self, family: str, real: str) -> dict[str, Any]:

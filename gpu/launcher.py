@@ -49,7 +49,9 @@ def launch(k: Any, entry: Entry, arguments: Sequence[Any], grid: Any, shared: in
     real = _real(entry, arguments)
     # This runs before every kernel, and a GPU is done with a small one in a few microseconds: so
     # what is right is seen to be so at once, and what may be wrong is looked at again.
-    cast, arrays, numbers = [], [], []
+    cast: list[Any] = []
+    arrays: list[Any] = []
+    numbers: list[Any] = []
     for slot, given in zip(entry.slots[real], arguments, strict=True):
         if slot.make is None:
             if not (given is None and slot.optional) and not _fits(k, slot, given):

@@ -1,7 +1,7 @@
 """How rows are dealt out to the threads of a GPU: what the families of kernels on rows share.
 
 A *team* of threads shares a row: a few lanes of a warp, or a block. While a row is worked on it is
-kept in shared memory if it fits there, so that it is read once; see `kernels/common.cuh`.
+kept in shared memory if it fits there, so that it is read once; see `kernels/rows.cuh`.
 """
 
 from __future__ import annotations
@@ -68,9 +68,16 @@ def blocks(rows: int, team: int) -> int:
     return min(-(-rows // (BLOCK // team)), MOST_BLOCKS)
 
 
-def tile_width(columns: int) -> int:
-    """How many columns, side by side in memory, a block works on."""
-    return min(32, 2 ** math.ceil(math.log2(columns)))
+def tile_width(columns: int, rows: int = BLOCK) -> int:
+    """How many columns, side by side in memory, a block works on, that have so many rows to reduce.
+
+    As many as a warp reads at once, or more, where rows are so few that threads would be idle.
+
+    >>> tile_width(1000), tile_width(1000, 3), tile_width(10, 3)
+    (32, 64, 16)
+    """
+    widest = max(32, BLOCK // 2 ** math.ceil(math.log2(rows)))
+    return min(widest, 2 ** math.ceil(math.log2(columns)))
 
 
 def cut(n: int, others: int, lanes: int = BLOCK) -> tuple[int, int]:

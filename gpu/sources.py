@@ -2,17 +2,21 @@
 
 The same text goes to NVRTC, to nvcc and, for the emulator, to the host's C++ compiler. Each part is
 preceded by a #line directive, so that errors name the file and line that a reader can open.
+common.cuh comes first; what else several families share they include.
 """
 
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Callable, Iterable
 from importlib import resources
 
 from .table import INSTANCES, Entry, Parameter, entries
 
 #: How every compiler is told to read it.
 STANDARD = "-std=c++17"
+_INCLUDE = re.compile(r'#include "(\w+\.cuh)"')
 
 
 @functools.cache
@@ -24,12 +28,33 @@ def text(name: str) -> str:
 @functools.cache
 def source(family: str) -> str:
     """The whole text of a family's module."""
-    parts = []
-    for name in ("common.cuh", f"{family}.cu"):
-        parts += [f'#line 1 "{name}"', text(name).rstrip("\n")]
-    parts.append(f'#line 1 "{family} entry points"')
-    parts += [wrapper(each, real) for each in entries(family) for real in INSTANCES]
-    return "\n".join(parts) + "\n"
+    wrappers = [wrapper(each, real) for each in entries(family) for real in INSTANCES]
+    return assembled(family, wrappers, text)
+
+
+def assembled(family: str, wrappers: Iterable[str], read: Callable[[str], str]) -> str:
+    """A module's text, of files that `read` has by their names.
+
+    The line `#include "rows.cuh"` becomes that file here, at its first time: NVRTC has no folders.
+    """
+    lines: list[str] = []
+    seen: set[str] = set()
+
+    def add(name: str) -> None:
+        seen.add(name)
+        lines.append(f'#line 1 "{name}"')
+        for number, line in enumerate(read(name).rstrip("\n").split("\n"), 1):
+            included = _INCLUDE.fullmatch(line)
+            if included is None:
+                lines.append(line)
+                continue
+            if included[1] not in seen:
+                add(included[1])
+            lines.append(f'#line {number + 1} "{name}"')
+
+    add("common.cuh")
+    add(f"{family}.cu")
+    return "\n".join([*lines, f'#line 1 "{family} entry points"', *wrappers, ""])
 
 
 def wrapper(entry: Entry, real: str) -> str:

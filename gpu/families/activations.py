@@ -8,6 +8,7 @@ from chainrule.engine.devices import REFERENCE
 from chainrule.engine.operations.biased import BY_RESULT
 
 from ..table import I32, I64, REAL, entry, reads, scalar, writes
+from .reductions import put_together
 
 #: The functions by the numbers that the kernels know them by.
 FUNCTIONS = ("relu", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "erf", "erfc")
@@ -90,7 +91,7 @@ def bias_activation_backward(
     number = FUNCTIONS.index(activation)
     grid = min(-(-columns // 32) * chunks, 65_536)
     bias_activation_backward_rows(k, *given, rows, columns, chunks, number, grid=grid)
-    return slope, k.sum(sums, axis=0)
+    return slope, put_together(k, sums, chunks)
 
 
 def chunks_of(rows: int) -> int:

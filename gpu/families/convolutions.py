@@ -8,8 +8,12 @@ from typing import Any
 from chainrule.engine.devices import REFERENCE
 from chainrule.engine.windows import Windows
 
+from ..rows import MOST_PIECES
 from ..table import REAL, entry, reads, writes
 from ..windows import ELEMENTS, LARGEST, WINDOW_SCALARS, WINDOWS, blocks, suits, window_scalars
+
+#: Numbers of a row of windows for which another block is worth while: 8 for each thread.
+LEAST_OF_BLOCK = 2048
 
 _COLUMNS = f"{WINDOWS} * window_height * window_width"
 
@@ -41,10 +45,20 @@ def im2col(k: Any, x: Any, seen: Windows) -> Any:
     columns = k.xp.empty((*lead, *seen.lengths, *seen.window, channels), dtype=x.dtype)
     if columns.size > 0:
         given = window_scalars(seen, math.prod(lead), channels)
-        rows = math.prod(lead) * math.prod(seen.lengths[:-1])  # a block has a row of windows
+        rows = math.prod(lead) * math.prod(seen.lengths[:-1])
         x = k.xp.ascontiguousarray(x)
-        im2col_entry(k, x, columns, *given, grid=min(rows, LARGEST))
+        im2col_entry(k, x, columns, *given, grid=_grid(rows, columns.size // rows))
     return columns
+
+
+def _grid(rows: int, length: int) -> tuple[int, int]:
+    """Blocks for rows of windows, of whose result each has `length` numbers: one for each, or more
+    where there are few rows, as of one long sequence, so that the whole GPU has something to do.
+
+    >>> _grid(5000, 100_000), _grid(32, 192_000), _grid(1, 300)
+    ((5000, 1), (32, 32), (1, 1))
+    """
+    return min(rows, LARGEST), max(1, min(-(-MOST_PIECES // rows), length // LEAST_OF_BLOCK))
 
 
 def col2im(k: Any, columns: Any, seen: Windows) -> Any:

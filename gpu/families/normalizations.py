@@ -10,7 +10,7 @@ from chainrule.engine.kernels.normalizations import trailing
 
 from ..rows import BLOCK, MOST_BLOCKS, blocks, cut, plan, real, row_team, tile_width
 from ..table import I32, I64, REAL, Entry, Parameter, entry, reads, scalar, writes
-from .reductions import SUM
+from .reductions import put_together
 
 _SHAPE = (scalar("rows", I64), scalar("columns", I32))
 _PIECES = (scalar("pieces", I32), scalar("length", I64), scalar("width", I32))
@@ -202,10 +202,4 @@ def _sums(k: Any, g: Any, z: Any, rows: int, columns: int) -> Any:
     pieces, length, width, grid = _tiled(rows, columns)
     parts = k.xp.empty(2 * pieces * columns, g.dtype)
     feature_sums(k, g, z, parts, rows, columns, pieces, length, width, grid=grid)
-    if pieces == 1:
-        return parts
-    sums = k.xp.empty(2 * columns, g.dtype)
-    width = tile_width(2 * columns)
-    numbers = (1, pieces, 2 * columns, 1, pieces, width)
-    SUM.columns(k, parts, sums, *numbers, grid=-(-2 * columns // width))
-    return sums
+    return put_together(k, parts, pieces)

@@ -6,6 +6,7 @@ from typing import Any
 
 from chainrule.engine.devices import REFERENCE
 
+from ..rows import MOST_PIECES
 from ..table import I32, I64, REAL, U8, entry, reads, scalar, updates, writes
 
 sgd = entry(
@@ -175,7 +176,7 @@ def _adam(
 
 def _parts(size: int) -> int:
     """Into how many parts a sum of `size` elements is cut, which decides the result's last bits."""
-    return min(-(-size // 8192), 256)
+    return min(-(-size // 8192), MOST_PIECES)
 
 
 def sum_of_squares(k: Any, g: Any) -> Any:

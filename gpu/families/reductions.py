@@ -123,9 +123,8 @@ def _adjacent(axis: Any, ndim: int) -> list[int]:
     if not all(isinstance(each, int) and -ndim <= each < ndim for each in given):
         return []
     axes = sorted({each % ndim for each in given})
-    if not axes or len(axes) < len(given):  # of no axis, nothing is reduced; none counts twice
-        return []
-    return axes if axes == list(range(axes[0], axes[0] + len(axes))) else []
+    adjacent = len(axes) == len(given) > 0 and axes[-1] - axes[0] == len(axes) - 1
+    return axes if adjacent else []
 
 
 def _reduced(k: Any, pair: Pair, x: Any, stack: Stack) -> Any:
@@ -156,17 +155,28 @@ def _launches(k: Any, pair: Pair, stack: Stack) -> list[tuple[int, Callable[...,
         pieces, length = cut(rows, matrices)
         made = [_of_rows(k, pair.rows, matrices, rows, pieces, length)]
         return made if pieces == 1 else [*made, _of_rows(k, pair.rows, matrices, pieces, 1, pieces)]
-    width = tile_width(columns)
-    across = -(-columns // width)
-    pieces, length = cut(rows, matrices * across, BLOCK // width)
+    width = tile_width(columns, rows)
+    pieces, length = cut(rows, matrices * -(-columns // width), BLOCK // width)
 
     def of_columns(rows: int, pieces: int, length: int) -> tuple[int, Callable[..., None]]:
+        width = tile_width(columns, length)
         numbers = (matrices, rows, columns, pieces, length, width)
-        grid = min(matrices * pieces * across, MOST_BLOCKS)
+        grid = min(matrices * pieces * -(-columns // width), MOST_BLOCKS)
         return pieces, lambda *arrays: pair.columns(k, *arrays, *numbers, grid=grid)
 
     made = [of_columns(rows, pieces, length)]
     return made if pieces == 1 else [*made, of_columns(pieces, 1, pieces)]
+
+
+def put_together(k: Any, parts: Any, pieces: int) -> Any:
+    """The sum of each column of (pieces, columns) numbers, in one launch: there are few."""
+    if pieces == 1:
+        return parts.reshape(-1)
+    columns = parts.size // pieces
+    sums, width = k.xp.empty(columns, parts.dtype), tile_width(columns)
+    numbers = (1, pieces, columns, 1, pieces, width)
+    SUM.columns(k, parts, sums, *numbers, grid=-(-columns // width))
+    return sums
 
 
 def _of_rows(

@@ -7,6 +7,8 @@
 // A block goes down a chunk of rows and a strip of columns, writes the one and adds up the other;
 // the sums of the chunks are then added up, always in the same order.
 
+#include "columns.cuh"
+
 template <typename T> __device__ __forceinline__ T smaller(T a, T b) { return -larger(-a, -b); }
 
 // Between -limit and limit; NaN stays.

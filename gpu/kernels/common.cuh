@@ -1,4 +1,4 @@
-// What the kernels share: blocks and warps, reductions, 16-byte loads, indices and windows.
+// What all kernels share: blocks and warps, reductions, 16-byte loads.
 //
 // A block is a few warps of 32 threads. A reduction goes in two stages: within each warp by shuffles,
 // which read another thread's register, then over the warps through shared memory.
@@ -41,6 +41,23 @@ __device__ __forceinline__ void store_pack(double* p, const Pack<double>& value)
     __stcg((double2*)p, make_double2(value.at[0], value.at[1]));
 }
 
+// One number, in the shape of a Pack: for code that is written once for both.
+template <typename T> struct One {
+    static const int size = 1;
+    T at[1];
+};
+
+// Reads and writes of either; what is read is of the kind of `like`.
+template <typename T, typename P> __device__ __forceinline__ P load(const T* p, const P& like)
+{
+    return *(const P*)p;
+}
+
+template <typename T, typename P> __device__ __forceinline__ void store(T* p, const P& value)
+{
+    *(P*)p = value;
+}
+
 // The number of a thread among all of the grid, and how many there are. Loops go from the one in
 // steps of the other, so that any grid will do.
 __device__ __forceinline__ int64 thread_in_grid()
@@ -48,72 +65,6 @@ __device__ __forceinline__ int64 thread_in_grid()
     return (int64)blockIdx.x * blockDim.x + threadIdx.x;
 }
 __device__ __forceinline__ int64 threads_in_grid() { return (int64)gridDim.x * blockDim.x; }
-
-// One number, in the shape of a Pack: for code that is written once for both.
-template <typename T> struct One {
-    static const int size = 1;
-    T at[1];
-};
-
-// The last digit of `rest`, a number written in the base `size`, which loses it. So the index of an
-// element is taken apart, the innermost axis first. A division of 64 bits would take four times as long.
-__device__ __forceinline__ int digit(uint32& rest, int size)
-{
-    const uint32 whole = rest / (uint32)size;
-    const int last = (int)(rest - whole * (uint32)size);
-    rest = whole;
-    return last;
-}
-
-// One axis of an array with windows on it: window `o` sees the elements o stride + i dilation - before,
-// for `i` from 0 to `window`; there are `length` of them.
-struct Axis {
-    int size, window, stride, dilation, before, length;
-
-    // What window `o` sees at offset `i`: an element, or a place in the margins.
-    __device__ __forceinline__ int seen(int o, int i) const
-    {
-        return o * stride + i * dilation - before;
-    }
-
-    __device__ __forceinline__ bool has(int element) const { return element >= 0 && element < size; }
-
-    // Which window sees an element at offset `i`; -1 if none does.
-    __device__ __forceinline__ int seer(int element, int i) const
-    {
-        const int start = element + before - i * dilation;
-        const int o = stride == 1 ? start : start / stride;
-        return start >= 0 && o < length && o * stride == start ? o : -1;
-    }
-
-    // How many elements window `o` sees, without the margins, where the dilation is 1.
-    __device__ __forceinline__ int count(int o) const
-    {
-        const int start = o * stride - before, end = start + window;
-        return (end < size ? end : size) - (start > 0 ? start : 0);
-    }
-};
-
-// Windows on the two axes of images, (images, height, width, channels); and the parameters that every
-// kernel with windows has, as gpu/windows.py lists them. An image, a block's blockIdx.y, has less than
-// 2^31 numbers; where it starts may be further.
-struct Windows {
-    int64 images;
-    Axis down, across;
-    int channels;
-};
-
-#define WINDOW_PARAMETERS                                                                          \
-    int64 images, int height, int width, int channels, int out_height, int out_width,              \
-        int window_height, int window_width, int stride_down, int stride_across,                   \
-        int dilation_down, int dilation_across, int top, int left
-
-#define WINDOWS_OF(size)                                                                           \
-    Windows                                                                                        \
-    {                                                                                              \
-        images, {height, window_height, stride_down, dilation_down, top, out_height},              \
-            {width, window_width, stride_across, dilation_across, left, out_width}, channels / size \
-    }
 
 template <typename T> __device__ __forceinline__ T infinity();
 template <> __device__ __forceinline__ float infinity<float>() { return __int_as_float(0x7f800000); }
@@ -165,214 +116,6 @@ template <typename Op, typename T> __device__ __forceinline__ T block_reduce(T v
     if (lane == 0) spare[warp] = value;
     __syncthreads();
     value = warp_reduce<Op>(lane < warps ? spare[lane] : Op::template start<T>());
-    __syncthreads();
-    return value;
-}
-
-// Rows --------------------------------------------------------------------------------------
-//
-// A *team* is the threads that share a row: 1, 2, 4, ... 32 lanes of a warp, or the whole block. A
-// block takes blockDim.x / team rows at a time, which lie one after the other in memory. Teams whose
-// row is beyond the last go on with a row of 0 numbers, since their threads take part in shuffles
-// and barriers. Each thread has the numbers rank, rank + team, ... of its row, or as many packs.
-
-// Of a value in each thread of a team, the reduction; every thread gets it. All threads of the block
-// take part. `spare`: see block_reduce.
-template <typename Op, typename T> __device__ __forceinline__ T team_reduce(T value, int team, T* spare)
-{
-    if (team > 32) return block_reduce<Op>(value, spare);
-    for (int distance = team / 2; distance > 0; distance /= 2)
-        value = Op::of(value, __shfl_xor_sync(FULL_WARP, value, distance));
-    return value;
-}
-
-// What a thread has of a row of n numbers. `packed`: does it take them 16 bytes at a time?
-struct Portion {
-    uint32 n, rank, team;
-    bool packed;
-};
-
-// Calls f(j, row[j]) for the numbers of a thread, in order.
-template <typename T, typename F>
-__device__ __forceinline__ void read_row(const T* row, Portion mine, F f)
-{
-    if (mine.packed) {
-        const uint32 step = mine.team * Pack<T>::size;
-        for (uint32 start = mine.rank * Pack<T>::size; start < mine.n; start += step) {
-            const Pack<T> value = load_pack(row + start);
-#pragma unroll
-            for (int i = 0; i < Pack<T>::size; ++i) f(start + i, value.at[i]);
-        }
-    } else {
-        for (uint32 j = mine.rank; j < mine.n; j += mine.team) f(j, row[j]);
-    }
-}
-
-// Sets row[j] = f(j) for the numbers of a thread, in the same order.
-template <typename T, typename F>
-__device__ __forceinline__ void write_row(T* row, Portion mine, F f)
-{
-    if (mine.packed) {
-        const uint32 step = mine.team * Pack<T>::size;
-        for (uint32 start = mine.rank * Pack<T>::size; start < mine.n; start += step) {
-            Pack<T> value;
-#pragma unroll
-            for (int i = 0; i < Pack<T>::size; ++i) value.at[i] = f(start + i);
-            store_pack(row + start, value);
-        }
-    } else {
-        for (uint32 j = mine.rank; j < mine.n; j += mine.team) row[j] = f(j);
-    }
-}
-
-// Sets to[j] = f(j, from[j]) for the numbers of a thread, in the same order.
-template <typename T, typename F>
-__device__ __forceinline__ void map_row(const T* from, T* to, Portion mine, F f)
-{
-    if (mine.packed) {
-        const uint32 step = mine.team * Pack<T>::size;
-        for (uint32 start = mine.rank * Pack<T>::size; start < mine.n; start += step) {
-            Pack<T> value = load_pack(from + start);
-#pragma unroll
-            for (int i = 0; i < Pack<T>::size; ++i) value.at[i] = f(start + i, value.at[i]);
-            store_pack(to + start, value);
-        }
-    } else {
-        for (uint32 j = mine.rank; j < mine.n; j += mine.team) to[j] = f(j, from[j]);
-    }
-}
-
-// How many numbers of a row of `columns` a thread of a team has at most.
-template <typename T> __device__ __forceinline__ uint32 slots(int columns, int team)
-{
-    const uint32 step = team * Pack<T>::size;
-    return (columns + step - 1) / step * Pack<T>::size;
-}
-
-// Where a thread keeps its numbers of a row in shared memory, of one out of several `arrays`: the i-th
-// at [i * team], so that neighbours in a warp have neighbouring words. No other thread touches them.
-template <typename T>
-__device__ __forceinline__ T* kept_row(int columns, int team, int arrays = 1, int array = 0)
-{
-    const uint32 row = threadIdx.x / team, rank = threadIdx.x % team;
-    return (T*)dynamic_shared + (row * arrays + array) * slots<T>(columns, team) * team + rank;
-}
-
-// The softmax of a row ------------------------------------------------------------------------
-//
-// With top = max(x) and total = Σ exp(x[j] - top) it is exp(x[j] - top) / total. A row that is kept
-// is read once. Another one is read twice: the first reading finds both at once, the sum relative to
-// the largest number so far, and rescaled by exp(old top - new top) when a larger one comes (Milakov
-// and Gimelshein 2018, Online normalizer calculation for softmax). Each thread does so for its own
-// numbers; then their sums are brought to the common maximum, and added.
-
-// top and total of numbers that come one by one.
-template <typename T> struct Powers {
-    T top = -infinity<T>(), total = T(0);
-
-    __device__ __forceinline__ void add(T x)
-    {
-        if (x == -infinity<T>()) return;  // adds 0; -inf - -inf is NaN
-        const bool rises = x > top;
-        const T power = exp(rises ? top - x : x - top);
-        total = rises ? total * power + T(1) : total + power;
-        if (rises) top = x;
-    }
-};
-
-// top and total of a row whose numbers are f(j, row[j]). Those that are `kept`, in `keep`, become
-// exp(x - top), or x - top if LOGARITHM. With `empty_is_zero` a row of -inf has total 0, not NaN.
-template <bool LOGARITHM, typename T, typename F>
-__device__ __forceinline__ Powers<T> row_powers(
-    const T* row, Portion mine, T* keep, bool kept, T* spare, bool empty_is_zero, F f)
-{
-    Powers<T> own, all;
-    uint32 count = 0;
-    if (kept) {
-        read_row(row, mine, [&](uint32 j, T x) {
-            x = f(j, x);
-            keep[count++ * mine.team] = x;
-            own.top = larger(own.top, x);
-        });
-    } else {
-        read_row(row, mine, [&](uint32 j, T x) { own.add(f(j, x)); });
-    }
-    all.top = team_reduce<Max>(own.top, mine.team, spare);
-    if (empty_is_zero && all.top == -infinity<T>()) all.top = T(0);
-    if (kept) {
-#pragma unroll 1
-        for (uint32 i = 0; i < count; ++i) {
-            const T shifted = keep[i * mine.team] - all.top, power = exp(shifted);
-            keep[i * mine.team] = LOGARITHM ? shifted : power;
-            own.total += power;
-        }
-    } else {
-        own.total *= exp(own.top - all.top);  // NaN if both are infinite, as the row then is
-    }
-    all.total = team_reduce<Sum>(own.total, mine.team, spare);
-    return all;
-}
-
-// Sets to[j] = g(j, y), with y the softmax of the row, or its logarithm, whose powers were found.
-template <bool LOGARITHM, typename T, typename F, typename G>
-__device__ __forceinline__ void write_softmax(
-    const T* row, T* to, Portion mine, const T* keep, bool kept, Powers<T> powers, F f, G g)
-{
-    const T share = LOGARITHM ? log(powers.total) : powers.total;
-    if (kept) {
-        uint32 i = 0;
-        write_row(to, mine, [&](uint32 j) {
-            const T value = keep[i++ * mine.team];
-            return g(j, LOGARITHM ? value - share : value / share);
-        });
-    } else {
-        map_row(row, to, mine, [&](uint32 j, T x) {
-            const T shifted = f(j, x) - powers.top;
-            return g(j, LOGARITHM ? shifted - share : exp(shifted) / share);
-        });
-    }
-}
-
-// Columns -----------------------------------------------------------------------------------
-//
-// A block works on `width` columns, 1, 2, 4, ... 32, which lie side by side in memory: thread t is at
-// column t % width, and takes every (blockDim.x / width)-th row from t / width on.
-
-// A tile of a stack of matrices is some columns of one piece of one matrix.
-struct Tile {
-    int64 matrix, column, first, last;  // rows from `first` to before `last`
-    int piece;
-
-    __device__ __forceinline__ Tile(
-        int64 number, int64 rows, int columns, int pieces, int64 length, int width)
-    {
-        const int64 across = ((int64)columns + width - 1) / width;
-        column = number % across * width + threadIdx.x % width;
-        piece = int(number / across % pieces);
-        matrix = number / across / pieces;
-        first = piece * length;
-        last = first + length < rows ? first + length : rows;
-    }
-};
-
-__device__ __forceinline__ int64 tiles(int64 matrices, int columns, int pieces, int width)
-{
-    return ((int64)columns + width - 1) / width * pieces * matrices;
-}
-
-// Of a value in each thread of a block, the reduction of those at the same column; every thread gets
-// it. `kept` is shared memory for a number of each thread, free again afterwards.
-template <typename Op, typename T>
-__device__ __forceinline__ T column_reduce(T value, int width, T* kept)
-{
-    const int at = threadIdx.x, lane = at / width;
-    kept[at] = value;
-    __syncthreads();
-    for (int half = blockDim.x / width / 2; half > 0; half /= 2) {
-        if (lane < half) kept[at] = Op::of(kept[at], kept[at + half * width]);
-        __syncthreads();
-    }
-    value = kept[at % width];
     __syncthreads();
     return value;
 }

@@ -1,8 +1,8 @@
 // What the windows of a convolution see, laid out as the rows of a matrix, and the way back.
 //
 // im2col copies: of every window, each element that it sees, (image, o, p, i, j, channel). A block
-// takes a row of windows (image, o), whose result lies together; neighbouring threads write
-// neighbours. In one row of x a window sees a run of neighbours, unless dilation parts them, so that
+// takes a row of windows (image, o), whose result lies together, or several share one, as the rows of
+// a sequence are few and long; neighbouring threads write neighbours. In one row of x a window sees a run of neighbours, unless dilation parts them, so that
 // they are read together as well.
 //
 // col2im adds up, at each element of x, what all windows that see it hold for it. A thread has one
@@ -11,6 +11,8 @@
 //
 // Both are written once, for single numbers and for packs of 16 bytes (V), which are taken where the
 // channels are a multiple of a pack; `channels` counts V's below.
+
+#include "windows.cuh"
 
 template <typename T, template <typename> class V>
 __device__ __forceinline__ void im2col_of(const T* numbers, T* result, const Windows& windows)
@@ -29,7 +31,8 @@ __device__ __forceinline__ void im2col_of(const T* numbers, T* result, const Win
         const int o = (int)(row - image * down.length);
         const V<T>* source = x + image * down.size * line;
         V<T>* target = columns + row * length;
-        for (uint32 at = threadIdx.x; at < length; at += blockDim.x) {
+        for (uint32 at = blockIdx.y * blockDim.x + threadIdx.x; at < length;
+             at += gridDim.y * blockDim.x) {
             uint32 rest = at;
             const int within = digit(rest, run);
             const int j = together ? 0 : digit(rest, across.window);

@@ -1,7 +1,9 @@
 // Cross-entropy of softmax(x) and a label, or probabilities, for each row of logits x.
 //
-// A team of threads finds the softmax of its row as softmax.cu does (see common.cuh), and takes loss and
-// slopes from it in the same pass: the logits of a row that is kept are read once, and never again.
+// A team of threads finds the softmax of its row as softmax.cu does (see softmax_of_row.cuh), and takes
+// loss and slopes from it in the same pass: the logits of a row that is kept are read once, and never again.
+
+#include "softmax_of_row.cuh"
 
 // loss = -log softmax(x)[label], slopes = softmax(x) - one_hot(label), which is the gradient of x for an
 // upstream gradient of 1. A label that is no class makes both NaN: the host cannot look at labels
@@ -13,7 +15,7 @@ __device__ void sparse_cross_entropy(
     __shared__ T spare[32];
     const uint32 rank = threadIdx.x % team, rows_of_block = blockDim.x / team;
     const bool packed = packs(x, columns) && packs(slopes, columns);
-    T* const keep = kept_row<T>(columns, team);
+    T* const keep = kept ? kept_row<T>(columns, team) : nullptr;
     const auto logit = [](uint32, T value) { return value; };
 
     for (int64 start = (int64)blockIdx.x * rows_of_block; start < rows;
@@ -22,11 +24,11 @@ __device__ void sparse_cross_entropy(
         const Portion mine{row < rows ? uint32(columns) : 0u, rank, uint32(team), packed};
         const int64 label = row < rows ? labels[row] : 0;
         const bool is_class = 0 <= label && label < columns;
-        Powers<T> powers = row_powers<false>(x + offset, mine, keep, kept, spare, false, logit);
+        Powers<T> powers = row_powers<false>(x + offset, mine, keep, spare, false, logit);
         if (!is_class) powers.total = infinity<T>() - infinity<T>();
 
-        write_softmax<false>(x + offset, slopes + offset, mine, keep, kept, powers, logit,
-                             [&](uint32 j, T y) { return j == label ? y - T(1) : y; });
+        write_softmax<false, T>(x + offset, nullptr, slopes + offset, mine, keep, powers, logit,
+                                [&](uint32 j, T y, T) { return j == label ? y - T(1) : y; });
         if (rank == 0 && row < rows)
             loss[row] = log(powers.total) - (is_class ? x[offset + label] - powers.top : T(0));
     }
@@ -40,20 +42,19 @@ __device__ void dense_cross_entropy(
 {
     __shared__ T spare[32];
     const uint32 rank = threadIdx.x % team, rows_of_block = blockDim.x / team;
-    const bool packed = packs(x, columns) && packs(logarithms, columns);
-    T* const keep = kept_row<T>(columns, team);
+    const bool packed = packs(x, columns) && packs(targets, columns) && packs(logarithms, columns);
+    T* const keep = kept ? kept_row<T>(columns, team) : nullptr;
     const auto logit = [](uint32, T value) { return value; };
 
     for (int64 start = (int64)blockIdx.x * rows_of_block; start < rows;
          start += (int64)gridDim.x * rows_of_block) {
         const int64 row = start + threadIdx.x / team, offset = row * columns;
         const Portion mine{row < rows ? uint32(columns) : 0u, rank, uint32(team), packed};
-        const Powers<T> powers = row_powers<true>(x + offset, mine, keep, kept, spare, false, logit);
+        const Powers<T> powers = row_powers<true>(x + offset, mine, keep, spare, false, logit);
 
         T sum = T(0);
-        write_softmax<true>(x + offset, logarithms + offset, mine, keep, kept, powers, logit,
-                            [&](uint32 j, T y) {
-                                const T target = targets[offset + j];
+        write_softmax<true>(x + offset, targets + offset, logarithms + offset, mine, keep, powers,
+                            logit, [&](uint32, T y, T target) {
                                 sum += target == T(0) ? T(0) : target * y;
                                 return y;
                             });
@@ -70,7 +71,7 @@ __device__ void dense_cross_entropy_backward(
     __shared__ T spare[32];
     const uint32 rank = threadIdx.x % team, rows_of_block = blockDim.x / team;
     const bool packed = packs(logarithms, columns) && packs(targets, columns) && packs(dx, columns);
-    T* const keep = kept_row<T>(columns, team);
+    T* const keep = kept ? kept_row<T>(columns, team) : nullptr;
 
     for (int64 start = (int64)blockIdx.x * rows_of_block; start < rows;
          start += (int64)gridDim.x * rows_of_block) {
@@ -80,14 +81,17 @@ __device__ void dense_cross_entropy_backward(
         uint32 count = 0, i = 0;
         T mass = T(0);
         read_row(wanted, mine, [&](uint32, T target) {
-            if (kept) keep[count++ * team] = target;
+            if (keep != nullptr) keep[count++ * team] = target;
             mass += target;
         });
         mass = team_reduce<Sum>(mass, team, spare);
         const T upstream = row < rows ? g[row] : T(0);
-        map_row(logarithms + offset, dx + offset, mine, [&](uint32 j, T value) {
-            const T target = kept ? keep[i++ * team] : wanted[j];
-            return upstream * (exp(value) * mass - target);
-        });
+        const auto slope = [&](T value, T target) { return upstream * (exp(value) * mass - target); };
+        if (keep != nullptr)
+            map_row(logarithms + offset, dx + offset, mine,
+                    [&](uint32, T value) { return slope(value, keep[i++ * team]); });
+        else
+            map_rows(logarithms + offset, wanted, dx + offset, mine,
+                     [&](uint32, T value, T target) { return slope(value, target); });
     }
 }

@@ -10,6 +10,9 @@
 // Features take three launches: moments of pieces of each column; these put together; and the numbers
 // normalised. So a million rows of few features keep the whole GPU busy, and sums have one order.
 
+#include "columns.cuh"
+#include "rows.cuh"
+
 // Numbers that come one by one: how many, their sum and mean, and the sum of the squares around it.
 template <typename T> struct Moments {
     uint32 count = 0;
@@ -34,22 +37,27 @@ template <typename T> struct Moments {
 template <typename T, typename F>
 __device__ __forceinline__ void write_two(T* to, T* also, Portion mine, F f)
 {
-    if (mine.packed) {
-        const uint32 step = mine.team * Pack<T>::size;
-        for (uint32 start = mine.rank * Pack<T>::size; start < mine.n; start += step) {
-            Pack<T> one, two;
+    each_part<T>(mine, [&](uint32 j, auto one) {
+        auto two = one;
 #pragma unroll
-            for (int i = 0; i < Pack<T>::size; ++i) two.at[i] = f(start + i, one.at[i]);
-            store_pack(to + start, one);
-            store_pack(also + start, two);
-        }
-    } else {
-        for (uint32 j = mine.rank; j < mine.n; j += mine.team) {
-            T one;
-            also[j] = f(j, one);
-            to[j] = one;
-        }
-    }
+        for (int i = 0; i < one.size; ++i) two.at[i] = f(j + i, one.at[i]);
+        store(to + j, one);
+        store(also + j, two);
+    });
+}
+
+// The same with f(j, from[j], to[j]).
+template <typename T, typename F>
+__device__ __forceinline__ void map_two(const T* from, T* to, T* also, Portion mine, F f)
+{
+    each_part<T>(mine, [&](uint32 j, auto one) {
+        const auto value = load(from + j, one);
+        auto two = one;
+#pragma unroll
+        for (int i = 0; i < one.size; ++i) two.at[i] = f(j + i, value.at[i], one.at[i]);
+        store(to + j, one);
+        store(also + j, two);
+    });
 }
 
 // Rows ----------------------------------------------------------------------------------------
@@ -99,10 +107,17 @@ __device__ void layer_norm_forward(
         const T factor = T(1) / sqrt(squares / n + epsilon);
         if (rank == 0 && row < rows) weight[row] = factor;
         uint32 i = 0;
-        write_two(z_row, y_row, mine, [&](uint32 j, T& normal) {
-            normal = (kept ? keep[i++ * team] : from[j] - first - mean) * factor;
+        const auto written = [&](uint32 j, T apart, T& normal) {
+            normal = apart * factor;
             return normal * scale[j] + offset[j];
-        });
+        };
+        if (kept)
+            write_two(z_row, y_row, mine,
+                      [&](uint32 j, T& normal) { return written(j, keep[i++ * team], normal); });
+        else
+            map_two(from, z_row, y_row, mine, [&](uint32 j, T value, T& normal) {
+                return written(j, value - first - mean, normal);
+            });
     }
 }
 
@@ -128,13 +143,14 @@ __device__ void layer_norm_backward(
         T mean = T(0), slope = T(0);
         uint32 count = 0, i = 0;
 
-        if (kept) read_row(z_row, mine, [&](uint32, T value) { kept_z[count++ * team] = value; });
-        count = 0;
-        read_row(g_row, mine, [&](uint32 j, T value) {
+        read_rows(g_row, z_row, mine, [&](uint32 j, T value, T normal) {
             const T h = value * scale[j];
             mean += h;
-            slope += h * (kept ? kept_z[count * team] : z_row[j]);
-            if (kept) kept_h[count++ * team] = h;
+            slope += h * normal;
+            if (kept) {
+                kept_z[count * team] = normal;
+                kept_h[count++ * team] = h;
+            }
         });
         mean = team_reduce<Sum>(mean, team, spare) / n;
         slope = team_reduce<Sum>(slope, team, spare) / n;
@@ -146,8 +162,8 @@ __device__ void layer_norm_backward(
                 return (kept_h[at] - mean - kept_z[at] * slope) * factor;
             });
         } else {
-            map_row(g_row, to, mine, [&](uint32 j, T value) {
-                return (value * scale[j] - mean - z_row[j] * slope) * factor;
+            map_rows(g_row, z_row, to, mine, [&](uint32 j, T value, T normal) {
+                return (value * scale[j] - mean - normal * slope) * factor;
             });
         }
     }

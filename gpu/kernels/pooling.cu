@@ -10,6 +10,8 @@
 // Each is written once, for single numbers and for packs of 16 bytes (V), which are taken where the
 // channels are a multiple of a pack; `channels` counts V's below.
 
+#include "windows.cuh"
+
 // Is an element the largest of its window, `best`? Of NaN, NaN is.
 template <typename T> __device__ __forceinline__ bool hits(T element, T best)
 {

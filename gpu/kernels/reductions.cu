@@ -1,10 +1,13 @@
 // Sums, maxima and places of maxima, along rows and along columns of matrices.
 //
-// Along a row a team of threads (see common.cuh) reduces, each its own numbers and then together by
+// Along a row a team of threads (see rows.cuh) reduces, each its own numbers and then together by
 // shuffles. Down columns a block takes a few that lie side by side, so that a warp reads neighbouring
 // words. A single long row, or a few long columns, would keep few blocks busy: such a one is cut into
 // pieces, whose results are reduced by a second launch. Which numbers are added in which order depends
 // on the shape alone, so that the same numbers give the same sum on every GPU and in every run.
+
+#include "columns.cuh"
+#include "rows.cuh"
 
 template <typename Op, typename T>
 __device__ __forceinline__ void reduce_rows(

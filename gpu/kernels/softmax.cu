@@ -1,9 +1,11 @@
 // Softmax along rows, its logarithm, and softmax of what a mask shows; and the gradients.
 //
-// Each row belongs to a team of threads (see common.cuh, where the softmax of a row is explained). A
-// row that fits into shared memory is read once and written once, a longer one is read twice.
+// Each row belongs to a team of threads, which finds its softmax (see softmax_of_row.cuh). A row
+// that fits into shared memory is read once and written once, a longer one is read twice.
 //
 // Where a mask hides an element it counts as -inf. A row of which nothing is shown becomes 0.
+
+#include "softmax_of_row.cuh"
 
 typedef unsigned char uint8;
 
@@ -32,7 +34,7 @@ __device__ __forceinline__ void softmax_rows(
     __shared__ T spare[32];
     const uint32 rank = threadIdx.x % team, rows_of_block = blockDim.x / team;
     const bool packed = packs(x, columns) && packs(y, columns);
-    T* const keep = kept_row<T>(columns, team);
+    T* const keep = kept ? kept_row<T>(columns, team) : nullptr;
 
     for (int64 start = (int64)blockIdx.x * rows_of_block; start < rows;
          start += (int64)gridDim.x * rows_of_block) {
@@ -42,11 +44,10 @@ __device__ __forceinline__ void softmax_rows(
         const auto seen = [&](uint32 j, T value) { return shown(mask, j, value, -infinity<T>()); };
 
         Powers<T> powers =
-            row_powers<LOGARITHM>(x + offset, mine, keep, kept, spare, mask != nullptr, seen);
+            row_powers<LOGARITHM>(x + offset, mine, keep, spare, mask != nullptr, seen);
         if (mask != nullptr && powers.total == T(0)) powers.total = T(1);
-        write_softmax<LOGARITHM>(
-            x + offset, y + offset, mine, keep, kept, powers, seen,
-            [](uint32, T value) { return value; });
+        write_softmax<LOGARITHM, T>(x + offset, nullptr, y + offset, mine, keep, powers, seen,
+                                    [](uint32, T value, T) { return value; });
     }
 }
 
@@ -91,12 +92,11 @@ __device__ __forceinline__ void softmax_backward_rows(
 
         if (kept) {
             uint32 count = 0, i = 0;
-            read_row(y_row, mine, [&](uint32, T value) { kept_y[count++ * team] = value; });
-            count = 0;
-            read_row(g_row, mine, [&](uint32 j, T value) {
+            read_rows(g_row, y_row, mine, [&](uint32 j, T value, T share) {
                 value = shown(mask, j, value, T(0));
                 kept_g[count * team] = value;
-                total += value * kept_y[count++ * team];
+                kept_y[count++ * team] = share;
+                total += value * share;
             });
             total = team_reduce<Sum>(total, team, spare);
             write_row(dx + offset, mine, [&](uint32) {
@@ -104,12 +104,12 @@ __device__ __forceinline__ void softmax_backward_rows(
                 return kept_y[at] * (kept_g[at] - total);
             });
         } else {
-            read_row(g_row, mine, [&](uint32 j, T value) {
-                total += shown(mask, j, value, T(0)) * y_row[j];
+            read_rows(g_row, y_row, mine, [&](uint32 j, T value, T share) {
+                total += shown(mask, j, value, T(0)) * share;
             });
             total = team_reduce<Sum>(total, team, spare);
-            map_row(g_row, dx + offset, mine, [&](uint32 j, T value) {
-                return y_row[j] * (shown(mask, j, value, T(0)) - total);
+            map_rows(g_row, y_row, dx + offset, mine, [&](uint32 j, T value, T share) {
+                return share * (shown(mask, j, value, T(0)) - total);
             });
         }
     }

@@ -35,11 +35,12 @@ def kernels(cuda: Any, real: Any) -> dict[str, Any]:
         top,
         left,
     ):
-        """A block has a row of windows; a thread has one element that one of them sees, at once."""
+        """A row of windows has a block, or several; a thread has one element at once."""
+        first = cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x
         length = out_width * window_height * window_width * channels
         for row in range(cuda.blockIdx.x, images * out_height, cuda.gridDim.x):
             image, o = row // out_height, row % out_height
-            for at in range(cuda.threadIdx.x, length, cuda.blockDim.x):
+            for at in range(first, length, cuda.gridDim.y * cuda.blockDim.x):
                 channel, rest = at % channels, at // channels
                 j, rest = rest % window_width, rest // window_width
                 i, p = rest % window_height, rest // window_height

@@ -1,4 +1,4 @@
-"""Where windows lie on an axis, for the kernels that Numba compiles; see `Axis` in common.cuh."""
+"""Where windows lie on an axis, for the kernels that Numba compiles; see `Axis` in windows.cuh."""
 
 from __future__ import annotations
 

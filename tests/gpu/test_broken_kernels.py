@@ -9,7 +9,7 @@ import pytest
 
 from chainrule.gpu import emulator
 from chainrule.gpu.emulator.compiling import find_compiler
-from chainrule.gpu.sources import text, wrapper
+from chainrule.gpu.sources import assembled, text, wrapper
 from chainrule.gpu.table import entries
 
 try:
@@ -30,14 +30,15 @@ A, B, C = (
 def copy_of(family, name, file="", old="", new=""):
     """The kernel for float32, compiled for checks, with a text replaced in one of its files."""
     (entry,) = [each for each in entries(family) if each.name == name]
-    parts = []
-    for part in ("common.cuh", f"{family}.cu"):
+
+    def read(part):
         code = text(part)
         if part == file:
             assert code.count(old) == 1, f"{old!r} stands {code.count(old)} times in {file}"
             code = code.replace(old, new)
-        parts += [f'#line 1 "{part}"', code]
-    source = "\n".join([*parts, wrapper(entry, "float32"), ""])
+        return code
+
+    source = assembled(family, [wrapper(entry, "float32")], read)
     return emulator.Module(source, [entry.instance("float32")], checked=True)
 
 

@@ -67,10 +67,29 @@ ELEMENTS = {"size": BLOCKS * 1024}
 
 
 def elements(**numbers: Any) -> Far:
-    return Far({"size": 1024, **numbers}, ELEMENTS)
+    """A block's elements, in packs of four, or so many words of a generator further on."""
+    far = {"size": FAR + 1024}
+    if "first" in numbers:
+        far["first"] = numbers["first"] - FAR // 4
+    return Far({"size": 1024, **numbers}, far)
 
 
-ADAM = dict.fromkeys(("keep_m", "keep_v", "renew_m", "renew_v", "correct_m", "correct_v"), 0.5)
+def samples_of(units: int, **numbers: Any) -> Far:
+    """A block's samples, with a thread for each of their units."""
+    batch = 256 // units
+    return Far({"batch": batch, "units": units, **numbers}, {"batch": FAR // units + batch})
+
+
+def chunks_of(rows: int, columns: int, activation: int) -> Far:
+    near = {"rows": rows, "columns": columns, "chunks": 1, "activation": activation}
+    chunks = FAR // rows // columns + 1
+    return Far(near, {"rows": rows * chunks, "chunks": chunks})
+
+
+MOMENTUM = {"rate": 0.1, "momentum": 0.9, "nesterov": 1, "decay": 0.1}
+ADAM = dict.fromkeys(
+    ("rate", "keep_m", "keep_v", "renew_m", "renew_v", "correct_m", "correct_v"), 0.5
+) | {"epsilon": 0.1, "decay": 0.1, "as_printed": 1}
 ONE_PIECE = {"pieces": 1, "length": 192}
 UNMASKED = {"repeats": 1, "inner": 1}
 CASES = {
@@ -92,27 +111,22 @@ CASES = {
     "column_argmax": matrices_of(16, 64),
     "feature_sums": pieces_of(16, 64),
     "bias_activation_forward": elements(columns=64, activation=2),
-    "bias_activation_backward": Far(
-        {"rows": 16, "columns": 64, "chunks": 1, "activation": 4},
-        {"rows": BLOCKS * 16, "chunks": BLOCKS},
-    ),
-    "sgd_step": elements(rate=0.1, momentum=0.9, nesterov=1, decay=0.1),
-    "adam_step": elements(rate=0.1, **ADAM, epsilon=0.1, decay=0.1, as_printed=0),
-    "clip_to_norm": elements(limit=0.1),
+    "bias_activation_backward": chunks_of(16, 64, activation=3),
+    "dropout_forward": elements(scale=2.0, threshold=2**31, key=7, first=FAR),
+    "sgd_step": elements(**MOMENTUM),
+    "adam_step": elements(**ADAM),
+    "clip_to_norm": elements(limit=1e-3),
+    "lstm_cell_forward": samples_of(64),
+    "lstm_cell_backward": samples_of(64),
+    "gru_cell_forward": samples_of(64),
+    "gru_cell_backward": samples_of(64),
+    "tiled_matmul": Far({"rows": 32, "inner": 32, "columns": 32}, {"rows": FAR // 32 + 32}),
     "square_sums": Far({"size": 1024, "parts": 1}, ELEMENTS | {"parts": BLOCKS}),
     "odd_parts": Far({"size": 1024, "parts": 1}, ELEMENTS | {"parts": BLOCKS}),
-    "dropout_forward": Far(
-        {"size": 1024, "scale": 2.0, "threshold": 2**31, "key": 7, "first": (BLOCKS - 1) * 256},
-        ELEMENTS | {"first": 0},  # each element has its word, wherever it lies
-    ),
     "gather_rows": Far({"rows": 2, "count": 16, "length": 64}, {"count": BLOCKS * 16}),
     "segment_sums": Far(
         {"rows": 16, "count": 4, "length": 64, "chunk": 512}, {"rows": BLOCKS * 16}
     ),
-    "lstm_cell_forward": Far({"batch": 4, "units": 64}, {"batch": BLOCKS * 4}),
-    "lstm_cell_backward": Far({"batch": 4, "units": 64}, {"batch": BLOCKS * 4}),
-    "gru_cell_forward": Far({"batch": 4, "units": 64}, {"batch": 2 * BLOCKS * 4}),
-    "gru_cell_backward": Far({"batch": 4, "units": 64}, {"batch": 2 * BLOCKS * 4}),
 }
 
 
@@ -153,6 +167,42 @@ def test_the_last_rows_are_found(name: str) -> None:
     run(far, case.near | case.far, case.blocks * times)
     for parameter, one, other in zip(entry.arrays, near, far, strict=True):
         np.testing.assert_array_equal(other[-one.size :], one, err_msg=parameter.name)
+
+
+#: As many columns as an int can count, but for a few, and not in packs.
+MOST_COLUMNS = 2**31 - 3
+
+
+def test_threads_that_go_round_a_row_of_2_31_columns_find_theirs() -> None:
+    """The last block of 2**30 threads, each of which has two places in a row, or three."""
+    size, blocks = 3 * MOST_COLUMNS, 2**22
+    x, bias, y = (
+        far_array("float32", size),
+        far_array("float32", MOST_COLUMNS),
+        far_array("float32", size),
+    )
+    threads = np.arange((blocks - 1) * 256, blocks * 256)
+    places = [threads + n * 2**30 for n in range(6) if threads[-1] + n * 2**30 < size]
+    assert len(places) == 5  # of which one is at a column that, with a step, is beyond an int
+    for n, each in enumerate(places):
+        x[each] = n
+        bias[each % MOST_COLUMNS] = each % 1000
+    module = Module(source("activations"), names("activations"))
+    given = [x, bias, y, None, size, MOST_COLUMNS, 0]
+    module.launch("bias_activation_forward_float", blocks, 256, given, blocks=[blocks - 1])
+    for each in places:
+        np.testing.assert_array_equal(y[each], x[each] + bias[each % MOST_COLUMNS])
+
+
+def test_the_last_columns_of_2_31_are_found_on_the_way_back() -> None:
+    g, y, slope, sums = (far_array("float32", MOST_COLUMNS) for _ in range(4))
+    g[-29:], y[-29:] = np.arange(29), 1.0
+    blocks = -(-MOST_COLUMNS // 32)
+    module = Module(source("activations"), names("activations"))
+    given = [g, y, None, None, slope, sums, 1, MOST_COLUMNS, 1, 0]
+    module.launch("bias_activation_backward_float", blocks, 256, given, blocks=[blocks - 1])
+    for each in (slope, sums):
+        np.testing.assert_array_equal(each[-29:], np.arange(29))
 
 
 def test_an_axis_that_is_too_long_is_refused() -> None:

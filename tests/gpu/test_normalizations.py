@@ -112,6 +112,15 @@ def test_long_ones(device: Any, dtype: Any, name: str, shape: tuple[int, ...]) -
     compare(device, "raw", name, CASES[name], arguments_of(name, shape, dtype))
 
 
+@pytest.mark.parametrize("name", ["batch_norm", "batch_norm_backward"])
+def test_the_last_piece_of_a_column_may_be_shorter(device: Any, kernel_set: str, name: str) -> None:
+    """The mean of each piece is far from the others', so that it counts how long each is."""
+    arguments = arguments_of(name, (19, 3), np.dtype("float64"))
+    arguments[0] += 100 * (np.arange(19) // 8)[:, np.newaxis]
+    with attributes(normalizations, cut=pieces_of_8):
+        compare(device, kernel_set, name, CASES[name], arguments)
+
+
 @pytest.mark.parametrize("n", [7, 300])
 @pytest.mark.parametrize("plan", PLANS)
 def test_equal_numbers_give_exactly_the_offset(

@@ -100,13 +100,15 @@ def test_is_free_of_faults(kernel_set: str, name: str, plan: Any) -> None:
 
 @pytest.mark.parametrize("name", list(CASES))
 def test_what_is_left_to_the_reference(device: Any, kernel_set: str, name: str) -> None:
-    """Integers, gaps in memory, axes apart from each other, nothing at all."""
+    """Integers, gaps in memory, axes apart from each other, no axes, nothing at all."""
     kernel = getattr(device.sets[kernel_set], name)
     x = device.from_host(np.arange(24.0).reshape(2, 3, 4))
     axes = 1 if name == "argmax" else (0, 2)
     for array, axis in ((x.astype("int64"), 1), (x[..., ::2], 1), (x, axes)):
         result, truth = kernel(array, axis=axis), getattr(np, name)(device.to_host(array), axis)
         np.testing.assert_array_equal(device.to_host(result), truth)
+    if name != "argmax":
+        np.testing.assert_array_equal(device.to_host(kernel(x, axis=())), device.to_host(x))
     if name == "sum":
         assert device.to_host(kernel(x[:0], axis=0)).tolist() == np.zeros((3, 4)).tolist()
     else:

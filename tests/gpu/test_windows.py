@@ -22,7 +22,18 @@ from chainrule.gpu.families import convolutions, pooling
 from chainrule.gpu.sources import source
 from chainrule.gpu.windows import suits
 
-from .parity import DTYPES, Array, Case, Draw, check, compare, every, launches, numbers
+from .parity import (
+    DTYPES,
+    Array,
+    Case,
+    Draw,
+    attributes,
+    check,
+    compare,
+    every,
+    launches,
+    numbers,
+)
 
 Lengths = st.SearchStrategy[int]
 CPU = get_device("cpu").sets["reference"]
@@ -126,8 +137,14 @@ def avg_backward_allows(arguments: list[Any], position: int | None, truth: Array
     return (terms + 1) * (float(about.eps) * sizes + 2 * float(about.smallest_subnormal))
 
 
+#: A row of windows by one block, or by several.
+SHARED_ROWS = (
+    lambda: attributes(convolutions),
+    lambda: attributes(convolutions, LEAST_OF_BLOCK=7),
+)
+
 CASES = {
-    "im2col": Case(draw_im2col, equal),
+    "im2col": Case(draw_im2col, equal, settings=SHARED_ROWS),
     "col2im": Case(draw_col2im, equal),
     "max_pool": Case(draw_pool, equal),
     "max_pool_backward": Case(draw_max_backward, equal),
@@ -161,7 +178,9 @@ def test_no_kernel_races_or_reads_elsewhere(device, kernel_set, dtype):
             calls += [("max_pool", [x, *options]), ("avg_pool", [x, *options])]
             calls += [("max_pool_backward", [y, y, x, *options])]
             calls += [("avg_pool_backward", [y, x.shape, *options])]
-        with emulator.checked():
+        long = random.standard_normal((1, 200, channels)).astype(dtype)  # a row for two blocks
+        calls += [("im2col", [long, windows((200,), 3)])]
+        with attributes(convolutions, LEAST_OF_BLOCK=300), emulator.checked():
             for name, arguments in calls:
                 compare(device, kernel_set, name, CASES[name], arguments)
 
@@ -175,6 +194,44 @@ def test_channels_that_fill_packs_go_in_packs(device):
         x = memory[start : start + 48].reshape(2, 6, 4)
         truth = CPU.im2col(device.to_host(x), seen)
         np.testing.assert_array_equal(device.to_host(k.im2col(x, seen)), truth)
+
+
+@pytest.mark.parametrize(
+    ("lead", "seen"),
+    [
+        ((1,), windows((1_000_000,), 3)),
+        ((32,), windows((1000,), 64)),
+        ((2,), windows((9, 90_000), (2, 3))),
+    ],
+)
+def test_few_long_rows_of_windows_keep_many_blocks_busy(monkeypatch, lead, seen):
+    """A sequence is one row of windows: it would have but one of a GPU's 100 multiprocessors."""
+    grids = []
+    monkeypatch.setattr(
+        get_device("emulated").backend("raw"), "launch", lambda *given: grids.append(given[2])
+    )
+    get_device("emulated").sets["raw"].im2col(np.zeros((*lead, *seen.sizes, 1), "float32"), seen)
+    ((across, down, _),) = grids
+    assert across == math.prod(lead) * math.prod(seen.lengths[:-1])
+    each = seen.lengths[-1] * math.prod(seen.window)  # numbers of a row
+    assert across * down >= min(1000, across * (each // 2048))
+
+
+@pytest.mark.parametrize("strides", [1, None])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_pools_of_nan_infinities_and_ties(device, kernel_set, strides, padding):
+    """NaN first, last and in the middle of a window; and windows of one number alone."""
+    x = np.arange(2 * 6 * 6.0).reshape(2, 6, 6, 1)
+    x[0, 0, 0], x[0, 1, 3], x[0, 3, 2], x[0, 2, 5] = np.nan, np.nan, np.nan, np.inf
+    x[1, :2, :2], x[1, 2:4, 2:4], x[1, 4:, :2], x[1, 4:, 4:] = -np.inf, np.nan, 3.0, -0.0
+    options = [2, strides, padding]
+    y = CPU.max_pool(x, *options)
+    g = np.random.default_rng(0).standard_normal(y.shape)
+    compare(device, kernel_set, "max_pool", CASES["max_pool"], [x, *options])
+    compare(device, kernel_set, "avg_pool", CASES["avg_pool"], [x, *options])
+    compare(
+        device, kernel_set, "max_pool_backward", CASES["max_pool_backward"], [g, y, x, *options]
+    )
 
 
 def test_windows_apart_need_one_kernel_and_overlapping_two(device):
