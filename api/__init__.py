@@ -89,6 +89,10 @@ _elsewhere = names_elsewhere(
         "Model": "from chainrule.models import Model",
         "Sequential": "from chainrule.models import Sequential",
         "keras": "layers, models, losses, ... are modules of chainrule itself",
+        "cuda": "'cuda' in chainrule.devices() tells whether a GPU is usable, chainrule doctor why "
+        "not; x.to('cuda') and model.to('cuda') move there",
+        "device": "devices are named by strings, as in x.to('cuda') and device='cuda'",
+        "from_numpy": "chainrule.tensor(array) copies, chainrule.from_dlpack(array) shares memory",
         "nn": "layers are in chainrule.layers, models in chainrule.models",
         "optimizers": "it is called chainrule.optim",
         "regularizers": "L1, L2 and L1L2 are in chainrule.layers",

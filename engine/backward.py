@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from .devices import Device, state
-from .errors import GradientError, exhausted, misshapen, stale
+from .errors import exhausted, misshapen, stale, unhooked
 from .record import Record, tensor_functions
 from .tape import Node, Watch, mark_changed
 from .tensor import Tensor, is_array, seed, wrap
@@ -179,11 +179,9 @@ def _call_hooks(node: Node, watch: Watch, gradient: Any) -> Any:
         answer = hook(wrap(gradient.copy(), node.kernels.device) if raw else gradient)
         if answer is None:
             continue
-        if type(answer) is not Tensor or answer.shape != node.shape:
-            raise GradientError(
-                f"register_hook: {hook!r} must return None or a Tensor of shape {node.shape}, "
-                f"got {answer!r}"
-            )
+        fits = type(answer) is Tensor and answer._device is node.kernels.device
+        if not fits or answer.shape != node.shape:
+            raise unhooked(hook, answer, node.shape, node.kernels.device.name)
         if answer.dtype != node.dtype:
             answer = answer.astype(node.dtype)
         gradient = answer._data if raw else answer

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .errors import DeviceError
+from .errors import DeviceError, unknown_device, unpickled
 
 #: kernel name -> its reference, a function of (xp, *arguments) in plain array code.
 REFERENCE: dict[str, Callable[..., Any]] = {}
@@ -118,6 +118,9 @@ class Device:
     def __deepcopy__(self, memo: Any) -> Device:
         return self
 
+    def __reduce__(self) -> Any:
+        raise unpickled()
+
 
 def moved(array: Any, source: Device, target: Device) -> Any:
     """An array of one device on another; the same array if that is the same device."""
@@ -136,6 +139,7 @@ class Maker(NamedTuple):
 
 
 _makers: dict[str, Maker] = {}
+_making = threading.RLock()
 
 
 def register_device(device: Device) -> Device:
@@ -165,14 +169,13 @@ def get_device(device: str | Device | None) -> Device:
             return found
         maker = _makers.get(device.partition(":")[0])
         if maker is not None:
-            found = _devices[device] = maker.make(device)
-            return found
+            with _making:  # two threads must not make two of one
+                return _devices.get(device) or _devices.setdefault(device, maker.make(device))
     elif device is None:
         return default_device()
     elif isinstance(device, Device):
         return device
-    known = [*_devices, *(each for each in _makers if each not in _devices)]
-    raise DeviceError(f"device: {device!r} is unknown; known: {', '.join(map(repr, known))}")
+    raise unknown_device(device, list(dict.fromkeys([*_devices, *_makers])))
 
 
 def devices() -> list[str]:
@@ -212,7 +215,26 @@ def default_device() -> Device:
 
     Raises DeviceError if CHAINRULE_DEVICE names one that is unknown, or cannot be used here.
     """
-    return get_device(_named) if _default is None else _default
+    if _default is not None:
+        return _default
+    try:
+        return get_device(_named)
+    except DeviceError as error:
+        raise DeviceError(f"CHAINRULE_DEVICE={_named}: {error}") from None
+
+
+@contextmanager
+def default_on_cpu() -> Iterator[None]:
+    """Has tensors and layers that are given no device on the CPU, for the length of a `with` block.
+
+    It is so in all threads: it is for checks, which compute there whatever the default is.
+    """
+    global _default
+    before, _default = _default, cpu
+    try:
+        yield
+    finally:
+        _default = before
 
 
 class Observer(Protocol):
@@ -254,6 +276,10 @@ class Mode(NamedTuple):
         return None if self.observer is None else self.observer.checks()
 
 
+#: Called in every thread when it first computes, the one that loads this not among them.
+on_new_thread: list[Callable[[], None]] = []
+
+
 class ThreadState(threading.local):
     """What each thread has of its own.
 
@@ -270,6 +296,10 @@ class ThreadState(threading.local):
     layers: tuple[tuple[str, Any], ...] = ()
     recomputing: bool = False
     training: bool = False
+
+    def __init__(self) -> None:
+        for each in on_new_thread:
+            each()
 
 
 state = ThreadState()

@@ -28,9 +28,11 @@ def as_dtype(dtype: Any, where: str) -> np.dtype[Any]:
     try:
         result = np.dtype(dtype).newbyteorder("=")
     except TypeError as error:
-        raise DtypeError(
-            f"{where}: {dtype!r} is not a dtype; use 'float32', 'float64', 'int64' or 'bool'"
-        ) from error
+        remedy = "use 'float32', 'float64', 'int64' or 'bool'"
+        if type(dtype).__module__.partition(".")[0] == "torch":
+            remedy += "; of a tensor of PyTorch, cr.from_dlpack(x.detach()) makes one that shares"
+            remedy += " its memory"
+        raise DtypeError(f"{where}: {dtype!r} is not a dtype; {remedy}") from error
     if result.kind in "biu" or result in (np.float32, np.float64):
         return result
     reason = _REFUSED.get(result.name, "it is not a dtype of numbers; use float32 or float64")

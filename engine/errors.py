@@ -106,6 +106,39 @@ def explain(
     return ShapeError(text) if isinstance(error, ValueError) else DtypeError(text)
 
 
+def unknown_device(device: Any, known: Sequence[str]) -> DeviceError:
+    """The error for a device that is not known, with the one that may be meant."""
+    text = f"device: {device!r} is unknown; known: {', '.join(map(repr, known))}"
+    name = str(device).lower().partition(":")[0]
+    meant = {"gpu": "cuda", "nvidia": "cuda"}.get(name, name)
+    return DeviceError(f"{text}; write {meant!r}" if meant in known else text)
+
+
+def unfitting(tensor: Any, gradient: Any) -> GradientError:
+    """The error for what cannot be the gradient of a tensor."""
+    return GradientError(
+        f"grad: cannot set a gradient with {describe(gradient)}, on {gradient.device!r}, for "
+        f"{describe(tensor)}, on {tensor.device!r}, requires_grad={tensor.requires_grad}"
+    )
+
+
+def unhooked(hook: Any, answer: Any, shape: tuple[int, ...], device: str) -> GradientError:
+    """The error for what a hook returned that cannot be a gradient."""
+    return GradientError(
+        f"register_hook: {hook!r} must return None or a Tensor of shape {shape} on {device!r}, "
+        f"got {answer!r}"
+    )
+
+
+def unpickled() -> TypeError:
+    """The error for pickling what has a device: Tensors, layers, optimisers."""
+    return TypeError(
+        "pickle: Tensors, and what holds them, are not pickled, since reading a pickle may run any "
+        "program; a model has save_weights(path), an optimiser state(), and a Tensor "
+        "x.cpu().numpy() for another process"
+    )
+
+
 def apart(where: str, one: str, other: str) -> DeviceError:
     """The error for tensors of two devices in one operation."""
     return DeviceError(
@@ -190,7 +223,7 @@ def untracked(where: str) -> GradientError:
     )
 
 
-def unseeded(where: str, output: Any, gradient: Any) -> ShapeError:
+def unseeded(where: str, output: Any, gradient: Any) -> ValueError:
     """The error of an upstream gradient that is missing or does not fit."""
     made = f", made by '{output._node.record.name}'," if output._node.record else ""
     argument = "grad_outputs" if where == "grad" else "gradient"
@@ -201,6 +234,11 @@ def unseeded(where: str, output: Any, gradient: Any) -> ShapeError:
     if gradient is None:
         return ShapeError(
             f"{where}: the tensor{made} has {describe(output)}, not one element; {remedies}"
+        )
+    if gradient.shape == output.shape:
+        return DeviceError(
+            f"{where}: the upstream gradient is on {gradient.device!r}, the tensor{made} on "
+            f"{output.device!r}; give {argument}.to({output.device!r})"
         )
     return ShapeError(
         f"{where}: the upstream gradient has {describe(gradient)}, the tensor{made} "

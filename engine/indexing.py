@@ -194,7 +194,7 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
             "change it in `with cr.no_grad():`"
         )
     raw, index = together(self._device, value, "x[index] = value"), raw_index(index)
-    if _repeats(self._data):
+    if repeats(self._data):
         raise ShapeError(
             f"x[index] = value: x has {describe(self)}, and repeats the memory of a smaller "
             "tensor (cr.broadcast_to); change a copy of it, as of x * 1"
@@ -214,7 +214,7 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
     mark_changed(self._storage)
 
 
-def _repeats(array: Any) -> bool:
+def repeats(array: Any) -> bool:
     """Is one place of the memory the element at several indices?"""
     if isinstance(array, np.ndarray):
         return not array.flags.writeable

@@ -280,6 +280,11 @@ def _booleans(failure: Failure) -> str:
     return "use .astype('int64') to count with booleans, cr.logical_not or != for logic"
 
 
+@_rule(r"Unsupported type <class 'numpy.ndarray'>")
+def _of_the_host(failure: Failure) -> str:
+    return "an array of NumPy's is sent to where the operation computes by k.asarray(array)"
+
+
 @_rule("Integers to negative integer powers")
 def _powers(failure: Failure) -> str:
     name = failure.arrays[0][0]

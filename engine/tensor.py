@@ -18,6 +18,7 @@ from .errors import (
     describe,
     dropped,
     elsewhere,
+    unfitting,
     unseeded,
     untracked,
 )
@@ -73,14 +74,15 @@ def as_operand(value: Any, where: str) -> Any:
         return to_array(value, where=where)
     raise DtypeError(
         f"{where}: cannot compute with {describe(value)} of type {type(value).__name__}; "
-        "give a Tensor, an array or a number"
+        "give a Tensor, an array of NumPy or a number (cr.from_dlpack takes arrays of others)"
     )
 
 
 def device_for(data: Any, device: Any) -> Device:
     """The device of a new tensor: the one that is named, or that of the data, or the default."""
-    if device is None and isinstance(data, Tensor):
-        return data._device
+    first = data[0] if isinstance(data, (list, tuple)) and data else data
+    if device is None and isinstance(first, Tensor):
+        return first._device
     if device is None and hasattr(data, "__cuda_array_interface__"):
         return get_device("cuda")
     return get_device(device)
@@ -281,11 +283,9 @@ class Tensor:
             return
         if not isinstance(value, Tensor):
             value = Tensor(value, self.dtype, False, self._device)
-        if node is None or value.shape != self.shape or value.dtype != self.dtype:
-            raise GradientError(
-                f"grad: cannot set a gradient with {describe(value)} on a tensor with "
-                f"{describe(self)}, requires_grad={self.requires_grad}"
-            )
+        kinds = [(each.shape, each.dtype, each.device) for each in (self, value)]
+        if node is None or kinds[0] != kinds[1]:
+            raise unfitting(self, value)
         self._watch(keeps=self.is_leaf).grad = value
 
     def _watch(self, keeps: bool) -> Watch:
@@ -445,6 +445,6 @@ def seed(output: Tensor, gradient: Any, where: str) -> Tensor:
         return wrap(gradient, output._device)
     if not isinstance(gradient, Tensor):
         gradient = Tensor(gradient, output.dtype, device=output._device)
-    if gradient.shape != output.shape:
+    if gradient.shape != output.shape or gradient._device is not output._device:
         raise unseeded(where, output, gradient)
     return gradient if gradient.dtype == output.dtype else gradient.astype(output.dtype)

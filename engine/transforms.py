@@ -274,7 +274,7 @@ def _variable(where: str, number: int, given: Any) -> Tensor:
     """A copy of an argument, to differentiate with respect to."""
     if isinstance(given, Tensor) and given.requires_grad:
         return RECORDS["positive"].function(given)
-    variable = Tensor(given, device=given._device if isinstance(given, Tensor) else "cpu")
+    variable = Tensor(given)
     if variable.dtype.kind != "f":
         raise DtypeError(
             f"{where}: argument {number} has {describe(variable)}: only floating ones have "

@@ -12,7 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .sources import STANDARD, source
+from chainrule.engine.errors import DeviceError
+
+from .numba_loading import numba_cuda
+from .sources import source
 from .table import INSTANCES, Entry, entries
 
 
@@ -65,16 +68,9 @@ class RawCuda:
 
     @functools.cache  # noqa: B019 (there is one backend for a process)
     def _module(self, family: str) -> Any:
-        import cupy
+        from .cuda_modules import load
 
-        from .errors import compile_error
-
-        module = cupy.RawModule(code=source(family), options=(STANDARD,))
-        try:
-            module.compile()
-        except cupy.cuda.compiler.CompileException as error:
-            raise compile_error(family, source(family), error.get_message()) from error
-        return module
+        return load(family)
 
 
 class RawEmulated:
@@ -159,6 +155,7 @@ class NumbaCuda:
 
     def __init__(self) -> None:
         self._streams: dict[int, Any] = {0: 0}  # the default stream is 0 for both
+        self._compiled: set[tuple[str, str]] = set()
 
     def launch(
         self,
@@ -168,17 +165,32 @@ class NumbaCuda:
         shared: int,
         arguments: Sequence[Any],
     ) -> None:
-        """See `Backend`."""
-        import cupy
-        from numba import cuda
+        """See `Backend`.
 
+        Raises DeviceError where Numba's packages do not fit one another, or the GPU.
+        """
+        if (entry.name, real) in self._compiled:
+            self._launch(entry, real, grid, shared, arguments)
+            return
+        try:
+            self._launch(entry, real, grid, shared, arguments)
+        except MemoryError:
+            raise
+        except Exception as error:  # Numba's own, and whatever a package that does not fit raises
+            raise _unusable(entry, error) from error
+        self._compiled.add((entry.name, real))
+
+    def _launch(self, entry: Entry, real: str, grid: Any, shared: int, arguments: Any) -> None:
+        import cupy
+
+        cuda = numba_cuda()
         kernel = self._kernels(entry.family, real)[entry.name]
         pointer = cupy.cuda.get_current_stream().ptr
         stream = self._streams.get(pointer)
         if stream is None:
             stream = self._streams[pointer] = cuda.external_stream(pointer)
-        with warnings.catch_warnings():  # a small array has few blocks
-            warnings.filterwarnings("ignore", "Grid size .* will likely result in GPU under-util")
+        with warnings.catch_warnings():  # a small array has few blocks; Numba may tell it in bold
+            warnings.filterwarnings("ignore", ".*Grid size .* will likely result in GPU under-util")
             configured = kernel[grid, entry.block, stream, shared]
         flat = [
             cuda.as_cuda_array(each.reshape(-1), sync=False)
@@ -190,12 +202,23 @@ class NumbaCuda:
 
     @functools.cache  # noqa: B019 (there is one backend for a process)
     def _kernels(self, family: str, real: str) -> dict[str, Any]:
-        from numba import cuda
-
-        made = numba_kernels(family, cuda, real)
+        made = numba_kernels(family, numba_cuda(), real)
         for kernel in made.values():
             kernel.extensions.append(NullPointers())
         return made
+
+
+def _unusable(entry: Entry, error: Exception) -> DeviceError:
+    """The error where Numba cannot compile or launch a kernel."""
+    from .probe import installed
+
+    found = [f"{name} {version}" for name, version in installed("numba|numba-cuda|numpy").items()]
+    first = (str(error).strip().splitlines() or [""])[0]
+    return DeviceError(
+        f"kernels('numba'): Numba cannot run {entry.name!r} here: {type(error).__name__}: {first}; "
+        f"there are {', '.join(found)}, which may not fit one another: pip install --upgrade numba "
+        "numba-cuda, or take an older NumPy; cr.kernels('raw') does without Numba"
+    )
 
 
 def numba_kernels(family: str, cuda: Any, real: str) -> dict[str, Any]:

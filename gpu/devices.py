@@ -9,11 +9,12 @@ there moves its data where it must.
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 import numpy as np
 
-from chainrule.engine.devices import Device, register_maker
+from chainrule.engine.devices import Device, on_new_thread, register_maker
 from chainrule.engine.errors import DeviceError
 
 from .probe import require, usable
@@ -87,6 +88,20 @@ class EmulatedDevice(GpuDevice):
         return np.array(array)
 
 
+class Lost:
+    """Stands in place of CuPy and of kernels in a process that cannot use the GPU."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        raise DeviceError(
+            f"device {self._name!r}: this process was forked from one that computes on the GPU, "
+            "which CUDA does not survive; start it with multiprocessing.get_context('spawn'), or "
+            "have only one of the two use the GPU"
+        )
+
+
 class CudaDevice(GpuDevice):
     """An NVIDIA GPU, through CuPy. One process computes on one GPU."""
 
@@ -101,7 +116,21 @@ class CudaDevice(GpuDevice):
 
         super().__init__(name, cupy, {"raw": RawCuda(), "numba": NumbaCuda()})
         self.index = index
-        cupy.cuda.Device(index).use()
+        self._use()
+        if index:  # CuPy's threads begin with GPU 0
+            on_new_thread.append(self._use)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._lose)
+
+    def _lose(self) -> None:
+        """In a process that was forked: CUDA does not survive it, and says so obscurely."""
+        lost: Any = Lost(self.name)
+        self.xp = self.kernels = lost
+        self.sets = {}
+
+    def _use(self) -> None:
+        """Has this thread compute on this GPU."""
+        self.xp.cuda.Device(self.index).use()
 
     def holds(self, array: Any) -> bool:
         """Is it an array in the memory of this GPU, and not of another one?"""
@@ -109,6 +138,8 @@ class CudaDevice(GpuDevice):
 
     def from_host(self, array: Any) -> Any:
         """A copy of a NumPy array in the GPU's memory."""
+        if self.index:
+            self._use()
         return self.xp.array(array)
 
     def _fetched(self, array: Any) -> np.ndarray[Any, Any]:
@@ -135,12 +166,12 @@ def make_cuda(name: str) -> Device:
     Raises DeviceError, with the reason and the remedy, if it is not usable here.
     """
     global _chosen
-    _, _, number = name.partition(":")
-    if number and not number.isdecimal():
+    _, colon, number = name.partition(":")
+    if colon and not (number.isascii() and number.isdecimal()):
         raise DeviceError(f"device: {name!r} is unknown; a GPU is 'cuda', 'cuda:0', 'cuda:1', ...")
     index = int(number or 0)
     if _chosen is None:
-        require("cuda")
+        require(name)
         import cupy
 
         count = cupy.cuda.runtime.getDeviceCount()

@@ -87,7 +87,7 @@ def _grid(entry: Entry, grid: Any) -> tuple[int, int, int]:
 
 
 #: What the instances are called, by the dtype itself: to spell its name takes longer.
-_REAL = {np.dtype(each): each for each in INSTANCES}
+_REAL: dict[Any, str] = {np.dtype(each): each for each in INSTANCES}
 
 
 def _real(entry: Entry, arguments: Sequence[Any]) -> str:

@@ -20,6 +20,7 @@ from .backends import numba_kernels
 from .inspection.judgement import KernelReport, faults
 from .inspection.listings import Usage, ptx_doubles, read_usage
 from .inspection.occupancy import LIMITS, occupancy
+from .numba_loading import numba_cuda
 from .table import Entry
 
 _INSTALL = (
@@ -70,9 +71,7 @@ def signature(entry: Entry, real: str, left_out: frozenset[str] = _NONE) -> tupl
 @functools.cache
 def _kernels(family: str, real: str, architecture: int) -> dict[str, Any]:
     """The kernels of a family; others for each architecture, as they keep what was compiled."""
-    from numba import cuda
-
-    return numba_kernels(family, cuda, real)
+    return numba_kernels(family, numba_cuda(), real)
 
 
 def ptx(entry: Entry, real: str, architecture: int = 80, left_out: frozenset[str] = _NONE) -> str:
@@ -89,11 +88,9 @@ def ptx(entry: Entry, real: str, architecture: int = 80, left_out: frozenset[str
 
 def compiled(kernel: Any, arguments: tuple[Any, ...], architecture: int = 80) -> str:
     """The PTX of a kernel that `cuda.jit` made, for arguments of those types of Numba."""
-    from numba import cuda
-
     capability = divmod(architecture, 10)
     with _pretended(capability):
-        text, _ = cuda.compile(
+        text, _ = numba_cuda().compile(
             kernel.py_func,
             arguments,
             device=False,

@@ -32,6 +32,8 @@ ARGUMENTS = {
     "activity_regularizer": "the weights are regularised, by kernel_regularizer='l2'",
     "kernel_constraint": "there are regularisers, as kernel_regularizer='l2'",
     "bias_constraint": "there are regularisers, as bias_regularizer='l2'",
+    "device": "build it and move it, as by Dense(10).to('cuda'), or set the default before, by "
+    "cr.set_default_device('cuda')",
     "inputs": CLASS,
     "outputs": CLASS,
 }
@@ -93,6 +95,7 @@ ATTRIBUTES = {
     "output_shape": "compute_output_shape(input_shape) finds it",
     "output": CLASS,
     "forward": "it is called call",
+    "is_cuda": "layer.device is the name, as 'cpu' or 'cuda'",
     "fit_generator": "fit takes arrays",
     "predict_classes": "predict(x).argmax(axis=-1)",
     "predict_proba": "predict(x) of a softmax gives probabilities",

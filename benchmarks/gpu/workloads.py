@@ -151,7 +151,7 @@ def optimizers(a: Arrays) -> Iterator[Call]:
     yield Call("adam_step", lambda k: k.adam_step(w, g, m, v, *rates, 1e-8, 0.0, 3))
     yield Call("adam_step_as_printed", lambda k: k.adam_step_as_printed(w, g, m, v, *rates, 3))
     yield Call("sum_of_squares", lambda k: k.sum_of_squares(g))
-    yield Call("clip_to_norm", lambda k: k.clip_to_norm(g, norm, 1.0))
+    yield Call("clip_to_norm", lambda k: k.clip_to_norm(g, norm, 1e-3))
     yield Call("all_finite", lambda k: k.all_finite(g))
 
 

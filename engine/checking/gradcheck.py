@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..devices import cpu, state
+from ..devices import cpu, default_on_cpu, state
 from ..errors import CheckError, DeviceError, DtypeError, ShapeError, describe
 from ..tensor import Tensor
 from .conduct import check_subject
@@ -19,6 +19,7 @@ from .report import Report
 from .subjects import NumpySubject, Subject, name_of
 
 
+@default_on_cpu()
 def gradcheck(
     function: Any,
     *inputs: Any,
@@ -140,6 +141,15 @@ def subject_of(
     """What is to be checked, of one of the kinds that `gradcheck` takes."""
     name = None
     named = None
+    placed = {f"input {i}": each for i, each in enumerate(inputs) if isinstance(each, Tensor)}
+    if hasattr(function, "as_checked"):
+        placed["the layer"] = function
+    for what, there in placed.items():
+        if there.device != "cpu":
+            raise DeviceError(
+                f"gradcheck: {what} is on {there.device!r}, and gradients are checked on the CPU; "
+                "give x.cpu(), move a layer by layer.cpu()"
+            )
     if hasattr(function, "as_checked") and vjp is None:
         name = name_of(function)
         function, inputs, named = function.as_checked(*inputs)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..calls import Array, Call, ElementwiseCall, broadcasts_of, calls_of, invoke
 from ..creation import zeros_like
+from ..devices import default_on_cpu
 from ..errors import CheckError
 from ..record import RECORDS, Record
 from ..tape import enable_grad
@@ -209,6 +210,7 @@ def check_call(call: Call | ElementwiseCall, seed: int = 0) -> None:
     check_purity(call)
 
 
+@default_on_cpu()
 def check_operation(operation: Any, seed: int = 0) -> list[str]:
     """Puts an operation, of the table or a user's own, to every check; says what was checked.
 

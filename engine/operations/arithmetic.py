@@ -16,6 +16,7 @@ from ..cases import case
 from ..definitions import elementwise, operation
 from ..dtypes import as_dtype
 from ..placing import constant
+from ..tensor import is_array
 
 _positive = (0.1, 5.0)
 
@@ -67,6 +68,11 @@ divide = elementwise(
 )
 
 
+def _power(k: Any, a: Any, b: Any) -> Any:
+    whole = type(b) is int and b < 0 and is_array(a) and a.dtype.kind in "iu"  # refused, by k
+    return a**b if isinstance(b, (int, float)) and not whole else k.power(a, b)
+
+
 def _power_by_base(k: Any, g: Any, a: Any, b: Any) -> Any:
     if isinstance(b, (int, float)):
         return g * (b * a ** (b - 1)) if b else _nothing(k, g)
@@ -89,7 +95,7 @@ power = elementwise(
     summary="A number to the power of another.",
     formula="a**b",
     derivative={"a": "b * a**(b - 1)", "b": "a**b * log(a)"},
-    forward=lambda k, a, b: a**b if isinstance(b, (int, float)) else k.power(a, b),
+    forward=lambda k, a, b: _power(k, a, b),
     vjp={
         "a": lambda k, g, a, b: _power_by_base(k, g, a, b),
         "b": lambda k, g, y, a, b: _power_by_exponent(k, g, y, a, b),
@@ -99,7 +105,8 @@ power = elementwise(
     Real powers: a negative base has them for integer exponents only, and gives NaN for others; its
     gradient with respect to the exponent is NaN. At a = 0 that gradient is 0 for b > 0, the limit,
     and for b = 0 as well, where `0**b` jumps (as in PyTorch). Exponents that are Python numbers are
-    fastest. Raises ShapeError for integers to negative integer powers, as NumPy does.
+    fastest. Raises ShapeError for integers to negative integer powers, as NumPy does; on a GPU only
+    for exponents that are Python numbers, since arrays are not read there.
     """,
     example="""
     >>> import chainrule as cr

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ..devices import Device
 from ..errors import DtypeError, GradientError, describe
+from ..indexing import repeats
 from ..record import RECORDS
 from ..tensor import Tensor, is_array
 
@@ -98,7 +101,22 @@ Tensor.mT = property(RECORDS["matrix_transpose"].function)  # type: ignore[attr-
 
 
 def _in_place(ufunc: str, symbol: str) -> Callable[[Tensor, Any], Tensor]:
-    return lambda self, other: self._change(getattr(self._device.xp, ufunc), symbol, other)
+    def change(self: Tensor, other: Any) -> Tensor:
+        device = self._device
+        function = getattr(np, ufunc) if device.xp is np else partial(_changed, device, ufunc)
+        return self._change(function, symbol, other)
+
+    return change
+
+
+def _changed(device: Device, ufunc: str, a: Any, b: Any, out: Any, casting: str) -> None:
+    """Changes an array of CuPy's, which has no flag that makes it read-only."""
+    if repeats(a):
+        raise ValueError("it repeats the memory of a smaller tensor (cr.broadcast_to)")
+    if ufunc in ("power", "floor_divide", "remainder"):  # there are kernels of these names
+        device.xp.positive(getattr(device.kernels, ufunc)(a, b), out=out, casting=casting)
+    else:
+        getattr(device.xp, ufunc)(a, b, out=out, casting=casting)
 
 
 for short, ufunc, symbol in (

@@ -62,6 +62,8 @@ def reduction(name: str, compute: Callable[..., Any]) -> Callable[..., Any]:
     def forward(k: Any, x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
         if type(keepdims) is not bool or not (axis is None or type(axis) is int):
             axis, keepdims = _as_numpy_takes_them(name, x, axis, keepdims)
+        if not x.ndim and axis in (0, -1):
+            axis = None  # which NumPy takes, and CuPy does not
         try:
             return compute(k, x, axis, keepdims)
         except (ValueError, TypeError, IndexError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import os
 import re
@@ -16,6 +15,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from ..caches import cache_folder
 from .remedies import GENERATED, explained, unfit
 from .reports import EmulatorError
 
@@ -60,15 +60,6 @@ class CompilerError(EmulatorError):
     def __init__(self, compiler: str, log: str) -> None:
         super().__init__(f"{compiler} does not compile the kernel:\n{_shown(log)}")
         self.log = log
-
-
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: $CHAINRULE_CACHE, or chainrule in the user's cache."""
-    own = os.environ.get("CHAINRULE_CACHE")
-    if own:
-        return Path(own) / "emulator"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "chainrule" / "emulator"
 
 
 def find_compiler() -> list[str]:
@@ -216,7 +207,7 @@ def _cached(compiler: Sequence[str], command: Sequence[str], text: str, suffix: 
     key = hashlib.sha256(_runtime_text())
     for part in (_version(tuple(compiler)), *command, text):
         key.update(b"\0" + part.replace(str(RUNTIME), "").encode())
-    folder = _writable(cache_folder())
+    folder = cache_folder("emulator")
     target = folder / (key.hexdigest()[:40] + suffix)
     if _whole(target):
         if time.time() - target.stat().st_mtime > DAY:
@@ -264,22 +255,6 @@ def _forget(folder: Path) -> None:
         with suppress(FileNotFoundError):
             if time.time() - file.stat().st_mtime > DAYS_KEPT * DAY:
                 file.unlink()
-
-
-def _writable(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return _own_folder()
-    return folder if os.access(folder, os.W_OK) else _own_folder()
-
-
-@lru_cache
-def _own_folder() -> Path:
-    """A cache for this process alone, where the user's cannot be written."""
-    folder = tempfile.mkdtemp(prefix="chainrule-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
 
 
 def _shown(log: str) -> str:

@@ -427,6 +427,10 @@ def _own(run):
     return cr.operation("own", forward=lambda k, *xs: run(*xs))
 
 
+def _as_cupy(a):
+    raise TypeError(f"Unsupported type {type(a)}")
+
+
 #: What a user's own operation may do wrong, and what the error must say: one row for each rule.
 OWN_FAILURES = [
     (lambda a, b: a + b, [(2, 3), (2,)], "cr.expand_dims(xs[1], -1)"),
@@ -449,6 +453,7 @@ OWN_FAILURES = [
     (lambda a: (a > 0) - (a > 0), [(2,)], "astype('int64')"),
     (lambda a: a.astype(int) ** np.array(-1), [(2,)], "floating exponent"),
     (lambda a: a & a, [(2,)], "a dtype that the operation takes"),
+    (_as_cupy, [(2,)], "by k.asarray(array)"),
 ]
 
 

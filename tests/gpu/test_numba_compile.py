@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chainrule.engine.errors import DeviceError
 from chainrule.gpu import numba_compiling, table
 from chainrule.gpu.inspection import ARCHITECTURES
 from chainrule.gpu.table import (
@@ -210,21 +211,35 @@ def test_an_array_that_is_left_out_is_passed_as_a_null_pointer():
     assert [ctypes.sizeof(each) for each in passed] == [sizes[each] for each in declared]
 
 
-def test_a_launch_on_a_gpu_hands_numba_what_it_takes(monkeypatch: pytest.MonkeyPatch):
-    """With a GPU's arrays and stream replaced: the launch itself is Numba's."""
+@pytest.fixture
+def arrays_of_cupy(monkeypatch: pytest.MonkeyPatch):
+    """A GPU's arrays and stream are replaced: what is launched is told to Numba all the same."""
     import sys
     from types import ModuleType, SimpleNamespace
 
     from numba import cuda
-    from numba.cuda import dispatcher
-
-    from chainrule.gpu import backends
 
     cupy: Any = ModuleType("cupy")
     cupy.ndarray = np.ndarray
     cupy.cuda = SimpleNamespace(get_current_stream=lambda: SimpleNamespace(ptr=0))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(cuda, "as_cuda_array", lambda array, sync: array)
+
+
+@pytest.mark.usefixtures("arrays_of_cupy")
+def test_a_launch_on_a_gpu_hands_numba_what_it_takes(monkeypatch: pytest.MonkeyPatch):
+    """The launch itself is Numba's, which warns of small grids, in bold where there are colours."""
+    from numba.core import errors
+    from numba.cuda import dispatcher
+
+    from chainrule.gpu import backends
+
+    class Bold(errors.NumbaPerformanceWarning):
+        def __init__(self, message: str) -> None:
+            super().__init__(message, highlighting=False)
+            self.args = (f"\x1b[1m{message}\x1b[0m",)
+
+    monkeypatch.setattr(dispatcher.errors, "NumbaPerformanceWarning", Bold)
     launched: list[Any] = []
 
     def call(self: Any, arguments: Any, configured: Any) -> None:
@@ -239,3 +254,20 @@ def test_a_launch_on_a_gpu_hands_numba_what_it_takes(monkeypatch: pytest.MonkeyP
     assert (name, grid, block, shared) == ("tiled_matmul", (4, 1, 1), (made.block, 1, 1), 0)
     assert flat.shape == (6,) and np.shares_memory(flat, a)
     assert nothing is None and number == 5
+
+
+@pytest.mark.usefixtures("arrays_of_cupy")
+def test_packages_that_do_not_fit_numba_are_named(monkeypatch: pytest.MonkeyPatch):
+    """Numba for CUDA reads names that a newer NumPy lacks."""
+    from numba.cuda import dispatcher
+
+    from chainrule.gpu import backends
+
+    def call(self: Any, arguments: Any, configured: Any) -> None:
+        raise AttributeError("module 'numpy' has no attribute 'row_stack'")
+
+    monkeypatch.setattr(dispatcher.CUDADispatcher, "call", call)
+    made = table.ENTRIES["tiled_matmul"]
+    expected = r"kernels\('numba'\).*row_stack.*numba-cuda \d.*numpy \d.*kernels\('raw'\)"
+    with pytest.raises(DeviceError, match=expected):
+        backends.NumbaCuda().launch(made, "float32", (4, 1, 1), 0, [np.ones(6), None, 5])

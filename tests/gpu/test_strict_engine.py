@@ -138,3 +138,30 @@ def test_the_device_is_registered_and_moves_tensors():
     (y * y).sum().backward()
     assert x.grad.tolist() == [2.0, 4.0]
     assert "device=strict" in repr(y)
+
+
+@pytest.mark.parametrize(("here", "other"), [("cpu", "strict"), ("strict", "cpu")])
+def test_gradients_of_another_device_are_refused(here, other):
+    x = cr.tensor([1.0, 2.0], requires_grad=True, device=here)
+    upstream = cr.tensor([1.0, -1.0], device=other)
+    for call in (
+        lambda: (x * x).backward(upstream),
+        lambda: cr.grad([x * x], [x], [upstream]),
+    ):
+        with pytest.raises(cr.DeviceError, match=rf"gradient is on {other!r}.* on {here!r}.*\.to"):
+            call()
+    assert x.grad is None
+    x.register_hook(lambda g: g.to(other))
+    with pytest.raises(cr.GradientError, match=f"a Tensor of shape .* on {here!r}"):
+        (x * x).sum().backward()
+    assert x.grad is None
+
+
+def test_arrays_of_numpy_in_an_operation_of_the_users_own_are_told_the_way():
+    scaled = cr.operation(
+        "scaled_by_host", forward=lambda k, x: x * np.array([1.0, 2.0]), vjp=lambda k, g: g
+    )
+    with pytest.raises(cr.DtypeError, match=r"k\.asarray"):
+        scaled(there([1.0, 2.0]))
+    with pytest.raises(cr.DtypeError, match="from_dlpack"):
+        there([1.0, 2.0]) + there([1.0])._data

@@ -15,19 +15,21 @@ from chainrule.models import Sequential
 from ..layers.test_every_layer import MADE, MASK, SEQUENCE, each_layer, made
 from ..layers.test_placed import computed
 from .strict import StrictArray, strict_device, traffic
+from .test_strict_records import each_device
 
 
 @each_layer
+@each_device
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_layer_computes_what_it_computes_on_the_cpu(name, masked, dtype):
+def test_every_layer_computes_what_it_computes_on_the_cpu(name, device, masked, dtype):
     layer, x = made(name, dtype)
     if masked and x.shape != SEQUENCE:
         return
     mask = MASK if masked else None
     upstream = np.random.default_rng(4).normal(size=2000).astype(dtype)
     twin = copy.deepcopy(layer)
-    layer.to(strict_device)
+    layer.to(device)
     _, expected = computed(twin, x, mask, upstream)
     y, found = computed(layer, x, mask, upstream)
     assert type(y._data) is StrictArray

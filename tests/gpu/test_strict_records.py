@@ -329,6 +329,51 @@ def test_changes_in_place():
     assert on_host(x)[1] == -1.0
 
 
+def test_what_repeats_the_memory_of_a_smaller_tensor_is_not_changed_in_place():
+    """CuPy lets one write there, and each element is changed by any number of threads."""
+    for device in ("cpu", strict_device):
+        small = cr.tensor([1.0], device=device)
+        wide = cr.broadcast_to(small, (3,))
+        with pytest.raises(cr.ShapeError, match="cannot be changed in place"):
+            wide += 1
+        assert on_host(small).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["floor_divide", "remainder"])
+def test_division_with_a_remainder_is_exact(name, dtype):
+    """CuPy's 1 // 0.1 is 10, and its 1 % inf is NaN."""
+    rng = np.random.default_rng(2)
+    special = np.array([0.0, -0.0, 1.0, -1.0, 0.1, -0.3, 7.0, np.inf, -np.inf, np.nan, 1e20])
+    a, b = (each.ravel() for each in np.meshgrid(special, special))
+    a, b = (
+        np.append(each, rng.normal(size=300) * 10.0 ** rng.integers(-3, 4, 300)).astype(dtype)
+        for each in (a, b)
+    )
+    with np.errstate(all="ignore"):
+        expected = getattr(np, name)(a, b)
+        x, y = (cr.tensor(each, device=strict_device) for each in (a, b))
+        found = getattr(cr, name)(x, y)
+        symbol = {"floor_divide": "__ifloordiv__", "remainder": "__imod__"}[name]
+        np.testing.assert_array_equal(on_host(getattr(cr.tensor(x), symbol)(y)), expected)
+    np.testing.assert_array_equal(on_host(found), expected)
+    np.testing.assert_array_equal(np.signbit(on_host(found)), np.signbit(expected))
+    assert found.dtype == dtype
+    assert on_host(cr.tensor([7, -7, 5], device=strict_device) % 3).tolist() == [1, 2, 2]
+    assert on_host(1.0 // cr.tensor([0.1], device=strict_device)).tolist() == [9.0]
+
+
+def test_whole_numbers_have_no_negative_powers():
+    x = cr.tensor([2, -1], device=strict_device)
+    for call in (lambda: x**-1, lambda: cr.power(x, -2), lambda: x.__ipow__(-1)):
+        with pytest.raises(cr.ShapeError, match="negative integer powers"):
+            call()
+    assert on_host(x**2).tolist() == [4, 1]
+    x **= 3
+    assert on_host(x).tolist() == [8, -1]
+    assert on_host(x.astype("float64") ** -1).tolist() == [0.125, -1.0]
+
+
 def test_numbers_of_python_and_numpy_beside_tensors():
     x = cr.tensor(np.array([1.0, -2.0], np.float32), requires_grad=True, device=strict_device)
     for y in (2 * x, x + 1, 1.0 - x, x**2, 2.0**x, x / 3, np.float32(2) * x, x * np.array([1, 2])):

@@ -11,6 +11,7 @@ from chainrule.engine.tensor import on_host
 from chainrule.models import Sequential
 
 from .strict import StrictArray, strict_device, traffic
+from .test_strict_records import each_device
 
 RNG = np.random.default_rng(5)
 IDS = RNG.integers(1, 20, (30, 6))
@@ -50,15 +51,16 @@ def trained(device, made, x, y, loss="sparse_categorical_crossentropy", metrics=
         model.predict(x, verbose=0),
     ]
     weights = [each for _, each in model.named_weights()]
-    if device is strict_device:
+    if device != "cpu":
         assert all(type(each._data) is StrictArray for each in weights)
     return [*found, *map(on_host, weights)], copied
 
 
+@each_device
 @pytest.mark.parametrize(("made", "x"), [(text, IDS), (pictures, IMAGES)])
-def test_a_training_is_what_it_is_on_the_cpu(made, x):
+def test_a_training_is_what_it_is_on_the_cpu(made, x, device):
     expected, _ = trained("cpu", made, x, CLASSES)
-    found, copied = trained(strict_device, made, x, CLASSES)
+    found, copied = trained(device, made, x, CLASSES)
     assert copied <= 12  # some for each epoch, none for each step
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)

@@ -232,6 +232,9 @@ def assigned(value: Any) -> Any:
     return value._a if type(value) is StrictArray else uploaded(value)
 
 
+_REDUCTIONS = {"all", "any", "argmax", "argmin", "max", "mean", "min", "prod", "std", "sum", "var"}
+
+
 class Method:
     """A method of an array: NumPy's, with CuPy's arguments."""
 
@@ -240,6 +243,8 @@ class Method:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         given = bound("methods", self.name, args, kwargs).arguments
+        if not self.array.ndim and self.name in _REDUCTIONS and type(given.get("axis")) is int:
+            raise np.exceptions.AxisError(given["axis"], 0)  # NumPy takes 0 and -1
         if self.name in _SPECIAL:
             return _SPECIAL[self.name](self.array, **given)
         args = tuple(map(_argument, given.pop("shape", given.pop("axes", ()))))

@@ -136,6 +136,19 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> St
     return wrapped(np.full(shape, value, kind))
 
 
+def empty(shape: Any, dtype: Any = float, order: str = "C") -> StrictArray:
+    """What was there before: here a number that shows."""
+    kind = np.dtype(dtype)
+    return wrapped(np.full(shape, np.nan if kind.kind == "f" else 77, kind))
+
+
+def empty_like(
+    prototype: Any, dtype: Any = None, order: str = "K", subok: Any = None, shape: Any = None
+) -> StrictArray:
+    """The same, like another array."""
+    return empty(prototype.shape if shape is None else shape, dtype or prototype.dtype)
+
+
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     """x or y, by a condition, which must be an array."""
     if (x is None) != (y is None):
@@ -155,6 +168,12 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **limits
     if limits or type(a) is not StrictArray:
         raise TypeError(f"cupy.clip: {limits} for {type(a)}")
     return a.clip(a_min, a_max, out)
+
+
+def broadcast_to(array: Any, shape: Any) -> StrictArray:
+    """A view that may be written to, unlike NumPy's."""
+    repeated = np.broadcast_to(operand(array), shape)
+    return wrapped(np.lib.stride_tricks.as_strided(array._a, repeated.shape, repeated.strides))
 
 
 def take_along_axis(a: Any, indices: Any, axis: Any) -> StrictArray:
@@ -245,8 +264,11 @@ _OWN: dict[str, Callable[..., Any]] = {
         asarray,
         asnumpy,
         full,
+        empty,
+        empty_like,
         where,
         clip,
+        broadcast_to,
         take_along_axis,
         put_along_axis,
         matmul,

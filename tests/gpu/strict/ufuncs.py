@@ -37,6 +37,26 @@ def _loop(name: str, inputs: list[Any]) -> tuple[str, str]:
     raise TypeError(f"Wrong type ({dtypes}) of arguments for cupy_{name}")
 
 
+def _quotient(x: Any, y: Any) -> Any:
+    return np.floor_divide(x, y) if x.dtype.kind in "biu" else np.floor(x / y)
+
+
+def _power(x: Any, y: Any) -> Any:
+    if x.dtype.kind == "f":
+        return np.power(x, y)
+    odd = np.where(y % 2, x, 1)
+    below = np.where(x == -1, odd, x == 1)
+    return np.where(y < 0, below, np.power(x, np.maximum(y, 0)))
+
+
+#: What CuPy computes in another way than NumPy: see the routines of its ufuncs.
+_FORMULAS = {
+    "floor_divide": _quotient,
+    "remainder": lambda x, y: (x - _quotient(x, y) * y) * (1 if x.dtype.kind == "f" else y != 0),
+    "power": _power,
+}
+
+
 class StrictUfunc:
     """One ufunc."""
 
@@ -59,7 +79,7 @@ class StrictUfunc:
             before, after = np.dtype(dtype).char * count, np.dtype(dtype).char * len(after)
         with np.errstate(all="ignore"):
             cast = [np.asarray(x).astype(c) for x, c in zip(inputs, before, strict=True)]
-            results = self.numpy(*cast)
+            results = _FORMULAS.get(self.__name__, self.numpy)(*cast)
             results = results if isinstance(results, tuple) else (results,)
             results = tuple([np.asarray(x).astype(c) for x, c in zip(results, after, strict=True)])
             if out is not None:
