@@ -11,11 +11,13 @@ import pytest
 
 from benchmarks import gpu
 from benchmarks.__main__ import show, table
+from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import measuring, steps, workloads
 from benchmarks.gpu.measuring import CountedDevice, Launch, Noting, noted
 from benchmarks.gpu.steps import torch_device, trained
 from chainrule.engine.devices import get_device
 from chainrule.gpu.families.pooling import max_pool_entry
+from chainrule.gpu.probe import DeviceReport
 from chainrule.gpu.table import entries
 
 from . import strict
@@ -173,3 +175,11 @@ def test_the_models_of_both_libraries_are_the_same(model):
     assert count - twice == ours.count_params()
     x, y = steps._batch(name, shape, batch, classes)
     steps._theirs(name, "cpu", x, y, 1)()
+
+
+def test_the_command_tells_without_a_gpu_what_kernels_must_move(monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "probe_cuda", lambda: DeviceReport("cuda", False, "no driver"))
+    monkeypatch.setattr(sys, "argv", ["benchmarks.gpu", "--smoke"])
+    command.main()
+    told = capsys.readouterr().out
+    assert "No GPU gave a figure: no driver." in told and "softmax_forward" in told
