@@ -11,10 +11,7 @@ from typing import Any
 
 from .caches import cache_folder, write_whole
 from .errors import compile_error
-from .sources import STANDARD, source
-
-#: How NVRTC is told to compile: small numbers stay what they are.
-OPTIONS = (STANDARD, "-ftz=false")
+from .sources import NVRTC_OPTIONS, source
 
 
 def load(family: str) -> Any:
@@ -27,7 +24,9 @@ def load(family: str) -> Any:
 
     text, architecture = source(family), cupy.cuda.Device().compute_capability
     version = cupy.cuda.nvrtc.getVersion()
-    key = hashlib.sha256(repr((text, OPTIONS, architecture, version, cupy.__version__)).encode())
+    key = hashlib.sha256(
+        repr((text, NVRTC_OPTIONS, architecture, version, cupy.__version__)).encode()
+    )
     path = cache_folder("cuda") / f"{family}-{architecture}-{key.hexdigest()[:32]}"
     if not path.exists():
         write_whole(path, compiled(family, text, architecture))
@@ -49,7 +48,7 @@ def compiled(family: str, text: str, architecture: str) -> bytes:
     program = nvrtc.createProgram(text, f"{family}.cu", (), ())
     try:
         try:
-            nvrtc.compileProgram(program, (*OPTIONS, f"-arch={target}"))
+            nvrtc.compileProgram(program, (*NVRTC_OPTIONS, f"-arch={target}"))
         except nvrtc.NVRTCError as error:
             log = nvrtc.getProgramLog(program) or str(error)
             raise compile_error(family, text, log) from error

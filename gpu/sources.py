@@ -16,6 +16,9 @@ from .table import INSTANCES, Entry, Parameter, entries
 
 #: How every compiler is told to read it.
 STANDARD = "-std=c++17"
+#: How NVRTC is told to compile it, at run time and for inspection: generic lambdas belong to the
+#: device (NVRTC 12 and 13.0 do not take it for granted), and small numbers stay what they are.
+NVRTC_OPTIONS = (STANDARD, "--device-as-default-execution-space", "-ftz=false")
 _INCLUDE = re.compile(r'#include "(\w+\.cuh)"')
 
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ..errors import compile_error
-from ..sources import STANDARD
+from ..sources import NVRTC_OPTIONS, STANDARD
 
-#: As at run time, and besides: where instructions come from, and what each kernel uses.
-OPTIONS = (STANDARD, "--generate-line-info", "--ptxas-options=-v")
+#: Besides what they are told at run time: where instructions come from, what each kernel uses.
+OPTIONS = ("--generate-line-info", "--ptxas-options=-v")
 
 INSTALL = "pip install 'chainrule[kernelcheck]', which brings NVRTC; no GPU or driver is needed"
 
@@ -88,7 +88,7 @@ class Nvrtc:
         if error:
             raise compile_error(_told(name, self.name, architecture), source, self._message(error))
         try:
-            words = [f"--gpu-architecture=sm_{architecture}", *OPTIONS, *options]
+            words = [f"--gpu-architecture=sm_{architecture}", *NVRTC_OPTIONS, *OPTIONS, *options]
             array = (ctypes.c_char_p * len(words))(*(each.encode() for each in words))
             error = self._library.nvrtcCompileProgram(program, len(words), array)
             log = self._read(program, "ProgramLog").decode("utf-8", "replace")
@@ -134,7 +134,7 @@ class Nvcc:
             Path(folder, f"{stem}.cu").write_text(source, encoding="utf-8")
             target = [f"--gpu-architecture=sm_{architecture}", "--cubin", "--keep"]
             done = subprocess.run(
-                [self.path, *target, *OPTIONS, *options, f"{stem}.cu"],
+                [self.path, *target, STANDARD, *OPTIONS, *options, f"{stem}.cu"],
                 cwd=folder,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -31,7 +31,7 @@ def nvrtc():
 def test_small_numbers_are_not_flushed_to_zero(monkeypatch):
     newer = "999"  # than NVRTC knows: PTX, which can be read
     assert b".ftz" not in cuda_modules.compiled("small", SMALL, newer)
-    monkeypatch.setattr(cuda_modules, "OPTIONS", (*cuda_modules.OPTIONS[:1], "-ftz=true"))
+    monkeypatch.setattr(cuda_modules, "NVRTC_OPTIONS", ("-ftz=true",))
     assert b"mul.ftz.f32" in cuda_modules.compiled("small", SMALL, newer)
 
 
