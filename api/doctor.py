@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.gpu.probe import installed, probe
+from chainrule.gpu.probing import installed, probe
 
 __all__ = ["report"]
 

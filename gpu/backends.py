@@ -214,7 +214,7 @@ class NumbaCuda:
 
 def _unusable(entry: Entry, error: Exception) -> DeviceError:
     """The error where Numba cannot compile or launch a kernel."""
-    from .probe import installed
+    from .probing import installed
 
     found = [f"{name} {version}" for name, version in installed("numba|numba-cuda|numpy").items()]
     first = (str(error).strip().splitlines() or [""])[0]

@@ -17,9 +17,6 @@ import numpy as np
 from chainrule.engine.devices import Device, on_new_thread, register_maker
 from chainrule.engine.errors import DeviceError
 
-from .probe import require, usable
-from .table import replacements
-
 #: The kernel sets of a GPU, the default first.
 SETS = ("raw", "numba", "reference")
 
@@ -33,6 +30,8 @@ class GpuDevice(Device):
     __slots__ = ("_backends", "copies_back")
 
     def __init__(self, name: str, xp: Any, backends: dict[str, Any]) -> None:
+        from .table import replacements
+
         ours = replacements()
         sets = {each: {} if each == "reference" else ours for each in SETS}
         super().__init__(name, xp, sets, SETS[0], bound=True)
@@ -171,6 +170,8 @@ def make_cuda(name: str) -> Device:
         raise DeviceError(f"device: {name!r} is unknown; a GPU is 'cuda', 'cuda:0', 'cuda:1', ...")
     index = int(number or 0)
     if _chosen is None:
+        from .probing import require
+
         require(name)
         import cupy
 
@@ -193,5 +194,11 @@ def make_emulated(name: str) -> Device:
     return EmulatedDevice()
 
 
-register_maker("cuda", make_cuda, SETS, functools.partial(usable, "cuda"))
-register_maker("emulated", make_emulated, SETS, functools.partial(usable, "emulated"))
+def _usable(name: str) -> bool:
+    from .probing import usable
+
+    return usable(name)
+
+
+register_maker("cuda", make_cuda, SETS, functools.partial(_usable, "cuda"))
+register_maker("emulated", make_emulated, SETS, functools.partial(_usable, "emulated"))

@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked or "gpu" in config.getoption("-m"):
         return
-    from chainrule.gpu.probe import probe_cuda
+    from chainrule.gpu.probing import probe_cuda
 
     if not probe_cuda().usable:
         config.hook.pytest_deselected(items=marked)

@@ -29,7 +29,7 @@ from benchmarks.gpu.steps import torch_device, trained
 from benchmarks.gpu.workloads import SMALL, WORKLOADS, Arrays, Sizes
 from benchmarks.harness import Row
 from chainrule.engine.devices import get_device
-from chainrule.gpu.probe import probe_cuda
+from chainrule.gpu.probing import probe_cuda
 from chainrule.gpu.table import entries
 
 KERNEL_SETS = ("raw", "numba")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chainrule.engine.devices import get_device
-from chainrule.gpu.probe import probe_cuda
+from chainrule.gpu.probing import probe_cuda
 
 
 @pytest.fixture(params=["emulated", pytest.param("cuda", marks=pytest.mark.gpu)])

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 driver_module = importlib.import_module("chainrule.gpu.driver")
-probe_module = importlib.import_module("chainrule.gpu.probe")
+probe_module = importlib.import_module("chainrule.gpu.probing")
 
 READY = {"cupy_cuda12x": "14.0.0", "numba-cuda": "0.30"}
 

@@ -17,7 +17,7 @@ from benchmarks.gpu.measuring import CountedDevice, Launch, Noting, noted
 from benchmarks.gpu.steps import torch_device, trained
 from chainrule.engine.devices import get_device
 from chainrule.gpu.families.pooling import max_pool_entry
-from chainrule.gpu.probe import DeviceReport
+from chainrule.gpu.probing import DeviceReport
 from chainrule.gpu.table import entries
 
 from . import strict

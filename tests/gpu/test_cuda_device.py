@@ -14,6 +14,7 @@ import chainrule as cr
 from chainrule.engine import devices
 from chainrule.engine.tensor import on_host
 from chainrule.gpu import devices as gpu_devices
+from chainrule.gpu import probing
 
 from .strict import module
 
@@ -39,7 +40,7 @@ class Fake(ModuleType):
 def cupy(monkeypatch):
     fake = Fake()
     monkeypatch.setitem(sys.modules, "cupy", fake)
-    monkeypatch.setattr(gpu_devices, "require", lambda name: None)
+    monkeypatch.setattr(probing, "require", lambda name: None)
     monkeypatch.setattr(gpu_devices, "_chosen", None)
     monkeypatch.setattr(gpu_devices.os, "register_at_fork", lambda **hooks: None, raising=False)
     monkeypatch.setattr(devices, "_devices", {"cpu": devices.cpu})
@@ -79,7 +80,7 @@ def test_threads_that_ask_at_once_get_one_device(cupy, monkeypatch):
     def slowly(name):
         time.sleep(0.01)
 
-    monkeypatch.setattr(gpu_devices, "require", slowly)
+    monkeypatch.setattr(probing, "require", slowly)
     found = []
     threads = [
         threading.Thread(target=lambda: found.append(devices.get_device("cuda"))) for _ in range(4)

@@ -13,7 +13,7 @@ from chainrule.engine.calls import broadcasts_of, calls_of
 from chainrule.engine.devices import get_device
 from chainrule.engine.hosted import host_array
 from chainrule.engine.record import RECORDS
-from chainrule.gpu.probe import probe_cuda
+from chainrule.gpu.probing import probe_cuda
 
 from ..layers.test_every_layer import MASK, SEQUENCE, each_layer, made
 from ..layers.test_placed import computed

@@ -14,7 +14,7 @@ import chainrule as cr
 from chainrule.engine.calls import broadcasts_of, calls_of
 from chainrule.engine.record import RECORDS
 from chainrule.engine.tensor import on_host
-from chainrule.gpu.probe import usable
+from chainrule.gpu.probing import usable
 
 from .strict import StrictArray, indexing, launching_device, strict_device, traffic
 
