@@ -43,7 +43,7 @@ FIRST, SECOND = 1e-11, 1e-10
 OUR_ERRORS = tuple(
     each
     for each in vars(errors).values()
-    if isinstance(each, type) and each.__module__ == errors.__name__
+    if isinstance(each, type) and issubclass(each, Exception) and each.__module__ == errors.__name__
 )
 
 #: What was compared in this process, for the summary of the tests.
