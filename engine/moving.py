@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from .devices import Device, cpu, get_device, moved
-from .errors import DeviceError, DtypeError, describe
+from .dtypes import as_dtype
+from .errors import DeviceError, DtypeError, GradientError, describe
 from .record import Record, compute
 from .tensor import Tensor, wrap
 
@@ -107,8 +108,6 @@ def from_dlpack(x: Any, /, *, device: Any = None) -> Tensor:
     >>> x.tolist()
     [5.0, 2.0]
     """
-    from .dtypes import as_dtype
-
     if not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
         raise DtypeError(f"from_dlpack: x must have __dlpack__, got {describe(x)}")
     if isinstance(x, Tensor):
@@ -144,18 +143,20 @@ def __dlpack_device__(self: Tensor) -> tuple[int, int]:
     return _DLPACK_CPU, 0
 
 
+def _require_untracked(where: str, x: Tensor) -> None:
+    if x.requires_grad:
+        raise GradientError(
+            f"{where}: this tensor requires gradients, which another library would drop; give "
+            "x.detach()"
+        )
+
+
 def __dlpack__(self: Tensor, **request: Any) -> Any:
     """The memory as DLPack's capsule, for `from_dlpack` of another library: shared, not copied.
 
     Raises GradientError for a tensor that requires gradients, which would be dropped.
     """
-    if self.requires_grad:
-        from .errors import GradientError
-
-        raise GradientError(
-            "__dlpack__: this tensor requires gradients, which another library would drop; give "
-            "x.detach()"
-        )
+    _require_untracked("__dlpack__", self)
     return self._data.__dlpack__(**request)
 
 
@@ -166,13 +167,7 @@ def __cuda_array_interface__(self: Tensor) -> dict[str, Any]:
     """
     if not self._device.name.startswith("cuda"):
         raise AttributeError(f"__cuda_array_interface__: this tensor is on {self.device!r}")
-    if self.requires_grad:
-        from .errors import GradientError
-
-        raise GradientError(
-            "__cuda_array_interface__: this tensor requires gradients, which another library would "
-            "drop; give x.detach()"
-        )
+    _require_untracked("__cuda_array_interface__", self)
     interface: dict[str, Any] = self._data.__cuda_array_interface__
     return interface
 

@@ -1,6 +1,6 @@
 """What runs a checked launch: CUDA C or Numba's kernels, on the GPU or in the emulator.
 
-Modules are compiled at their first launch and kept: by CuPy and the emulator also on disk.
+Modules are compiled at their first launch and kept: those of CUDA C also on disk.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def written(entry: Entry) -> list[int]:
 
 
 class RawCuda:
-    """CUDA C on the GPU, through CuPy, which compiles it with NVRTC for the GPU at hand."""
+    """CUDA C on the GPU, compiled by NVRTC for the GPU at hand, and launched by CuPy."""
 
     def __init__(self) -> None:
         self._kernels: dict[str, Any] = {}

@@ -29,6 +29,8 @@ class GpuDevice(Device):
 
     __slots__ = ("_backends", "copies_back")
 
+    on_host = False
+
     def __init__(self, name: str, xp: Any, backends: dict[str, Any]) -> None:
         from .table import replacements
 
@@ -72,8 +74,6 @@ class EmulatedDevice(GpuDevice):
 
     __slots__ = ()
 
-    on_host = False
-
     def __init__(self) -> None:
         from .backends import NumbaEmulated, RawEmulated
 
@@ -105,8 +105,6 @@ class CudaDevice(GpuDevice):
     """An NVIDIA GPU, through CuPy. One process computes on one GPU."""
 
     __slots__ = ("index",)
-
-    on_host = False
 
     def __init__(self, name: str, index: int) -> None:
         import cupy
