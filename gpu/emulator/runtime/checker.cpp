@@ -117,8 +117,10 @@ struct Checking {
     const void* from;
     explicit Checking(const void* from) : from(from) { in_kernel = false; }
     ~Checking() {
-        if (interrupted) report("interrupted", "Ctrl-C", at(place_of(from)).c_str(), 0, current);
-        if (failed) leave();
+        if (failed) {  // asked first: Ctrl-C between two questions would end the launch without its place
+            if (interrupted) report("interrupted", "Ctrl-C", at(place_of(from)).c_str(), 0, current);
+            leave();
+        }
         in_kernel = true;
     }
 };
