@@ -352,6 +352,7 @@ cpu = register_device(
         sets={
             "reference": {},
             "numba": {
+                "matmul": _NUMBA + "products",
                 "sgd_step": _NUMBA + "optimizers",
                 "adam_step": _NUMBA + "optimizers",
                 "dropout": _NUMBA + "philox",

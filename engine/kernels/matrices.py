@@ -49,6 +49,12 @@ _SINGULAR = (
 
 
 @reference
+def matmul(xp: Any, a: Any, b: Any) -> Any:
+    """The product of two matrices, of stacks of them, or with vectors."""
+    return xp.xp.matmul(a, b)
+
+
+@reference
 def inv(xp: Any, x: Any) -> Any:
     """The inverse of each matrix."""
     try:

@@ -1,0 +1,192 @@
+"""Instructions that Numba's Python has no words for: addresses, atomic memory, calls by address.
+
+A *task* is what a kernel hands to its threads: integers in a row in memory, made by `pack` and read
+by `field`. Addresses are integers too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+WORD = ir.IntType(64)
+
+
+def _address(builder: Any, base: Any, index: Any) -> Any:
+    """A pointer to the word at position `index` after the address `base`."""
+    offset = builder.mul(index, ir.Constant(WORD, 8))
+    return builder.inttoptr(builder.add(base, offset), WORD.as_pointer())
+
+
+def _function(builder: Any, kind: Any, name: str) -> Any:
+    return cgutils.get_or_insert_function(builder.module, kind, name)
+
+
+@intrinsic
+def pack(typing: Any, words: Any) -> Any:
+    """The address of a tuple of integers, written to the stack of the function that calls."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = cgutils.alloca_once(builder, ir.ArrayType(WORD, max(1, len(words))))
+        for i, word in enumerate(cgutils.unpack_tuple(builder, arguments[0])):
+            builder.store(word, cgutils.gep_inbounds(builder, place, 0, i))
+        return builder.ptrtoint(place, WORD)
+
+    if not isinstance(words, types.UniTuple) or words.dtype != types.intp:
+        raise TypeError(f"pack: words must be a tuple of integers of 64 bits, got {words}")
+    return types.intp(words), generate
+
+
+@njit
+def address(array: Any) -> Any:
+    """Where an array begins in memory."""
+    return np.intp(array.ctypes.data)
+
+
+@njit
+def keep(array: Any) -> None:
+    """Call it after the last use of the address of an array that was made here.
+
+    Numba frees an array after the last mention of it, whoever knows its address.
+    """
+    array.size  # noqa: B018
+
+
+@intrinsic
+def field(typing: Any, base: Any, index: Any) -> Any:
+    """The integer at position `index` after the address `base`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_address(builder, *arguments))
+
+    return types.intp(types.intp, types.intp), generate
+
+
+@intrinsic
+def load(typing: Any, base: Any, index: Any) -> Any:
+    """As `field`, of memory that other threads write."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load_atomic(_address(builder, *arguments), "seq_cst", 8)
+
+    return types.intp(types.intp, types.intp), generate
+
+
+@intrinsic
+def store(typing: Any, base: Any, index: Any, value: Any) -> Any:
+    """Writes an integer that other threads read."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _address(builder, *arguments[:2])
+        builder.store_atomic(arguments[2], place, "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
+def add(typing: Any, base: Any, index: Any, value: Any) -> Any:
+    """Adds to an integer that other threads read and write; returns what it was before."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.atomic_rmw("add", _address(builder, *arguments[:2]), arguments[2], "seq_cst")
+
+    return types.intp(types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
+def take(typing: Any, base: Any, index: Any) -> Any:
+    """Makes a 0 into a 1, for one of all threads that try: did this one?"""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        zero, one = ir.Constant(WORD, 0), ir.Constant(WORD, 1)
+        place = _address(builder, *arguments)
+        return builder.extract_value(builder.cmpxchg(place, zero, one, "seq_cst", "seq_cst"), 1)
+
+    return types.boolean(types.intp, types.intp), generate
+
+
+@intrinsic
+def pause(typing: Any) -> Any:
+    """Tells the processor that this is a loop which waits for another core."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        nothing, hint = ir.VoidType(), ir.IntType(32)
+        if builder.module.triple.startswith("x86"):
+            kind = ir.FunctionType(nothing, [])
+            builder.call(_function(builder, kind, "llvm.x86.sse2.pause"), [])
+        elif builder.module.triple.startswith(("aarch64", "arm64")):
+            kind = ir.FunctionType(nothing, [hint])
+            builder.call(_function(builder, kind, "llvm.aarch64.hint"), [ir.Constant(hint, 1)])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
+def call(typing: Any, function: Any, task: Any, chunk: Any) -> Any:
+    """Calls the machine code at an address: what `address_of` gives."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [WORD, WORD])
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
+def address_of(typing: Any, function: Any, kind: Any) -> Any:
+    """The address of the machine code of `function(kind, task, chunk)`, for `call`.
+
+    `kind` is a number, whose type the function computes with; it is given a 0.
+    """
+    if not isinstance(function, types.Dispatcher):
+        raise TypeError(f"address_of: expected a function compiled by Numba, got {function}")
+    arguments = (kind, types.intp, types.intp)
+    function.get_call_type(typing, arguments, {})
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        compiled = function.dispatcher.overloads[arguments]
+        context.active_code_library.add_linking_library(compiled.library)
+        target = context.declare_function(builder.module, compiled.fndesc)
+        name = f"task_{compiled.fndesc.mangled_name}"
+        plain = builder.module.globals.get(name)
+        if plain is None:
+            plain = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [WORD] * 2), name)
+            plain.linkage = "internal"
+            within = ir.IRBuilder(plain.append_basic_block())
+            given = [ir.Constant(context.get_value_type(kind), 0), *plain.args]
+            context.call_conv.call_function(within, target, types.void, arguments, given)
+            within.ret_void()
+        return builder.ptrtoint(plain, WORD)
+
+    return types.intp(function, kind), generate
+
+
+@intrinsic
+def read(typing: Any, kind: Any, address: Any) -> Any:
+    """The number of the type of `kind` at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = context.get_value_type(kind).as_pointer()
+        return builder.load(builder.inttoptr(arguments[1], pointer))
+
+    return kind(kind, types.intp), generate
+
+
+@intrinsic
+def write(typing: Any, address: Any, number: Any) -> Any:
+    """Writes a number to an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = context.get_value_type(number).as_pointer()
+        builder.store(arguments[1], builder.inttoptr(arguments[0], pointer))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, number), generate

@@ -1,0 +1,250 @@
+"""Threads that share a kernel between the cores.
+
+The pools of other libraries do not get on: their idle threads spin on cores that another pool has
+work for. These are threads of this library alone, as many as there are other cores. They spin for
+some microseconds after a kernel, in which the next one mostly comes, then sleep. A kernel is a
+number of *chunks*; whoever is free takes the next one, and the thread that called takes part, so a
+kernel is never later than its own thread alone would be. What a chunk computes does not depend on
+who computes it.
+
+Two Python threads that compute at once do not wait for each other: one has the helpers, the other
+computes all of its chunks itself. A process that was forked has helpers of its own. No signal
+is delivered to a helper, and none survives the interpreter.
+
+The words that all share, and how they are used:
+
+    GENERATION  counts kernels; helpers sleep until it changes
+    OPEN        may chunks be taken?
+    NEXT        the chunk to be taken next
+    INSIDE      helpers that look at the kernel; it must not end before they leave
+    BUSY        has a thread taken the helpers?
+    SLEEPING    helpers that must be woken
+    STOP        are helpers to end?
+    HELPERS     how many there are
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core import types
+
+from .building import build
+from .host import cores
+from .intrinsics import add, address_of, call, field, load, pause, store, take
+
+# Positions of words, far enough apart to lie in cache lines of their own.
+GENERATION, OPEN, NEXT, INSIDE, BUSY, SLEEPING, STOP = range(0, 7 * 16, 16)
+FUNCTION, TASK, CHUNKS, HELPERS = range(112, 116)
+MUTEX, CONDITION = 128, 144  # of the operating system: at most 64 bytes each
+WORDS = 160
+
+#: How often a helper looks for the next kernel before it sleeps: about 50 µs.
+SPINS = 2_000
+#: Operations that are worth sharing, and those worth more chunks than cores, so that a core
+#: which is late or slow does not make the others wait.
+SHARED, LARGE = 100_000, 20_000_000
+#: How often who waits for a helper looks before it lets others have the core.
+PATIENCE = 10_000
+
+_lock = types.ExternalFunction("pthread_mutex_lock", types.int32(types.intp))
+_unlock = types.ExternalFunction("pthread_mutex_unlock", types.int32(types.intp))
+_wait = types.ExternalFunction("pthread_cond_wait", types.int32(types.intp, types.intp))
+_wake = types.ExternalFunction("pthread_cond_broadcast", types.int32(types.intp))
+_yield = types.ExternalFunction("sched_yield", types.int32())
+
+
+@numba.njit
+def _take_chunks(pool: Any) -> None:
+    function, task, chunks = field(pool, FUNCTION), field(pool, TASK), field(pool, CHUNKS)
+    chunk = add(pool, NEXT, 1)
+    while chunk < chunks:
+        call(function, task, chunk)
+        chunk = add(pool, NEXT, 1)
+
+
+@numba.njit
+def parts(pool: Any, work: Any) -> Any:
+    """Into how many chunks `work`, in operations, is best divided: 1, or a few for each core."""
+    if pool == 0 or work < SHARED:
+        return 1
+    threads = field(pool, HELPERS) + 1
+    return threads if work < LARGE else 4 * threads
+
+
+@numba.njit
+def fork_join(pool: Any, function: Any, task: Any, chunks: Any) -> None:
+    """Runs a function of a task and a chunk for all chunks, on as many cores as are free.
+
+    `pool` is the address that `pool()` gives, or 0; `function` is from `address_of`, `task` from
+    `pack`.
+    """
+    if chunks < 2 or pool == 0 or not take(pool, BUSY):
+        for chunk in range(chunks):
+            call(function, task, chunk)
+        return
+    store(pool, FUNCTION, function)
+    store(pool, TASK, task)
+    store(pool, CHUNKS, chunks)
+    store(pool, NEXT, 0)
+    store(pool, OPEN, 1)
+    add(pool, GENERATION, 1)
+    if load(pool, SLEEPING) > 0:
+        _lock(pool + 8 * MUTEX)
+        _wake(pool + 8 * CONDITION)
+        _unlock(pool + 8 * MUTEX)
+    _take_chunks(pool)
+    store(pool, OPEN, 0)
+    looks = 0
+    while load(pool, INSIDE) > 0:
+        looks += 1
+        if looks < PATIENCE:
+            pause()
+        else:
+            _yield()
+    store(pool, BUSY, 0)
+
+
+@numba.njit
+def _help(kind: Any, pool: Any, unused: Any) -> None:
+    """What a helper does all its life."""
+    seen = 0
+    while True:
+        looks = 0
+        while load(pool, GENERATION) == seen:
+            looks += 1
+            if looks < SPINS:
+                pause()
+            else:
+                _lock(pool + 8 * MUTEX)
+                add(pool, SLEEPING, 1)
+                while load(pool, GENERATION) == seen:
+                    _wait(pool + 8 * CONDITION, pool + 8 * MUTEX)
+                add(pool, SLEEPING, -1)
+                _unlock(pool + 8 * MUTEX)
+        seen = load(pool, GENERATION)
+        if load(pool, STOP):
+            return
+        add(pool, INSIDE, 1)
+        if load(pool, OPEN):
+            _take_chunks(pool)
+        add(pool, INSIDE, -1)
+
+
+def _life() -> Any:
+    """The address of a helper's life."""
+    return address_of(_help, 0)
+
+
+def _end(pool: Any) -> None:
+    """Tells the helpers to end, once the kernel that they work on has; they stay taken."""
+    while not take(pool, BUSY):
+        _yield()
+    store(pool, STOP, 1)
+    add(pool, GENERATION, 1)
+    _lock(pool + 8 * MUTEX)
+    _wake(pool + 8 * CONDITION)
+    _unlock(pool + 8 * MUTEX)
+
+
+class Pool:
+    """The helpers of this process: `address` of the words they share, 0 if there are none."""
+
+    def __init__(self, helpers: int) -> None:
+        self.address = 0
+        self._threads: list[ctypes.c_void_p] = []
+        if helpers > 0 and sys.platform != "win32":
+            self._start(helpers)
+
+    @property
+    def helpers(self) -> int:
+        """How many there are."""
+        return len(self._threads) if self.address else 0
+
+    def _start(self, helpers: int) -> None:
+        memory = np.zeros(WORDS + 8, np.int64)
+        _kept.append(memory)  # for good: who asks for its address may keep it
+        start = memory.ctypes.data
+        start += -start % 64
+        system = ctypes.CDLL(None)
+        system.pthread_mutex_init(ctypes.c_void_p(start + 8 * MUTEX), None)
+        system.pthread_cond_init(ctypes.c_void_p(start + 8 * CONDITION), None)
+        life = ctypes.c_void_p(build(_life, ())())
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            for _ in range(helpers):
+                thread = ctypes.c_void_p()
+                place = ctypes.c_void_p(start)
+                if system.pthread_create(ctypes.byref(thread), None, life, place):
+                    break  # the system allows no more: fewer do
+                self._threads.append(thread)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        memory[(start - memory.ctypes.data) // 8 + HELPERS] = len(self._threads)
+        self.address = start if self._threads else 0
+
+    def stop(self) -> None:
+        """Ends the helpers; from then on who calls a kernel computes all of it."""
+        start, self.address = self.address, 0
+        if start:
+            build(_end, (types.intp,))(start)
+            for thread in self._threads:
+                ctypes.CDLL(None).pthread_join(thread, None)
+
+
+#: The memory of all pools of this process, and of those it was forked from.
+_kept: list[Any] = []
+_making = threading.RLock()
+_pool: Pool | None = None
+
+
+def pool() -> int:
+    """The address of the words that this process's helpers share, for kernels; 0 without helpers.
+
+    The helpers are made when it is first called.
+    """
+    return _pool.address if _pool is not None else _made(cores() - 1).address
+
+
+def _made(helpers: int) -> Pool:
+    global _pool
+    with _making:
+        if _pool is None:
+            _pool = Pool(helpers)
+        return _pool
+
+
+def limit(threads: int) -> None:
+    """Has kernels computed by so many threads, that which calls included."""
+    global _pool
+    with _making:
+        if _pool is not None:
+            if _pool.helpers == threads - 1:
+                return
+            _pool.stop()
+            _pool = None
+        _made(threads - 1)
+
+
+def _stop() -> None:
+    if _pool is not None:
+        _pool.stop()
+
+
+def _forget() -> None:
+    """In a forked process there are no threads but one, and locks may be held for good."""
+    global _pool, _making
+    _pool, _making = None, threading.RLock()
+
+
+atexit.register(_stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
