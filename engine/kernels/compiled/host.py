@@ -1,9 +1,8 @@
-"""What the processor of this machine has: vector registers, cores."""
+"""What the processor of this machine has: vector registers."""
 
 from __future__ import annotations
 
 import functools
-import os
 from typing import NamedTuple
 
 
@@ -44,15 +43,3 @@ def tile() -> Tile | None:
     if features.get("neon") or features.get("fp-armv8"):
         return Tile(rows=8, vectors=3, width=16)
     return None
-
-
-def cores() -> int:
-    """How many cores this process may use.
-
-    >>> cores() >= 1
-    True
-    """
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not every system has it
-        return os.cpu_count() or 1

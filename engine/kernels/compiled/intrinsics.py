@@ -37,7 +37,7 @@ def pack(typing: Any, words: Any) -> Any:
             builder.store(word, cgutils.gep_inbounds(builder, place, 0, i))
         return builder.ptrtoint(place, WORD)
 
-    if not isinstance(words, types.UniTuple) or words.dtype != types.intp:
+    if any(word != types.intp for word in words):
         raise TypeError(f"pack: words must be a tuple of integers of 64 bits, got {words}")
     return types.intp(words), generate
 
