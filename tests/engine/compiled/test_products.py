@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -170,3 +175,39 @@ def test_memory_that_is_not_aligned() -> None:
 
 def test_threads_are_made_when_first_used_and_shared() -> None:
     assert threads.pool() == threads.pool()
+
+
+ELSEWHERE = """
+import numpy as np
+from chainrule.engine.kernels import numba_products
+from chainrule.engine.kernels.compiled import host
+random = np.random.default_rng(0)
+for rows, k, columns in ((100, 90, 80), (8, 300, 200), (600, 30, 50)):
+    for dtype in (np.float32, np.float64):
+        a = random.standard_normal((rows, k)).astype(dtype)
+        b = random.standard_normal((columns, k)).astype(dtype).T
+        exact = a.astype(np.longdouble) @ b
+        assert np.abs(numba_products.matmul(a, b) - exact).max() < 60 * k * np.finfo(dtype).eps
+print(host.tile())
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="for this processor")
+@pytest.mark.parametrize(
+    ("name", "features", "tile"),
+    [
+        ("haswell", "+avx,+avx2,+fma,+sse4.2", "Tile(rows=4, vectors=3, width=32)"),
+        ("generic", "", "None"),
+    ],
+)
+def test_other_processors(name: str, features: str, tile: str, tmp_path: Path) -> None:
+    settings = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE],
+        env={**os.environ, **settings, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == tile
