@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cpu import report
+from benchmarks.cpu import growth, peaks, report, startup
 from benchmarks.cpu.contenders import BY_NAME
 from benchmarks.cpu.results import Result
 from benchmarks.cpu.suite import Options, limits, measure, rows
@@ -58,7 +58,12 @@ def measures() -> dict[str, Callable[[Options], list[Result]]]:
     def timed(group: str) -> Callable[[Options], list[Result]]:
         return lambda options: [measure(each, options) for each in rows([group], options)]
 
-    return {group: timed(group) for group in groups}
+    return {
+        **{group: timed(group) for group in groups},
+        "p8": startup.run,
+        "p9": peaks.run,
+        "p10": growth.run,
+    }
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -100,7 +105,11 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--unset", action="append", default=[], metavar="KEY", help="remove a variable"
     )
     parser.add_argument("--json", metavar="FILE", help="write all that was measured")
-    parser.add_argument("--chart", metavar="FILE", help="draw the ratios as a PNG")
+    parser.add_argument(
+        "--chart",
+        metavar="FILE",
+        help="draw the ratios as a PNG; of P10 the curves, as FILE-growth.png",
+    )
     options = parser.parse_args(arguments)
     known = {*groups, *single, *OTHERS, "all"}
     unknown = sorted(set(options.names) - known)
@@ -155,10 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         about["others"] = [asdict(row) for row in others]
         report.write_json(chosen.json, results, about)
     if chosen.chart:
-        from benchmarks.cpu.chart import draw
-
-        machine = about["machine"]
-        draw(chosen.chart, results, f"{machine['processor']}, {machine['cores']} cores")
+        _draw(chosen.chart, results, about["machine"])
 
 
 def _measured(names: list[str], options: Options) -> Any:
@@ -168,6 +174,19 @@ def _measured(names: list[str], options: Options) -> Any:
             yield from groups[name](options)
         elif name not in OTHERS:
             yield from (measure(each, options) for each in rows([name], options))
+
+
+def _draw(file: str, results: list[Result], machine: dict[str, Any]) -> None:
+    from benchmarks.cpu.chart import draw, draw_growth
+
+    subtitle = f"{machine['processor']}, {machine['cores']} cores"
+    compared = [each for each in results if not each.points]
+    if compared:
+        draw(file, compared, subtitle)
+    grown = [each for each in results if each.points]
+    if grown:
+        path = Path(file)
+        draw_growth(path.with_name(f"{path.stem}-growth.png"), grown, subtitle)
 
 
 def _introduce(about: dict[str, Any]) -> None:

@@ -57,18 +57,24 @@ class Worker:
             times.append(clock() - begin)
         return {"times": times, "result": result if isinstance(result, float) else None}
 
-    def memory(self, workload: str, builder: str, steps: int) -> dict[str, Any]:
+    def memory(self, workload: str, builder: str, steps: int, smoke: bool) -> dict[str, Any]:
         """The peak of resident memory in some steps, beyond what a tiny one has loaded."""
         self.prepare(workload, builder, smoke=True)
         self.program = None
         trim()
         before = resident_bytes()
         forget_peak()
-        self.workload = workloads(False)[workload]
+        self.workload = workloads(smoke)[workload]
         self.program = self.workload.programs[builder]()
         for i in range(steps):
             self.run(0, 1, i)
         return {"before": before, "peak": peak_bytes(), "beyond": peak_bytes() - before}
+
+    def growth(self, kind: str, sizes: list[int], seconds: float) -> dict[str, Any]:
+        """How time and memory grow: see `growth`."""
+        from .growth import points
+
+        return {"points": points(kind, sizes, seconds)}
 
     def limits(self, smoke: bool) -> dict[str, Any]:
         """What this machine gives at most: GEMM rate and copy bandwidth, by NumPy."""
