@@ -7,7 +7,7 @@ import importlib
 import json
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.cpu import growth, peaks, report, startup
 from benchmarks.cpu.contenders import BY_NAME
 from benchmarks.cpu.results import Result
-from benchmarks.cpu.suite import Options, limits, measure, rows
+from benchmarks.cpu.suite import Options, Started, limits, measure, rows
 from benchmarks.cpu.workload import workloads
 from benchmarks.harness import Row
 
@@ -51,12 +51,12 @@ def show(found: list[Row], file: str | None) -> None:
         Path(file).write_text(json.dumps([asdict(row) for row in found], indent=1))
 
 
-def measures() -> dict[str, Callable[[Options], list[Result]]]:
-    """What measures each group of rows."""
+def measures(kept: Started | None = None) -> dict[str, Callable[[Options], list[Result]]]:
+    """What measures each group of rows; `kept`: see `measure`."""
     groups = dict.fromkeys(each.group for each in workloads(False).values())
 
     def timed(group: str) -> Callable[[Options], list[Result]]:
-        return lambda options: [measure(each, options) for each in rows([group], options)]
+        return lambda options: [measure(each, options, kept) for each in rows([group], options)]
 
     return {
         **{group: timed(group) for group in groups},
@@ -157,9 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     others: list[Row] = []
     for name in names:
         if name in OTHERS:
-            found = importlib.import_module(f"benchmarks.{name}").run(chosen.smoke)
-            print(f"\n{name}\n{table(found)}", flush=True)
-            others += found
+            more = importlib.import_module(f"benchmarks.{name}").run(chosen.smoke)
+            print(f"\n{name}\n{table(more)}", flush=True)
+            others += more
     if chosen.json:
         about["others"] = [asdict(row) for row in others]
         report.write_json(chosen.json, results, about)
@@ -167,13 +167,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _draw(chosen.chart, results, about["machine"])
 
 
-def _measured(names: list[str], options: Options) -> Any:
-    groups = measures()
-    for name in names:
-        if name in groups:
-            yield from groups[name](options)
-        elif name not in OTHERS:
-            yield from (measure(each, options) for each in rows([name], options))
+def _measured(names: list[str], options: Options) -> Iterator[Result]:
+    kept = Started() if options.smoke else None
+    groups = measures(kept)
+    try:
+        for name in names:
+            if name in groups:
+                yield from groups[name](options)
+            elif name not in OTHERS:
+                yield from (measure(each, options, kept) for each in rows([name], options))
+    finally:
+        if kept is not None:
+            kept.close()
 
 
 def _draw(file: str, results: list[Result], machine: dict[str, Any]) -> None:

@@ -134,45 +134,53 @@ def largest(found: Sequence[dict[str, float]], measured: str, model: str) -> tup
 
 def run(options: Options) -> list[Result]:
     """Two rows for each that grows: time and memory; the figure is the largest step."""
-    rows = []
-    for kind, (title, sizes, tiny) in KINDS.items():
-        chosen = tiny if options.smoke else sizes
-        measured: dict[str, list[dict[str, float]]] = {}
-        left_out = {}
-        for each in CONTENDERS:
-            if each.kind != "ours" or not options.wants(each):
-                continue
-            reason = each.missing()
-            if reason:
-                left_out[each.name] = reason
-                continue
-            seconds = 0.02 if options.smoke else 10 * options.seconds
-            with Process(options.environment(each)) as process:
-                try:
+    measured: dict[str, dict[str, list[dict[str, float]]]] = {kind: {} for kind in KINDS}
+    left_out = {}
+    seconds = 0.02 if options.smoke else 10 * options.seconds
+    for each in CONTENDERS:
+        if each.kind != "ours" or not options.wants(each):
+            continue
+        reason = each.missing()
+        if reason:
+            left_out[each.name] = reason
+            continue
+        with Process(options.environment(each)) as process:
+            try:
+                for kind, (_, sizes, tiny) in KINDS.items():
+                    chosen = tiny if options.smoke else sizes
                     answer = process.ask("growth", kind=kind, sizes=chosen, seconds=seconds)
-                except ContenderError as error:
-                    left_out[each.name] = str(error)
-                    continue
-            measured[each.name] = answer["points"]
-        for what, field, model in (
-            ("time", "seconds", "operations"),
-            ("memory", "bytes", "memory"),
-        ):
-            timings, notes = [Timing("the model's slope", "eager", 1.0, 1.0, [1.0])], []
-            for name, found in measured.items():
-                worst, where = largest(found, field, model)
-                timings.append(Timing(name, "ours", worst, worst, [worst]))
-                notes.append(f"{name}: {where}")
-            row = result(
-                f"p10-{kind}-{what}",
-                f"largest step of {what}: {title}",
-                None if options.smoke else TARGET,
-                ("eager",),
-                timings,
-                left_out,
-                unit="",
-                note="; ".join(notes),
-            )
-            row.points = measured
-            rows.append(row)
-    return rows
+                    measured[kind][each.name] = answer["points"]
+            except ContenderError as error:
+                left_out[each.name] = str(error)
+    return [
+        _row(kind, which, measured[kind], left_out, options)
+        for kind in KINDS
+        for which in ("time", "memory")
+    ]
+
+
+def _row(
+    kind: str,
+    which: str,
+    measured: dict[str, list[dict[str, float]]],
+    left_out: dict[str, str],
+    options: Options,
+) -> Result:
+    field, model = {"time": ("seconds", "operations"), "memory": ("bytes", "memory")}[which]
+    timings, notes = [Timing("the model's slope", "eager", 1.0, 1.0, [1.0])], []
+    for name, found in measured.items():
+        worst, where = largest(found, field, model)
+        timings.append(Timing(name, "ours", worst, worst, [worst]))
+        notes.append(f"{name}: {where}")
+    row = result(
+        f"p10-{kind}-{which}",
+        f"largest step of {which}: {KINDS[kind][0]}",
+        None if options.smoke else TARGET,
+        ("eager",),
+        timings,
+        left_out,
+        unit="",
+        note="; ".join(notes),
+    )
+    row.points = measured
+    return row
