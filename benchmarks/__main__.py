@@ -7,17 +7,17 @@ import importlib
 import json
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.cpu import report
+from benchmarks.cpu import growth, peaks, report, startup
 from benchmarks.cpu.contenders import BY_NAME
 from benchmarks.cpu.results import Result
-from benchmarks.cpu.suite import Options, limits, measure, rows
+from benchmarks.cpu.suite import Options, Started, limits, measure, rows
 from benchmarks.cpu.workload import workloads
 from benchmarks.harness import Row
 
@@ -51,14 +51,19 @@ def show(found: list[Row], file: str | None) -> None:
         Path(file).write_text(json.dumps([asdict(row) for row in found], indent=1))
 
 
-def measures() -> dict[str, Callable[[Options], list[Result]]]:
-    """What measures each group of rows."""
+def measures(kept: Started | None = None) -> dict[str, Callable[[Options], list[Result]]]:
+    """What measures each group of rows; `kept`: see `measure`."""
     groups = dict.fromkeys(each.group for each in workloads(False).values())
 
     def timed(group: str) -> Callable[[Options], list[Result]]:
-        return lambda options: [measure(each, options) for each in rows([group], options)]
+        return lambda options: [measure(each, options, kept) for each in rows([group], options)]
 
-    return {group: timed(group) for group in groups}
+    return {
+        **{group: timed(group) for group in groups},
+        "p8": startup.run,
+        "p9": peaks.run,
+        "p10": growth.run,
+    }
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -100,7 +105,11 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--unset", action="append", default=[], metavar="KEY", help="remove a variable"
     )
     parser.add_argument("--json", metavar="FILE", help="write all that was measured")
-    parser.add_argument("--chart", metavar="FILE", help="draw the ratios as a PNG")
+    parser.add_argument(
+        "--chart",
+        metavar="FILE",
+        help="draw the ratios as a PNG; of P10 the curves, as FILE-growth.png",
+    )
     options = parser.parse_args(arguments)
     known = {*groups, *single, *OTHERS, "all"}
     unknown = sorted(set(options.names) - known)
@@ -148,26 +157,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
     others: list[Row] = []
     for name in names:
         if name in OTHERS:
-            found = importlib.import_module(f"benchmarks.{name}").run(chosen.smoke)
-            print(f"\n{name}\n{table(found)}", flush=True)
-            others += found
+            more = importlib.import_module(f"benchmarks.{name}").run(chosen.smoke)
+            print(f"\n{name}\n{table(more)}", flush=True)
+            others += more
     if chosen.json:
         about["others"] = [asdict(row) for row in others]
         report.write_json(chosen.json, results, about)
     if chosen.chart:
-        from benchmarks.cpu.chart import draw
-
-        machine = about["machine"]
-        draw(chosen.chart, results, f"{machine['processor']}, {machine['cores']} cores")
+        _draw(chosen.chart, results, about["machine"])
 
 
-def _measured(names: list[str], options: Options) -> Any:
-    groups = measures()
-    for name in names:
-        if name in groups:
-            yield from groups[name](options)
-        elif name not in OTHERS:
-            yield from (measure(each, options) for each in rows([name], options))
+def _measured(names: list[str], options: Options) -> Iterator[Result]:
+    kept = Started() if options.smoke else None
+    groups = measures(kept)
+    try:
+        for name in names:
+            if name in groups:
+                yield from groups[name](options)
+            elif name not in OTHERS:
+                yield from (measure(each, options, kept) for each in rows([name], options))
+    finally:
+        if kept is not None:
+            kept.close()
+
+
+def _draw(file: str, results: list[Result], machine: dict[str, Any]) -> None:
+    from benchmarks.cpu.chart import draw, draw_growth
+
+    subtitle = f"{machine['processor']}, {machine['cores']} cores"
+    compared = [each for each in results if not each.points]
+    if compared:
+        draw(file, compared, subtitle)
+    grown = [each for each in results if each.points]
+    if grown:
+        path = Path(file)
+        draw_growth(path.with_name(f"{path.stem}-growth.png"), grown, subtitle)
 
 
 def _introduce(about: dict[str, Any]) -> None:

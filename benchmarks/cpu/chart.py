@@ -1,4 +1,4 @@
-"""The picture of the table: a bar for each install, a mark for each target."""
+"""Pictures of the table: a bar for each install, a mark for each target; and of P10, curves."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .results import Result
+
+#: What is drawn of growth: the field that was measured, the model's, the axis.
+CURVES = (("seconds", "predicted", "seconds a step"), ("bytes", "memory", "bytes at the peak"))
 
 #: Of Okabe and Ito's palette, which all kinds of colour vision tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73")
@@ -72,3 +75,34 @@ def draw(file: str | Path, rows: Sequence[Result], subtitle: str) -> None:
     if shown:
         figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     figure.savefig(file, dpi=150)
+
+
+def draw_growth(file: str | Path, rows: Sequence[Result], subtitle: str) -> None:
+    """Writes a PNG of time and memory beside the cost model, a column for each that grows."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = [row for row in rows if row.points and row.workload.endswith("-time")]
+    figure = Figure(figsize=(4 * max(1, len(shown)), 6.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(2, max(1, len(shown)), squeeze=False)
+    for j, row in enumerate(shown):
+        for i, (field, model, label) in enumerate(CURVES):
+            axes = panels[i][j]
+            for k, (name, points) in enumerate(row.points.items()):
+                sizes = [each["size"] for each in points]
+                measured = [each[field] for each in points]
+                marker = "os^"[k % 3]
+                axes.loglog(sizes, measured, marker + "-", color=COLOURS[k % 3], label=name)
+                if k == 0:
+                    line = [each.get(model, 0.0) for each in points]
+                    if "predicted" not in points[0]:  # a chain: a line through the last
+                        line = [size / sizes[-1] * measured[-1] for size in sizes]
+                    axes.loglog(sizes, line, "--", color="black", linewidth=1, label="model")
+            axes.set_xlabel(row.workload.split("-")[1])
+            axes.set_ylabel(label)
+            axes.grid(alpha=0.3)
+    if shown:
+        panels[0][0].legend(fontsize=8)
+    figure.suptitle(f"Growth of a training step beside the cost model\n{subtitle}", fontsize=9)
+    figure.savefig(file, dpi=120)

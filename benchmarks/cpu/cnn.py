@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .training import chainrule_program, glorot, jax_program, torch_program
+from .training import (
+    autograd_program,
+    chainrule_program,
+    glorot,
+    jax_program,
+    mygrad_program,
+    torch_program,
+)
 from .workload import Arrays, Program, Workload
 
 
@@ -48,9 +56,11 @@ def workloads(smoke: bool) -> list[Workload]:
             nn.Linear(features, 10),
         )
 
-    def initial(generator: np.random.Generator) -> Any:
-        shapes = [(3, 3, 1, first), (3, 3, first, second), (features, 10)]
-        return [(glorot(generator, *s), np.zeros(s[-1], np.float32)) for s in shapes]
+    def initial(generator: np.random.Generator) -> list[np.ndarray]:
+        found = []
+        for shape in ((3, 3, 1, first), (3, 3, first, second), (features, 10)):
+            found += [glorot(generator, *shape), np.zeros(shape[-1], np.float32)]
+        return found
 
     def jax() -> Program:
         import jax
@@ -61,17 +71,52 @@ def workloads(smoke: bool) -> list[Workload]:
             y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=names)
             return jax.nn.relu(y + bias)
 
-        def pooled(x: Any) -> Any:
-            n, height, width, channels = x.shape
-            return jnp.max(x.reshape(n, height // 2, 2, width // 2, 2, channels), axis=(2, 4))
+        return jax_program(initial, network(convolved, jnp.max), "adam")
+
+    def network(convolved: Any, largest: Any) -> Callable[[Any, Any], Any]:
+        """Of images with channels last; pools are maxima over axes, as is fastest in JAX."""
 
         def logits_of(parameters: Any, x: Any) -> Any:
-            *convolutions, (kernel, bias) = parameters
-            for each in convolutions:
-                x = pooled(convolved(x, *each))
-            return x.reshape(len(x), -1) @ kernel + bias
+            for i in (0, 2):
+                n, height, width, channels = (y := convolved(x, *parameters[i : i + 2])).shape
+                x = y.reshape((n, height // 2, 2, width // 2, 2, channels))
+                x = largest(x, axis=(2, 4))
+            return x.reshape((len(x), -1)) @ parameters[4] + parameters[5]
 
-        return jax_program(initial, logits_of, "adam")
+        return logits_of
+
+    def autograd() -> Program:
+        import autograd.numpy as anp
+
+        def convolved(x: Any, kernel: Any, bias: Any) -> Any:
+            n, height, width, _ = x.shape
+            padded = anp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), "constant")
+            shifted = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
+            rows = anp.concatenate(shifted, axis=-1).reshape((n * height * width, -1))
+            y = rows @ kernel.reshape((-1, kernel.shape[-1])) + bias
+            return anp.maximum(y, 0).reshape((n, height, width, kernel.shape[-1]))
+
+        return autograd_program(initial, network(convolved, anp.max), "adam")
+
+    def mygrad() -> Program:
+        from mygrad.nnet.activations import relu
+        from mygrad.nnet.layers import conv_nd, max_pool
+
+        def transposed(generator: np.random.Generator) -> list[np.ndarray]:
+            found = initial(generator)
+            for i in (0, 2):
+                found[i] = np.ascontiguousarray(found[i].transpose(3, 2, 0, 1))
+                found[i + 1] = found[i + 1].reshape(-1, 1, 1)
+            return found
+
+        def logits_of(parameters: Any, x: Any) -> Any:
+            x = x.transpose(0, 3, 1, 2)
+            for i in (0, 2):
+                y = conv_nd(x, parameters[i], stride=1, padding=1) + parameters[i + 1]
+                x = max_pool(relu(y), (2, 2), stride=2)
+            return x.reshape(len(x), -1) @ parameters[4] + parameters[5]
+
+        return mygrad_program(transposed, logits_of, "adam")
 
     workload = Workload(
         "p3-cnn",
@@ -84,6 +129,8 @@ def workloads(smoke: bool) -> list[Workload]:
             "torch-channels-last": lambda: torch_program(module, "adam", channels_last=True),
             "torch-compile": lambda: torch_program(module, "adam", compiled=True),
             "jax": jax,
+            "autograd": autograd,
+            "mygrad": mygrad,
         },
         0.9,
         memory=True,

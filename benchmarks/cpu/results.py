@@ -30,7 +30,7 @@ class Result:
     `ratios` holds, by the name of our install, the median over the rounds of our slice over the
     best peer's of the same round; `beside`, the same to the best of all peers, where not all count
     for the target; `least`, our least time over the least of the peers that count. `unit` is "s",
-    "B" or "".
+    "B" or ""; `points`, of what grows, holds what was measured at each size.
     """
 
     workload: str
@@ -45,6 +45,7 @@ class Result:
     left_out: dict[str, str] = field(default_factory=dict)
     unit: str = "s"
     note: str = ""
+    points: dict[str, list[dict[str, float]]] = field(default_factory=dict, repr=False)
 
     @property
     def ours(self) -> list[Timing]:

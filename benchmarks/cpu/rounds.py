@@ -10,8 +10,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+#: Where `benchmarks` can be imported.
+ROOT = Path(__file__).parents[2]
 
 #: A contender that does not answer for so long is ended and left out.
 PATIENCE_SECONDS = 300.0
@@ -31,6 +35,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
+            cwd=ROOT,
             env=dict(os.environ if environment is None else environment),
             text=True,
             encoding="utf-8",

@@ -68,14 +68,34 @@ def entrants(workload: Workload, options: Options) -> tuple[list[Contender], dic
     return found, left_out
 
 
-def measure(workload: Workload, options: Options) -> Result:
-    """The row of a workload: all contenders' times in the same rounds."""
+class Started(dict[str, Process]):
+    """Processes by the names of their contenders, started when they are asked for."""
+
+    def of(self, contender: Contender, options: Options) -> Process:
+        """The process of a contender."""
+        if contender.name not in self:
+            self[contender.name] = Process(options.environment(contender))
+        return self[contender.name]
+
+    def close(self) -> None:
+        """Ends all of them."""
+        while self:
+            self.popitem()[1].close()
+
+
+def measure(workload: Workload, options: Options, kept: Started | None = None) -> Result:
+    """The row of a workload: all contenders' times in the same rounds.
+
+    The processes are of this row alone: what one row leaves behind (freed memory, above all) is not
+    to change the next. A smoke run hands over `kept`, and closes it: it has no time for that.
+    """
     chosen, left_out = entrants(workload, options)
     kinds = {each.name: each.kind for each in chosen}
+    started = Started() if kept is None else kept
     with contextlib.ExitStack() as stack:
-        processes = {
-            each.name: stack.enter_context(Process(options.environment(each))) for each in chosen
-        }
+        if kept is None:
+            stack.callback(started.close)
+        processes = {each.name: started.of(each, options) for each in chosen}
         question = {"workload": workload.name, "smoke": options.smoke}
         for each in chosen:  # all at once: compiling takes long
             processes[each.name].send("prepare", builder=each.builder, **question)
@@ -86,6 +106,7 @@ def measure(workload: Workload, options: Options) -> Result:
             except ContenderError as error:
                 left_out[name] = str(error)
                 del processes[name]
+                started.pop(name).close()
         for name, process in processes.items():  # one after the other: how long is a step?
             first = process.ask("run", untimed=1, steps=3, seed=1)["times"]
             guess = steps_of_slice(sorted(first)[1], options.seconds, 30)

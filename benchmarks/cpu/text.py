@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .training import chainrule_program, glorot, jax_program, torch_program
+from .training import (
+    autograd_program,
+    chainrule_program,
+    glorot,
+    jax_program,
+    mygrad_program,
+    torch_program,
+)
 from .workload import Arrays, Program, Workload
 
 
@@ -57,17 +65,12 @@ def _workload(
 
         return Text()
 
-    def initial(generator: np.random.Generator) -> Any:
-        cells = [
-            (
-                glorot(generator, inputs, 4 * units),
-                glorot(generator, units, 4 * units),
-                np.zeros(4 * units, np.float32),
-            )
-            for inputs in (width, units)
-        ]
-        table = generator.uniform(-0.05, 0.05, (vocabulary, width)).astype(np.float32)
-        return table, cells, (glorot(generator, units, outputs), np.zeros(outputs, np.float32))
+    def initial(generator: np.random.Generator) -> list[np.ndarray]:
+        found = [generator.uniform(-0.05, 0.05, (vocabulary, width)).astype(np.float32)]
+        for inputs in (width, units):
+            found += [glorot(generator, inputs, 4 * units), glorot(generator, units, 4 * units)]
+            found += [np.zeros(4 * units, np.float32)]
+        return [*found, glorot(generator, units, outputs), np.zeros(outputs, np.float32)]
 
     def jax() -> Program:
         import jax
@@ -88,13 +91,47 @@ def _workload(
             return jax.lax.scan(cell, (zeros, zeros), projected)[1]
 
         def logits_of(parameters: Any, ids: Any) -> Any:
-            table, cells, (kernel, bias) = parameters
-            x = table[ids.T]
-            for each in cells:
-                x = lstm(each, x)
+            table, *cells, kernel, bias = parameters
+            x = lstm(cells[3:], lstm(cells[:3], table[ids.T]))
             return x.swapaxes(0, 1) @ kernel + bias
 
         return jax_program(initial, logits_of, "adam")
+
+    def unrolled(xp: Any, tanh: Any, sigmoid: Any) -> Callable[[Any, Any], Any]:
+        """The same in the functions of a library that records operations of NumPy."""
+
+        def logits_of(parameters: Any, ids: Any) -> Any:
+            table, *cells, kernel, bias = parameters
+            x = table[ids]
+            states = [x[:, t] for t in range(steps)]
+            for first in (0, 3):
+                inputs, recurrent, offset = cells[first : first + 3]
+                h = c = None
+                found: list[Any] = []
+                for state in states:
+                    z = state @ inputs + offset
+                    z = z if h is None else z + h @ recurrent
+                    i, f, g, o = (z[:, k * units : (k + 1) * units] for k in range(4))
+                    new = sigmoid(i) * tanh(g)
+                    c = new if c is None else sigmoid(f) * c + new
+                    h = sigmoid(o) * tanh(c)
+                    found.append(h)
+                states = found
+            return xp.stack(states, axis=1) @ kernel + bias
+
+        return logits_of
+
+    def autograd() -> Program:
+        import autograd.numpy as anp
+
+        forward = unrolled(anp, anp.tanh, lambda x: 0.5 + 0.5 * anp.tanh(0.5 * x))
+        return autograd_program(initial, forward, "adam")
+
+    def mygrad() -> Program:
+        import mygrad
+        from mygrad.nnet.activations import sigmoid
+
+        return mygrad_program(initial, unrolled(mygrad, mygrad.tanh, sigmoid), "adam")
 
     return Workload(
         name,
@@ -106,6 +143,8 @@ def _workload(
             "torch": lambda: torch_program(module, "adam"),
             "torch-compile": lambda: torch_program(module, "adam", compiled=True),
             "jax": jax,
+            "autograd": autograd,
+            "mygrad": mygrad,
         },
         target,
         memory=target is not None,

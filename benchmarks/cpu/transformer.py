@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .training import chainrule_program, glorot, jax_program, torch_program
+from .training import (
+    autograd_program,
+    chainrule_program,
+    glorot,
+    jax_program,
+    mygrad_program,
+    torch_program,
+)
 from .workload import Arrays, Program, Workload
 
 
@@ -55,59 +64,77 @@ def workloads(smoke: bool) -> list[Workload]:
 
         return Encoder()
 
-    def initial(generator: np.random.Generator) -> Any:
-        def affine(inputs: int, units: int) -> tuple[np.ndarray, np.ndarray]:
-            return glorot(generator, inputs, units), np.zeros(units, np.float32)
-
-        def norm() -> tuple[np.ndarray, np.ndarray]:
-            return np.ones(width, np.float32), np.zeros(width, np.float32)
-
-        blocks = [
-            {
-                "qkv": affine(width, 3 * width),
-                "output": affine(width, width),
-                "first": affine(width, hidden),
-                "second": affine(hidden, width),
-                "attention_norm": norm(),
-                "feed_forward_norm": norm(),
-            }
-            for _ in range(layers)
-        ]
-        tables = [
+    def initial(generator: np.random.Generator) -> list[np.ndarray]:
+        """Both tables; six pairs a layer, kernel and bias or scale and offset; the last pair."""
+        found = [
             0.05 * generator.standard_normal((count, width), np.float32)
             for count in (vocabulary, steps)
         ]
-        return tables, blocks, affine(width, vocabulary)
+        pairs = [(width, 3 * width), (width, width), (width, hidden), (hidden, width)]
+        for _ in range(layers):
+            for shape in pairs:
+                found += [glorot(generator, *shape), np.zeros(shape[-1], np.float32)]
+            found += 2 * [np.ones(width, np.float32), np.zeros(width, np.float32)]
+        return [*found, glorot(generator, width, vocabulary), np.zeros(vocabulary, np.float32)]
+
+    def network(xp: Any, softmax: Any, gelu: Any) -> Callable[[Any, Any], Any]:
+        """In the functions of a library that has those of NumPy; all stays float32."""
+        small, scaled = np.float32(1e-5), np.float32((width // heads) ** -0.5)
+
+        def norm(x: Any, scale: Any, offset: Any) -> Any:
+            centred = x - xp.mean(x, axis=-1, keepdims=True)
+            variance = xp.mean(centred * centred, axis=-1, keepdims=True)
+            return centred / xp.sqrt(variance + small) * scale + offset
+
+        def attention(x: Any, kernel: Any, bias: Any) -> Any:
+            projected = (x @ kernel + bias).reshape((*x.shape[:2], 3, heads, width // heads))
+            q, k, v = (xp.swapaxes(projected[:, :, i], 1, 2) for i in range(3))
+            scores = q @ xp.swapaxes(k, 2, 3) * scaled
+            return xp.swapaxes(softmax(scores) @ v, 1, 2).reshape(x.shape)
+
+        def logits_of(parameters: Any, ids: Any) -> Any:
+            table, positions, *blocks, kernel, bias = parameters
+            x = table[ids] + positions
+            for i in range(layers):
+                qkv, o, first, second, norm_1, norm_2 = (
+                    blocks[12 * i + j : 12 * i + j + 2] for j in range(0, 12, 2)
+                )
+                x = norm(x + (attention(x, *qkv) @ o[0] + o[1]), *norm_1)
+                inner = gelu(x @ first[0] + first[1])
+                x = norm(x + (inner @ second[0] + second[1]), *norm_2)
+            return x @ kernel + bias
+
+        return logits_of
 
     def jax() -> Program:
         import jax
         import jax.numpy as jnp
 
-        def affine(x: Any, parameters: Any) -> Any:
-            return x @ parameters[0] + parameters[1]
+        gelu = functools.partial(jax.nn.gelu, approximate=False)
+        return jax_program(initial, network(jnp, jax.nn.softmax, gelu), "adam")
 
-        def norm(x: Any, parameters: Any) -> Any:
-            centred = x - x.mean(-1, keepdims=True)
-            variance = (centred * centred).mean(-1, keepdims=True)
-            return centred * jax.lax.rsqrt(variance + 1e-5) * parameters[0] + parameters[1]
+    def autograd() -> Program:
+        import autograd.numpy as anp
+        from autograd.scipy.special import erf
 
-        def attention(x: Any, block: Any) -> Any:
-            shape = (*x.shape[:2], 3, heads, width // heads)
-            q, k, v = jnp.moveaxis(affine(x, block["qkv"]).reshape(shape), 2, 0)
-            scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) * (width // heads) ** -0.5
-            mixed = jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(scores), v)
-            return affine(mixed.reshape(x.shape), block["output"])
+        def softmax(x: Any) -> Any:
+            powers = anp.exp(x)
+            return powers / anp.sum(powers, axis=-1, keepdims=True)
 
-        def logits_of(parameters: Any, ids: Any) -> Any:
-            (table, positions), blocks, out = parameters
-            x = table[ids] + positions
-            for block in blocks:
-                x = norm(x + attention(x, block), block["attention_norm"])
-                inner = jax.nn.gelu(affine(x, block["first"]), approximate=False)
-                x = norm(x + affine(inner, block["second"]), block["feed_forward_norm"])
-            return affine(x, out)
+        forward = network(anp, softmax, lambda x: 0.5 * x * (1 + erf(x * 0.5**0.5)))
+        return autograd_program(initial, forward, "adam")
 
-        return jax_program(initial, logits_of, "adam")
+    def mygrad() -> Program:
+        """With gelu by a tanh, as MyGrad has no erf: less work."""
+        import mygrad
+        from mygrad.nnet.activations import softmax
+
+        half, one, slope, cubic = np.float32([0.5, 1, 0.79788456, 0.044715])
+
+        def gelu(x: Any) -> Any:
+            return half * x * (one + mygrad.tanh(slope * (x + cubic * x * x * x)))
+
+        return mygrad_program(initial, network(mygrad, softmax, gelu), "adam")
 
     workload = Workload(
         "p4-encoder",
@@ -119,6 +146,8 @@ def workloads(smoke: bool) -> list[Workload]:
             "torch": lambda: torch_program(module, "adam"),
             "torch-compile": lambda: torch_program(module, "adam", compiled=True),
             "jax": jax,
+            "autograd": autograd,
+            "mygrad": mygrad,
         },
         0.9,
         memory=True,

@@ -20,6 +20,7 @@ from .workload import Program, Workload, workloads
 
 #: Steps before any is timed, and seconds of them: kernels are compiled, pools are made.
 WARM_UP_STEPS, WARM_UP_SECONDS = 3, 0.3
+SMOKE_SECONDS = 0.01
 
 
 class Worker:
@@ -34,8 +35,9 @@ class Worker:
         self.program = None
         self.workload = workloads(smoke)[workload]
         self.program = self.workload.programs[builder]()
-        begin, taken = time.perf_counter(), []
-        while len(taken) < WARM_UP_STEPS or time.perf_counter() - begin < WARM_UP_SECONDS:
+        taken: list[float] = []
+        end = time.perf_counter() + (SMOKE_SECONDS if smoke else WARM_UP_SECONDS)
+        while len(taken) < WARM_UP_STEPS or time.perf_counter() < end:
             taken += self.run(0, 1, len(taken))["times"]
         return {"seconds": float(np.median(taken[1:])), "first": taken[0]}
 
@@ -57,18 +59,25 @@ class Worker:
             times.append(clock() - begin)
         return {"times": times, "result": result if isinstance(result, float) else None}
 
-    def memory(self, workload: str, builder: str, steps: int) -> dict[str, Any]:
+    def memory(self, workload: str, builder: str, steps: int, smoke: bool) -> dict[str, Any]:
         """The peak of resident memory in some steps, beyond what a tiny one has loaded."""
         self.prepare(workload, builder, smoke=True)
         self.program = None
         trim()
         before = resident_bytes()
         forget_peak()
-        self.workload = workloads(False)[workload]
+        self.workload = workloads(smoke)[workload]
         self.program = self.workload.programs[builder]()
         for i in range(steps):
             self.run(0, 1, i)
-        return {"before": before, "peak": peak_bytes(), "beyond": peak_bytes() - before}
+        peak = peak_bytes()
+        return {"before": before, "peak": peak, "beyond": peak - before}
+
+    def growth(self, kind: str, sizes: list[int], seconds: float) -> dict[str, Any]:
+        """How time and memory grow: see `growth`."""
+        from .growth import points
+
+        return {"points": points(kind, sizes, seconds)}
 
     def limits(self, smoke: bool) -> dict[str, Any]:
         """What this machine gives at most: GEMM rate and copy bandwidth, by NumPy."""
