@@ -24,13 +24,16 @@ import chainrule as cr
 from chainrule.engine.devices import REFERENCE, get_device
 from chainrule.engine.kernels import (
     numba_attention,
+    numba_convolutions,
     numba_normalizations,
     numba_optimizers,
+    numba_pooling,
     numba_special,
 )
 from chainrule.engine.windows import windows
 
 from .parity_of_rows import ROWS
+from .parity_of_windows import WINDOWS
 
 Array = np.ndarray[Any, Any]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -291,7 +294,7 @@ CASES = {
     "erfc": Case(draw_numbers, special_allows),
     "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),
     "adam_step": Case(draw_adam_step, adam_step_allows, changed=(0, 2, 3)),
-    **{name: Case(draw, allowed) for name, (draw, allowed) in ROWS.items()},
+    **{name: Case(draw, allowed) for name, (draw, allowed) in (ROWS | WINDOWS).items()},
 }
 
 # The test -----------------------------------------------------------------------------------
@@ -356,6 +359,8 @@ def _all_compiled() -> Iterator[None]:
         for module in modules:
             for kernel in module.THRESHOLDS:
                 patch.setitem(module.THRESHOLDS, kernel, 0)
+        patch.setattr(numba_convolutions, "SMALL", 0)
+        patch.setattr(numba_pooling, "SMALL", 0)
         for dtype in DTYPES:
             array = np.ones(3, dtype)
             kernels = get_device("cpu").sets["numba"]
@@ -364,6 +369,7 @@ def _all_compiled() -> Iterator[None]:
             kernels.sgd_step(array, array, array.copy(), 0.1, 0.9, False, 0.0)
             kernels.adam_step(array, array, array.copy(), array.copy(), 0.1, 0.9, 0.9, 1.0, 0.0, 1)
             _compile_rows(kernels, array)
+            numba_convolutions._kernel(dtype), numba_pooling._kernels(dtype)
         yield
 
 
@@ -438,6 +444,10 @@ def test_small_runs_do_not_load_numba() -> None:
         for optimizer in (cr.optim.SGD([w]), cr.optim.Adam([w])):
             (w * w).sum().backward()
             optimizer.step()
+        x = cr.ones((8, 8, 8, 1), dtype="float32")
+        kernel = cr.ones((3, 3, 1, 4), dtype="float32")
+        kernel.requires_grad = True
+        cr.max_pool(cr.conv(x, kernel), pool_size=2).sum().backward()
         assert "numba" not in sys.modules
         """
     )
