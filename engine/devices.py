@@ -358,6 +358,8 @@ cpu = register_device(
                 "dropout": _NUMBA + "philox",
                 "erf": _NUMBA + "special",
                 "erfc": _NUMBA + "special",
+                "gelu": _NUMBA + "gelu",
+                "gelu_backward": _NUMBA + "gelu",
                 "im2col": _STRIDED + "convolutions",
                 "layer_norm": _NUMBA + "normalizations",
                 "layer_norm_backward": _NUMBA + "normalizations",

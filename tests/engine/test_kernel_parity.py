@@ -24,12 +24,14 @@ import chainrule as cr
 from chainrule.engine.devices import REFERENCE, get_device
 from chainrule.engine.kernels import (
     numba_attention,
+    numba_gelu,
     numba_normalizations,
     numba_optimizers,
     numba_special,
 )
 from chainrule.engine.windows import windows
 
+from .parity_of_gelu import GELU
 from .parity_of_rows import ROWS
 
 Array = np.ndarray[Any, Any]
@@ -272,7 +274,7 @@ CASES = {
     "erfc": Case(draw_numbers, special_allows),
     "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),
     "adam_step": Case(draw_adam_step, adam_step_allows, changed=(0, 2, 3)),
-    **{name: Case(draw, allowed) for name, (draw, allowed) in ROWS.items()},
+    **{name: Case(draw, allowed) for name, (draw, allowed) in {**GELU, **ROWS}.items()},
 }
 
 # The test -----------------------------------------------------------------------------------
@@ -333,14 +335,17 @@ def compare(device: str, name: str, kernel: str, arguments: list[Any]) -> None:
 def _all_compiled() -> Iterator[None]:
     """Compiles outside of drawn examples, and has compiled code run arrays of every length."""
     with pytest.MonkeyPatch.context() as patch:
-        modules = (numba_optimizers, numba_special, numba_normalizations, numba_attention)
-        for module in modules:
+        for module in (
+            *(numba_optimizers, numba_special, numba_gelu),
+            *(numba_normalizations, numba_attention),
+        ):
             for kernel in module.THRESHOLDS:
                 patch.setitem(module.THRESHOLDS, kernel, 0)
         for dtype in DTYPES:
             array = np.ones(3, dtype)
             kernels = get_device("cpu").sets["numba"]
             kernels.erf(array), kernels.erfc(array)
+            kernels.gelu_backward(array, array, kernels.gelu(array, False)[1], False)
             kernels.sgd_step(array, array, None, 0.1, 0.0, False, 0.0)
             kernels.sgd_step(array, array, array.copy(), 0.1, 0.9, False, 0.0)
             kernels.adam_step(array, array, array.copy(), array.copy(), 0.1, 0.9, 0.9, 1.0, 0.0, 1)

@@ -1,0 +1,47 @@
+"""Kernels of the Transformer: what they compute does not depend on how many threads share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chainrule.engine.devices import cpu
+
+KERNELS = cpu.sets["numba"]
+
+
+@pytest.fixture
+def _threads() -> Iterator[None]:
+    """Has the pool as it was after the test."""
+    from chainrule.engine.kernels.compiled import threads
+
+    threads.pool()
+    before = threads._pool.helpers + 1
+    yield
+    threads.limit(before)
+
+
+def normal(*shape: int, dtype: str = "float32") -> Any:
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(dtype)
+
+
+def gelu() -> list[Any]:
+    x, g = normal(301, 1009), normal(1009, 301).T
+    found = [array for form in (False, True) for array in KERNELS.gelu(x, form)]
+    return [*found, KERNELS.gelu_backward(g, x, found[1], False)]
+
+
+@pytest.mark.usefixtures("_threads")
+@pytest.mark.parametrize("compute", [gelu])
+def test_threads_do_not_change_a_bit(compute: Callable[[], list[Any]]) -> None:
+    from chainrule.engine.kernels.compiled import threads
+
+    threads.limit(1)
+    alone = compute()
+    for count in (2, 3):
+        threads.limit(count)
+        for one, other in zip(alone, compute(), strict=True):
+            np.testing.assert_array_equal(one, other)
