@@ -365,6 +365,8 @@ cpu = register_device(
                 "layer_norm_backward": _NUMBA + "normalizations",
                 "batch_norm": _NUMBA + "normalizations",
                 "batch_norm_backward": _NUMBA + "normalizations",
+                "attention": _NUMBA + "attention",
+                "attention_backward": _NUMBA + "attention",
                 "softmax": _NUMBA + "attention",
                 "softmax_backward": _NUMBA + "attention",
                 "masked_softmax": _NUMBA + "attention",

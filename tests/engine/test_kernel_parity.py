@@ -31,6 +31,7 @@ from chainrule.engine.kernels import (
 )
 from chainrule.engine.windows import windows
 
+from .parity_of_attention import ATTENTION
 from .parity_of_gelu import GELU
 from .parity_of_rows import ROWS
 
@@ -274,7 +275,9 @@ CASES = {
     "erfc": Case(draw_numbers, special_allows),
     "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),
     "adam_step": Case(draw_adam_step, adam_step_allows, changed=(0, 2, 3)),
-    **{name: Case(draw, allowed) for name, (draw, allowed) in {**GELU, **ROWS}.items()},
+    **{
+        name: Case(draw, allowed) for name, (draw, allowed) in {**ATTENTION, **GELU, **ROWS}.items()
+    },
 }
 
 # The test -----------------------------------------------------------------------------------
@@ -355,6 +358,8 @@ def _all_compiled() -> Iterator[None]:
 
 def _compile_rows(kernels: Any, array: Array) -> None:
     x = np.stack([array, array])
+    _, weights = kernels.attention(x, x, x, True, 1.0)
+    kernels.attention_backward(x, weights, x, x, x, True, 1.0)
     y = kernels.masked_softmax(x, True, 1)
     kernels.masked_softmax_backward(x, y, True, 1), kernels.softmax(x, 1)
     _, z, weight = kernels.layer_norm(x, array, array, (1,), 1.0)

@@ -210,7 +210,7 @@ def _pointer(typing: Any, kind: Any, address: Any) -> Any:
     """An address as a pointer to numbers of the type of `kind`, for `numba.carray`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[1], context.get_value_type(kind).as_pointer())
+        return builder.inttoptr(arguments[1], context.get_data_type(kind).as_pointer())
 
     return types.CPointer(kind)(kind, types.intp), generate
 
