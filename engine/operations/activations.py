@@ -300,8 +300,8 @@ gelu = elementwise(
     "(1 + 0.134145 * x**2), approximate), "
     "((1 + erf(x / sqrt(2))) / 2 + x * exp(-x**2 / 2) / sqrt(2 * pi), True))",
     forward=lambda k, x, *, approximate=False: k.gelu(x, _approximate(approximate)),
-    vjp=lambda k, g, x, residuals, approximate: (
-        g * k.gelu_slope(x, residuals, _approximate(approximate))
+    vjp=lambda k, g, x, residuals, approximate: k.gelu_backward(
+        g, x, residuals, _approximate(approximate)
     ),
     definition=lambda x, *, approximate: _gelu(x, approximate),
     notes="""

@@ -25,6 +25,7 @@ from chainrule.engine.devices import REFERENCE, get_device
 from chainrule.engine.kernels import (
     numba_attention,
     numba_convolutions,
+    numba_gelu,
     numba_normalizations,
     numba_optimizers,
     numba_pooling,
@@ -32,6 +33,8 @@ from chainrule.engine.kernels import (
 )
 from chainrule.engine.windows import windows
 
+from .parity_of_attention import ATTENTION
+from .parity_of_gelu import GELU
 from .parity_of_rows import ROWS
 from .parity_of_windows import WINDOWS
 
@@ -294,7 +297,7 @@ CASES = {
     "erfc": Case(draw_numbers, special_allows),
     "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),
     "adam_step": Case(draw_adam_step, adam_step_allows, changed=(0, 2, 3)),
-    **{name: Case(draw, allowed) for name, (draw, allowed) in (ROWS | WINDOWS).items()},
+    **{name: Case(*each) for name, each in (ATTENTION | GELU | ROWS | WINDOWS).items()},
 }
 
 # The test -----------------------------------------------------------------------------------
@@ -355,8 +358,10 @@ def compare(device: str, name: str, kernel: str, arguments: list[Any]) -> None:
 def _all_compiled() -> Iterator[None]:
     """Compiles outside of drawn examples, and has compiled code run arrays of every length."""
     with pytest.MonkeyPatch.context() as patch:
-        modules = (numba_optimizers, numba_special, numba_normalizations, numba_attention)
-        for module in modules:
+        for module in (
+            *(numba_optimizers, numba_special, numba_gelu),
+            *(numba_normalizations, numba_attention),
+        ):
             for kernel in module.THRESHOLDS:
                 patch.setitem(module.THRESHOLDS, kernel, 0)
         patch.setattr(numba_convolutions, "SMALL", 0)
@@ -365,6 +370,7 @@ def _all_compiled() -> Iterator[None]:
             array = np.ones(3, dtype)
             kernels = get_device("cpu").sets["numba"]
             kernels.erf(array), kernels.erfc(array)
+            kernels.gelu_backward(array, array, kernels.gelu(array, False)[1], False)
             kernels.sgd_step(array, array, None, 0.1, 0.0, False, 0.0)
             kernels.sgd_step(array, array, array.copy(), 0.1, 0.9, False, 0.0)
             kernels.adam_step(array, array, array.copy(), array.copy(), 0.1, 0.9, 0.9, 1.0, 0.0, 1)
@@ -375,6 +381,8 @@ def _all_compiled() -> Iterator[None]:
 
 def _compile_rows(kernels: Any, array: Array) -> None:
     x = np.stack([array, array])
+    _, weights = kernels.attention(x, x, x, True, 1.0)
+    kernels.attention_backward(x, weights, x, x, x, True, 1.0)
     y = kernels.masked_softmax(x, True, 1)
     kernels.masked_softmax_backward(x, y, True, 1), kernels.softmax(x, 1)
     _, z, weight = kernels.layer_norm(x, array, array, (1,), 1.0)
