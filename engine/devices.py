@@ -355,6 +355,7 @@ cpu = register_device(
                 "matmul": _NUMBA + "products",
                 "sgd_step": _NUMBA + "optimizers",
                 "adam_step": _NUMBA + "optimizers",
+                "sum_of_squares": _NUMBA + "optimizers",
                 "dropout": _NUMBA + "philox",
                 "erf": _NUMBA + "special",
                 "erfc": _NUMBA + "special",

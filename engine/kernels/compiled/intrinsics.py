@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit
+from numba import carray, njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -190,3 +190,22 @@ def write(typing: Any, address: Any, number: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.intp, number), generate
+
+
+@intrinsic
+def _pointer(typing: Any, kind: Any, address: Any) -> Any:
+    """An address as a pointer to numbers of the type of `kind`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[1], context.get_value_type(kind).as_pointer())
+
+    return types.CPointer(kind)(kind, types.intp), generate
+
+
+@njit
+def vector(kind: Any, address: int, count: int) -> Any:
+    """The numbers of the type of `kind` from an address on, as an array; it keeps no memory.
+
+    LLVM makes vector instructions of loops over such arrays, not of those over `read`.
+    """
+    return carray(_pointer(kind, address), (count,))
