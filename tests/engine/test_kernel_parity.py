@@ -23,13 +23,16 @@ from hypothesis import strategies as st
 import chainrule as cr
 from chainrule.engine.devices import REFERENCE, get_device
 from chainrule.engine.kernels import (
+    numba_affine,
     numba_attention,
+    numba_losses,
     numba_normalizations,
     numba_optimizers,
     numba_special,
 )
 from chainrule.engine.windows import windows
 
+from .parity_of_dense import DENSE, warm_dense
 from .parity_of_rows import ROWS
 
 Array = np.ndarray[Any, Any]
@@ -282,7 +285,7 @@ CASES = {
     "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),
     "adam_step": Case(draw_adam_step, adam_step_allows, changed=(0, 2, 3)),
     "sum_of_squares": Case(draw_sum_of_squares, sum_of_squares_allows),
-    **{name: Case(draw, allowed) for name, (draw, allowed) in ROWS.items()},
+    **{name: Case(draw, allowed) for name, (draw, allowed) in {**ROWS, **DENSE}.items()},
 }
 
 # The test -----------------------------------------------------------------------------------
@@ -312,7 +315,7 @@ def results(case: Case, arguments: list[Any], returned: Any) -> list[tuple[int |
     if returned is None:
         return [*changed]
     several = returned if isinstance(returned, (tuple, list)) else (returned,)
-    return [*changed, *((None, host(each)) for each in several)]
+    return [*changed, *((None, host(each)) for each in several if each is not None)]
 
 
 def compare(device: str, name: str, kernel: str, arguments: list[Any]) -> None:
@@ -343,7 +346,8 @@ def compare(device: str, name: str, kernel: str, arguments: list[Any]) -> None:
 def _all_compiled() -> Iterator[None]:
     """Compiles outside of drawn examples, and has compiled code run arrays of every length."""
     with pytest.MonkeyPatch.context() as patch:
-        modules = (numba_optimizers, numba_special, numba_normalizations, numba_attention)
+        modules: tuple[Any, ...] = (numba_optimizers, numba_special, numba_normalizations)
+        modules += (numba_attention, numba_affine, numba_losses)
         for module in modules:
             for kernel in module.THRESHOLDS:
                 patch.setitem(module.THRESHOLDS, kernel, 0)
@@ -356,6 +360,7 @@ def _all_compiled() -> Iterator[None]:
             kernels.adam_step(array, array, array.copy(), array.copy(), 0.1, 0.9, 0.9, 1.0, 0.0, 1)
             kernels.sum_of_squares(array)
             _compile_rows(kernels, array)
+            warm_dense(kernels, dtype)
         yield
 
 
