@@ -91,7 +91,7 @@ def walk(
         for contribution in contributions:
             i += 1
             parent: Any = parents[plan.positions[i]]
-            if contribution is None or parent.moment < oldest:
+            if contribution is None or (oldest and parent.moment < oldest):
                 continue
             if not plan.builtin and not is_array(contribution):
                 raise misshapen(plan.record, plan.positions[i], contribution, parent.shape)
@@ -142,7 +142,11 @@ def _give(node: Node, gradient: Any, alien: bool, checks: Any, targets: Any, fou
             if checks is not None:
                 checks.finish({node: gradient})
         if targets is None and watch.keeps:
-            _keep(watch, gradient, node.kernels.device, alien)
+            if watch.grad is None and watch.buffer is None and type(gradient) is not Tensor:
+                raw = gradient.copy() if alien else gradient
+                watch.grad = wrap(raw, node.kernels.device)
+            else:
+                _keep(watch, gradient, node.kernels.device)
     if targets is not None and node in targets:
         found[node] = gradient
     return gradient
@@ -209,12 +213,9 @@ def _call_hooks(node: Node, watch: Watch, gradient: Any) -> Any:
     return gradient
 
 
-def _keep(watch: Watch, gradient: Any, device: Device, alien: bool) -> None:
-    """Adds a gradient to the one kept; copies it first if its memory is `alien`."""
+def _keep(watch: Watch, gradient: Any, device: Device) -> None:
+    """Adds a gradient to the one kept, or copies it."""
     kept, buffer = watch.grad, watch.buffer
-    if kept is None and buffer is None and type(gradient) is not Tensor:
-        watch.grad = wrap(gradient.copy() if alien else gradient, device)
-        return
     if type(gradient) is Tensor or (kept is not None and kept._node is not None):
         if type(gradient) is not Tensor:
             gradient = wrap(gradient, device)

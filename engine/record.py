@@ -307,10 +307,8 @@ def compute(
         return compute(record, device, arrays, parents, storages, key, static)
     if not record.builtin:
         result, residuals = unshared(result, residuals, arrays)
-    if record.view and device.xp.may_share_memory(result, arrays[0]):
-        own = storages[0]
-    else:
-        own = Storage()
+    view = record.view and device.xp.may_share_memory(result, arrays[0])
+    own = storages[0] if view else Storage()
     tensor = wrap(result, device, None, own)
     tracked = state.recording and key & (key - 1)  # a bit beside the first
     if tracked and record.differentiable and dtype.kind == "f":

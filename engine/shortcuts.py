@@ -34,6 +34,8 @@ def storage_of(operand: Any) -> Storage:
 _NAMES = {
     "_EXPLAINED": (ValueError, TypeError, IndexError, MemoryError),
     "_FLOAT16": np.dtype("float16"),
+    "_FLOAT32": np.dtype("float32"),
+    "_NOTHING": dict[str, Any](),
     "_Node": Node,
     "_Storage": Storage,
     "_Tensor": Tensor,
@@ -57,30 +59,31 @@ def {name}({parameters}):
         try:
             _y = _record.forward(_k, {arrays}, {keywords})
         except _EXPLAINED as _error:
-            raise _explain(_error, _record, ({arrays},), {{{static}}}, _device) from _error
-        _r = None
+            raise _explain(_error, _record, ({arrays},), {static}, _device) from _error
+        {residuals}
         if type(_y) is not _ndarray:
             if type(_y) is tuple:
                 _y, _r = _pair({name!r}, _y)
             if type(_y) is not _ndarray:
                 _y = _device.xp.asarray(_y)
-        _dtype = _y.dtype
-        if _dtype is not _FLOAT16:
-            {unshare}
-            _tensor = _new(_Tensor)
-            _tensor._data = _y
-            _tensor._device = _device
-            _tensor._storage = _own = {storage}
-            {record}
+        {unshare}
+        _tensor = _new(_Tensor)
+        _tensor._data = _y
+        _tensor._device = _device
+        _tensor._storage = _own = {storage}
+        {record}
+        if _y.dtype is not _FLOAT16:
             _tensor._node = None
             return _tensor
-    return _apply(_record, ({inputs},), {{{static}}})
+    return _apply(_record, ({inputs},), {static})
 """
 
-_RECORD = """if ({tracked}) and _state.recording and _dtype.kind == "f":
+_RECORD = """if ({tracked}) and _state.recording:
+            _dtype = _y.dtype
+            if _dtype is _FLOAT32 or (_dtype.kind == "f" and _dtype is not _FLOAT16):
                 _tensor._node = _node = _Node()
                 {save}
-                _node.static = {{{static}}}
+                _node.static = {static}
                 _node.parents = ({parents},)
                 _node.kernels = _k
                 _node.shape = _y.shape
@@ -127,9 +130,10 @@ def _source(
     record: Record, parameters: str, frozen: Mapping[str, str], space: dict[str, Any]
 ) -> str:
     names = record.arguments
-    storage, unshare, recording = "_Storage()", "", ""
+    storage, residuals, unshare, recording = "_Storage()", "", "", ""
     arrays, nodes = (", ".join(f"_{kind}{i}" for i in range(len(names))) for kind in "xn")
-    static = ", ".join(f"{each!r}: {each}" for each in record.statics)
+    given = ", ".join(f"{each!r}: {each}" for each in record.statics)
+    static = f"{{{given}}}" if given else "_NOTHING"
     if record.view:
         shared = "_device.xp.may_share_memory(_y, _x0)"
         storage = f"{names[0]}._storage if {shared} else _Storage()"
@@ -142,6 +146,8 @@ def _source(
             static=static,
             parents=nodes,
         )
+    if re.search(r"\b_r\b", recording + unshare):
+        residuals = "_r = None"  # unless the forward function gives some
     return _SOURCE.format(
         name=record.name,
         parameters=parameters,
@@ -150,6 +156,7 @@ def _source(
         arrays=arrays,
         keywords=", ".join(f"{each}={each}" for each in record.statics),
         static=static,
+        residuals=residuals,
         unshare=unshare,
         storage=storage,
         record=recording,

@@ -45,7 +45,8 @@ def mark_changed(*storages: Storage) -> None:
         moment = LATEST.changed = next_moment()
     for storage in storages:
         storage.changed = moment
-        if state.mode is not None:
+    if state.mode is not None:
+        for storage in storages:
             state.mode.changed(storage)
 
 

@@ -8,8 +8,8 @@ Measured on one core of a Zen 5 in float32, in µs a step, NumPy against the com
     squares     1.3 / 0    3 / 1    66 /  9    5,300 /   760
 
 Two cores halve what the caches hold, and gain less where memory is the limit. Loading Numba takes
-0.3 s, so short runs are NumPy's: whether a run is compiled depends on its length alone, and a
-program computes the same bits whatever came before.
+0.3 s, so short runs are NumPy's (Adam's in `buffered_optimizers`): whether a run is compiled
+depends on its length alone, and a program computes the same bits whatever came before.
 
 NaN, infinities and the order of roundings are the reference's, but Adam multiplies by the
 reciprocals of 1 - beta^t rather than dividing. Denormal numbers in all of m and v make Adam 1.7
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import REFERENCE, get_device
+from .buffered_optimizers import adam_step as short_adam_step
 
 #: Bytes of parameters: shorter runs are left to NumPy.
 THRESHOLDS = dict.fromkeys(("adam_step", "sgd_step", "sum_of_squares"), 262_144)
@@ -63,27 +64,14 @@ def adam_step(
     t: int,
 ) -> None:
     """Algorithm 1 of Kingma and Ba (2015), step t = 1, 2, ..."""
+    if w.nbytes < THRESHOLDS["adam_step"]:
+        rest = (learning_rate, beta_1, beta_2, epsilon, weight_decay, t)
+        short_adam_step(w, g, m, v, *rest)
+        return
     renew_m, renew_v = 1 - beta_1, 1 - beta_2
     correct_m, correct_v = 1 / (1 - beta_1**t), 1 / (1 - beta_2**t)
-    if w.nbytes >= THRESHOLDS["adam_step"]:
-        numbers = (learning_rate, beta_1, beta_2, renew_m, renew_v, correct_m, correct_v)
-        _step("adapt", w.dtype)((*numbers, epsilon, weight_decay), w, g, m, v)
-        return
-    if weight_decay:
-        g = g + weight_decay * w
-    # The reference's sums and products in one piece of memory, where each would have its own.
-    part = g * renew_m
-    m *= beta_1
-    m += part
-    np.multiply(g, g, part)
-    part *= renew_v
-    v *= beta_2
-    v += part
-    np.multiply(v, correct_v, part)
-    np.sqrt(part, part)
-    part += epsilon
-    np.divide(m * (learning_rate * correct_m), part, part)
-    w -= part
+    numbers = (learning_rate, beta_1, beta_2, renew_m, renew_v, correct_m, correct_v)
+    _step("adapt", w.dtype)((*numbers, epsilon, weight_decay), w, g, m, v)
 
 
 def sum_of_squares(g: Any) -> Any:

@@ -10,7 +10,7 @@ import pytest
 import chainrule as cr
 from chainrule.engine.devices import get_device
 from chainrule.engine.kernels.compiled import threads
-from chainrule.engine.kernels.compiled.host import cores
+from chainrule.engine.threads import cores
 
 from .test_kernel_parity import run_python
 

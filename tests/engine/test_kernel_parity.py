@@ -425,6 +425,28 @@ def test_kernel_equals_its_reference(
     check()
 
 
+@given(st.data(), st.sampled_from(DTYPES))
+def test_short_runs_of_adam(data: st.DataObject, dtype: np.dtype[Any]) -> None:
+    """Calls of NumPy step them: w as closely as the loop, and m and v to the bit."""
+    arguments = draw_adam_step(data.draw, dtype)
+    compare("cpu", "numba", "adam_step", arguments)
+    expected, actual = fresh(arguments, np), fresh(arguments, np)
+    with np.errstate(all="ignore"):
+        REFERENCE["adam_step"](get_device("cpu").sets["reference"], *expected)
+        get_device("cpu").sets["numba"].adam_step(*actual)
+    for i in (2, 3):
+        np.testing.assert_array_equal(actual[i], expected[i], strict=True)
+
+
+def test_a_short_run_of_adam_divides_by_no_epsilon_that_vanished() -> None:
+    """The corrected epsilon is 1e-38 * 1e-8, which float32 does not have; a gradient may be 0."""
+    w, g, m, v = (np.zeros(3, np.float32) for _ in range(4))
+    w += 1
+    kernels = get_device("cpu").sets["numba"]
+    kernels.adam_step(w, g, m, v, 0.1, 0.9, 1 - 1e-16, 2e-38, 0.0, 1)
+    np.testing.assert_array_equal(w, np.ones(3, np.float32))
+
+
 def run_python(code: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],

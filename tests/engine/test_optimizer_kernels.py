@@ -10,7 +10,7 @@ import pytest
 from chainrule.engine.devices import get_device
 from chainrule.engine.kernels import numba_optimizers
 from chainrule.engine.kernels.compiled import optimizers, threads
-from chainrule.engine.kernels.compiled.host import cores
+from chainrule.engine.threads import cores
 
 from .test_kernel_parity import compare, fresh
 
