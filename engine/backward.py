@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from heapq import heappop, heappush, heappushpop
 from typing import Any
 
+from .broadcasting import unbroadcast
 from .devices import Device, state
 from .errors import exhausted, misshapen, stale, unhooked
-from .record import Record, tensor_functions
+from .offers import pull_into
+from .record import tensor_functions
 from .tape import LATEST, Node, Watch, mark_changed
 from .tensor import Tensor, is_array, one, seed, wrap
 
@@ -84,7 +86,10 @@ def walk(
             contributions = plan.pull_tensors(gradient, node)
         else:
             k = node.kernels
-            contributions = plan.pull(k, gradient, node.saved, node.static)
+            if plan.record.products is not None and targets is None and checks is None:
+                contributions = pull_into(node, gradient, gradients)
+            else:
+                contributions = plan.pull(k, gradient, node.saved, node.static)
         if not retain_graph:
             node.parents, node.saved, node.storages = None, (), ()
         i = -1
@@ -182,20 +187,6 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
 Tensor.backward = backward  # type: ignore[method-assign]
 
 
-def unbroadcast(
-    k: Any, gradient: Any, shape: tuple[int, ...], record: Record, position: int
-) -> Any:
-    """The sum of a gradient over the axes along which a value of `shape` had been repeated."""
-    given = gradient.shape
-    extra = len(given) - len(shape)
-    tail = given[extra:] if extra >= 0 else ()
-    if extra < 0 or any(b not in (a, 1) for a, b in zip(tail, shape, strict=True)):
-        raise misshapen(record, position, gradient, shape)
-    repeated = [extra + i for i, (a, b) in enumerate(zip(tail, shape, strict=True)) if a != b]
-    gradient = k.sum(gradient, axis=(*range(extra), *repeated))
-    return k.reshape(gradient, shape) if repeated else gradient
-
-
 def _call_hooks(node: Node, watch: Watch, gradient: Any) -> Any:
     """The gradient after every hook has seen it, and perhaps replaced it."""
     raw = type(gradient) is not Tensor
@@ -229,7 +220,8 @@ def _keep(watch: Watch, gradient: Any, device: Device) -> None:
     else:
         if kept is not None:
             gradient = kept._data + gradient
-        watch.vacate()
-        buffer[...] = gradient
+        if gradient is not buffer:  # it was not computed into it
+            watch.vacate()
+            buffer[...] = gradient
         watch.grad = wrap(buffer, device, None, watch.storage)
         watch.previous = weakref.ref(watch.grad)

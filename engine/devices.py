@@ -296,6 +296,7 @@ class ThreadState(threading.local):
     layers: tuple[tuple[str, Any], ...] = ()
     recomputing: bool = False
     training: bool = False
+    offers: Any = None
 
     def __init__(self) -> None:
         for each in on_new_thread:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import REFERENCE, cpu
+from ..offers import empty
 from .numba_products import DTYPES, SMALL
 
 #: Products of numbers in x kernel, or elements of x in x + bias: fewer are left to NumPy.
@@ -67,8 +68,8 @@ def affine_backward(g: Any, needed: Any, y: Any, x: Any, kernel: Any, activation
     linear = activation == "linear"
     slope = nothing if linear else np.empty(g.shape, dtype)
     of_x = np.empty(x.shape, dtype) if needed[0] else nothing
-    of_kernel = np.empty(kernel.shape, dtype) if needed[1] else nothing
-    of_bias = np.empty(g.shape[1], dtype)
+    of_kernel = empty(kernel.shape, dtype) if needed[1] else nothing
+    of_bias = empty(g.shape[1:], dtype)
     y = g if linear else np.ascontiguousarray(y)
     run(g, y, x, kernel, slope, of_x, of_kernel, of_bias, NUMBERS[activation])
     return of_x if needed[0] else None, of_kernel if needed[1] else None, of_bias
