@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit
+from numba import carray, njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -190,3 +190,71 @@ def write(typing: Any, address: Any, number: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.intp, number), generate
+
+
+@intrinsic
+def _pointer(typing: Any, kind: Any, address: Any) -> Any:
+    """An address as a pointer to numbers of the type of `kind`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[1], context.get_value_type(kind).as_pointer())
+
+    return types.CPointer(kind)(kind, types.intp), generate
+
+
+@njit
+def vector(kind: Any, address: int, count: int) -> Any:
+    """The numbers of the type of `kind` from an address on, as an array; it keeps no memory.
+
+    LLVM makes vector instructions of loops over such arrays, not of those over `read`.
+    """
+    return carray(_pointer(kind, address), (count,))
+
+
+def _apart(builder: Any, instruction: Any, place: int) -> None:
+    """Tells LLVM that what an instruction reads or writes is in none of the other places."""
+    module = builder.module
+    domain = module.add_metadata(["chainrule"])
+    scopes = [module.add_metadata([f"place {i}", domain]) for i in range(PLACES)]
+    others = [scope for i, scope in enumerate(scopes) if i != place]
+    instruction.set_metadata("alias.scope", module.add_metadata([scopes[place]]))
+    instruction.set_metadata("noalias", module.add_metadata(others))
+
+
+#: How many memories `get` and `put` tell from each other.
+PLACES = 16
+
+
+@intrinsic(prefer_literal=True)
+def get(typing: Any, kind: Any, base: Any, index: Any, place: Any) -> Any:
+    """The number of the type of `kind` at position `index` after an address.
+
+    `place`, a literal from 0 to PLACES - 1, names a memory, which never overlaps with those that
+    other places name, in all of a kernel: else LLVM makes no vector instructions of a loop over
+    many arrays, which it cannot compare with each other.
+    """
+    if not isinstance(place, types.IntegerLiteral):
+        raise TypeError(f"get: place must be a literal, got {place}")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        start = builder.inttoptr(arguments[1], context.get_value_type(kind).as_pointer())
+        loaded = builder.load(builder.gep(start, [arguments[2]], inbounds=True))
+        _apart(builder, loaded, place.literal_value)
+        return loaded
+
+    return kind(kind, types.intp, types.intp, place), generate
+
+
+@intrinsic(prefer_literal=True)
+def put(typing: Any, base: Any, index: Any, number: Any, place: Any) -> Any:
+    """Writes a number to position `index` after an address; `place` as in `get`."""
+    if not isinstance(place, types.IntegerLiteral):
+        raise TypeError(f"put: place must be a literal, got {place}")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        start = builder.inttoptr(arguments[0], context.get_value_type(number).as_pointer())
+        stored = builder.store(arguments[2], builder.gep(start, [arguments[1]], inbounds=True))
+        _apart(builder, stored, place.literal_value)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, number, place), generate
