@@ -344,7 +344,6 @@ def active_kernels(device: Device) -> Kernels:
 
 _NUMBA = "chainrule.engine.kernels.numba_"
 _STRIDED = "chainrule.engine.kernels.strided_"
-_BUFFERED = "chainrule.engine.kernels.buffered_"  # NumPy alone, in memory that is made once
 
 cpu = register_device(
     Device(
@@ -387,12 +386,12 @@ cpu = register_device(
                 "softmax_backward": _NUMBA + "attention",
                 "masked_softmax": _NUMBA + "attention",
                 "masked_softmax_backward": _NUMBA + "attention",
-                "lstm_sequence": _BUFFERED + "recurrent",
-                "lstm_sequence_backward": _BUFFERED + "recurrent",
-                "gru_sequence": _BUFFERED + "recurrent",
-                "gru_sequence_backward": _BUFFERED + "recurrent",
-                "simple_rnn_sequence": _BUFFERED + "recurrent",
-                "simple_rnn_sequence_backward": _BUFFERED + "recurrent",
+                "lstm_sequence": _NUMBA + "recurrent",
+                "lstm_sequence_backward": _NUMBA + "recurrent",
+                "gru_sequence": _NUMBA + "recurrent",
+                "gru_sequence_backward": _NUMBA + "recurrent",
+                "simple_rnn_sequence": _NUMBA + "recurrent",
+                "simple_rnn_sequence_backward": _NUMBA + "recurrent",
             },
         },
         default="numba",

@@ -2,8 +2,8 @@
 
 A reference is a function of `(xp, *arguments)` in plain array code, where `xp` is a namespace of
 array functions; it runs on arrays of every device, and (unless it writes in place) on Tensors.
-Modules named `numba_*` (loops compiled by Numba) and `buffered_*` (NumPy, in memory that is made
-once) hold faster versions for the CPU, loaded when they are first used.
+Modules named `numba_*` (compiled by Numba) and `strided_*` (views of NumPy's) hold faster versions
+for the CPU, loaded when they are first used.
 """
 
 from . import (

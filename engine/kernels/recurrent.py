@@ -23,7 +23,8 @@ def parts(z: Any, count: int) -> list[Any]:
 
 def flat(xp: Any, x: Any) -> Any:
     """The steps of all samples, one below the other."""
-    return xp.reshape(x, (-1, x.shape[-1]))
+    batch, steps, width = x.shape
+    return xp.reshape(x, (batch * steps, width))
 
 
 def chosen(xp: Any, mask: Any, t: int, real: Any, other: Any) -> Any:

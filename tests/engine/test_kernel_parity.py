@@ -31,6 +31,7 @@ from chainrule.engine.kernels import (
     numba_normalizations,
     numba_optimizers,
     numba_pooling,
+    numba_recurrent,
     numba_special,
 )
 from chainrule.engine.windows import windows
@@ -39,6 +40,7 @@ from .parity_of_attention import ATTENTION
 from .parity_of_dense import DENSE, warm_dense
 from .parity_of_gelu import GELU
 from .parity_of_rows import ROWS
+from .parity_of_sequences import SEQUENCES
 from .parity_of_windows import WINDOWS
 
 Array = np.ndarray[Any, Any]
@@ -238,70 +240,8 @@ def moves_only(arguments: list[Any], position: int | None, after: Array) -> Arra
     return np.zeros(after.shape)
 
 
-# Recurrent sequences ------------------------------------------------------------------------
-
-
-def draw_sequence(draw: Draw, dtype: np.dtype[Any], gates: int) -> tuple[Any, ...]:
-    """A generator, lengths, x, the states' shape, kernels and a mask.
-
-    No recurrent kernel stretches: the sizes of its entries sum to less than 1 in each block.
-    """
-    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    batch, steps = draw(st.sampled_from([0, 1, 3])), draw(st.integers(1, 4))
-    features, units = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-
-    def array(*shape: int, size: float = 1.0) -> Array:
-        return random.uniform(-size, size, shape).astype(dtype)
-
-    x, kernel = array(batch, steps, features, size=3.0), array(features, gates * units)
-    recurrent = array(units, gates * units, size=1 / units)
-    mask = random.integers(0, 2, (batch, steps)).astype(bool) if draw(st.booleans()) else None
-    return array, (batch, steps, units), x, kernel, recurrent, mask
-
-
-def draw_forward(gates: int, states: int) -> Callable[[Draw, np.dtype[Any]], list[Any]]:
-    def drawn(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
-        array, (batch, _, units), x, kernel, recurrent, mask = draw_sequence(draw, dtype, gates)
-        bias = array(2, 3 * units) if gates == 3 else array(gates * units)
-        initial = [array(batch, units) for _ in range(states)]
-        return [x, *initial, kernel, recurrent, bias, mask]
-
-    return drawn
-
-
-def draw_backward(gates: int, states: int) -> Callable[[Draw, np.dtype[Any]], list[Any]]:
-    def drawn(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
-        found = draw_sequence(draw, dtype, gates)
-        array, (batch, steps, units), x, kernel, recurrent, mask = found
-        g = array(batch, steps + (states == 2), units)
-        squashed = abs(array(batch, steps, gates * units))
-        kept = [] if gates == 1 else [squashed]
-        kept += [array(batch, steps, units)] if gates == 3 else []
-        kept += [array(batch, steps + 1, units) for _ in range(states)]
-        return [(True,) * (4 + states), g, *kept, x, kernel, recurrent, mask]
-
-    return drawn
-
-
-def sequence_allows(arguments: list[Any], position: int | None, after: Array) -> Array:
-    """Sums of at most 12 steps of 3 samples, of products of at most 8 factors near 1 or below.
-
-    Each is rounded in another order, and so is what the next step makes of it, at most 4 times.
-    A sigmoid that comes of a tanh is off by a rounding of 1, where the reference's is relative.
-    """
-    eps = np.finfo(after.dtype).eps
-    return np.asarray(256 * eps * (1 + abs(after).max(initial=0)))
-
-
-RECURRENT = {
-    f"{name}_sequence{way}": Case(draw(gates, states), sequence_allows)
-    for name, gates, states in (("lstm", 4, 2), ("gru", 3, 1), ("simple_rnn", 1, 1))
-    for way, draw in (("", draw_forward), ("_backward", draw_backward))
-}
-
-
 CASES = {
-    **RECURRENT,
+    **{name: Case(draw, allowed) for name, (draw, allowed) in SEQUENCES.items()},
     "matmul": Case(draw_matmul, matmul_allows),
     "dropout": Case(draw_dropout, dropout_allows),
     "im2col": Case(draw_im2col, moves_only),
@@ -310,7 +250,10 @@ CASES = {
     "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),
     "adam_step": Case(draw_adam_step, adam_step_allows, changed=(0, 2, 3)),
     "sum_of_squares": Case(draw_sum_of_squares, sum_of_squares_allows),
-    **{name: Case(*each) for name, each in (ATTENTION | DENSE | GELU | ROWS | WINDOWS).items()},
+    **{
+        name: Case(*each)
+        for name, each in (ATTENTION | DENSE | GELU | ROWS | SEQUENCES | WINDOWS).items()
+    },
 }
 
 # The test -----------------------------------------------------------------------------------
@@ -372,7 +315,7 @@ def _all_compiled() -> Iterator[None]:
     """Compiles outside of drawn examples, and has compiled code run arrays of every length."""
     with pytest.MonkeyPatch.context() as patch:
         modules: tuple[Any, ...] = (numba_optimizers, numba_special, numba_gelu, numba_affine)
-        modules += (numba_normalizations, numba_attention, numba_losses)
+        modules += (numba_normalizations, numba_attention, numba_losses, numba_recurrent)
         for module in modules:
             for kernel in module.THRESHOLDS:
                 patch.setitem(module.THRESHOLDS, kernel, 0)
@@ -390,6 +333,7 @@ def _all_compiled() -> Iterator[None]:
             _compile_rows(kernels, array)
             numba_convolutions._kernel(dtype), numba_pooling._kernels(dtype)
             warm_dense(kernels, dtype)
+            _compile_sequences(dtype)
         yield
 
 
@@ -403,6 +347,12 @@ def _compile_rows(kernels: Any, array: Array) -> None:
     kernels.layer_norm_backward(x, z, weight, array, array, (1,))
     _, z, weight, *_ = kernels.batch_norm(x, array, array, 1.0)
     kernels.batch_norm_backward(x, z, weight, array)
+
+
+def _compile_sequences(dtype: np.dtype[Any]) -> None:
+    for cell in ("lstm", "gru", "simple_rnn"):
+        for back in (False, True):
+            numba_recurrent.compiled(cell, dtype, back)
 
 
 @pytest.mark.parametrize(("device", "name", "kernel"), REPLACED)

@@ -22,7 +22,7 @@ ELSEWHERE = {
     ("engine/operations/reductions.py", "count_nonzero"),
 }
 #: NumPy alone: kernels of the CPU.
-CPU_ONLY = ("numba_", "buffered_", "strided_")
+CPU_ONLY = ("numba_", "strided_")
 
 
 def dotted(node):

@@ -311,8 +311,8 @@ def test_regularisers_of_each_weight_are_penalties():
 
 def kept_numbers(steps):
     """Of a graph of two LSTMs: how many numbers its nodes keep, each array counted once."""
-    layers = [LSTM(4, return_sequences=True) for _ in range(2)]
-    waiting = [layers[1](layers[0](numbers(2, steps, 3)))._node]
+    layers = [LSTM(64, return_sequences=True) for _ in range(2)]
+    waiting = [layers[1](layers[0](numbers(16, steps, 3)))._node]
     found, seen = {}, set()
     while waiting:
         node = waiting.pop()
@@ -338,4 +338,4 @@ def test_what_two_layers_keep_grows_linearly_with_the_steps():
     (count, short), (same_count, double), (_, long) = map(kept_numbers, (10, 20, 40))
     assert count == same_count < 30  # arrays of all steps, none for a step
     assert long - double == 2 * (double - short)
-    assert (long - short) / 30 <= 2 * 2 * 4 * (4 + 2 + 1)
+    assert (long - short) / 30 <= 2 * 16 * 64 * (4 + 2 + 1)

@@ -232,3 +232,52 @@ def cast(typing: Any, kind: Any, number: Any) -> Any:
         return context.cast(builder, arguments[1], number, kind)
 
     return kind(kind, number), generate
+
+
+def _apart(builder: Any, instruction: Any, place: int) -> None:
+    """Tells LLVM that what an instruction reads or writes is in none of the other places."""
+    module = builder.module
+    domain = module.add_metadata(["chainrule"])
+    scopes = [module.add_metadata([f"place {i}", domain]) for i in range(PLACES)]
+    others = [scope for i, scope in enumerate(scopes) if i != place]
+    instruction.set_metadata("alias.scope", module.add_metadata([scopes[place]]))
+    instruction.set_metadata("noalias", module.add_metadata(others))
+
+
+#: How many memories `get` and `put` tell from each other.
+PLACES = 16
+
+
+@intrinsic(prefer_literal=True)
+def get(typing: Any, kind: Any, base: Any, index: Any, place: Any) -> Any:
+    """The number of the type of `kind` at position `index` after an address.
+
+    `place`, a literal from 0 to PLACES - 1, names a memory, which never overlaps with those that
+    other places name, in all of a kernel: else LLVM makes no vector instructions of a loop over
+    many arrays, which it cannot compare with each other.
+    """
+    if not isinstance(place, types.IntegerLiteral):
+        raise TypeError(f"get: place must be a literal, got {place}")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        start = builder.inttoptr(arguments[1], context.get_value_type(kind).as_pointer())
+        loaded = builder.load(builder.gep(start, [arguments[2]], inbounds=True))
+        _apart(builder, loaded, place.literal_value)
+        return loaded
+
+    return kind(kind, types.intp, types.intp, place), generate
+
+
+@intrinsic(prefer_literal=True)
+def put(typing: Any, base: Any, index: Any, number: Any, place: Any) -> Any:
+    """Writes a number to position `index` after an address; `place` as in `get`."""
+    if not isinstance(place, types.IntegerLiteral):
+        raise TypeError(f"put: place must be a literal, got {place}")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        start = builder.inttoptr(arguments[0], context.get_value_type(number).as_pointer())
+        stored = builder.store(arguments[2], builder.gep(start, [arguments[1]], inbounds=True))
+        _apart(builder, stored, place.literal_value)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, number, place), generate

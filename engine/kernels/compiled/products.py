@@ -14,7 +14,7 @@ import numpy as np
 
 from .building import array, build, scalar
 from .host import tile
-from .intrinsics import address, address_of, field, keep, pack, read, write
+from .intrinsics import address, address_of, field, keep, pack, read, vector, write
 from .threads import fork_join, parts, pool
 from .tiles import block
 
@@ -67,9 +67,6 @@ def share(count: int, parts: int, part: int, unit: int) -> tuple[int, int]:
     return min(count, units * part // parts * unit), min(count, units * (part + 1) // parts * unit)
 
 
-# Products that the cores share -----------------------------------------------------------------
-
-
 @numba.njit
 def _gather(
     kind: Any, size: int, rows: int, columns: int, b: int, b_row: int, b_column: int, panel: int
@@ -80,9 +77,10 @@ def _gather(
         bottom = min(rows, top + 16)
         if b_column == size:
             for row in range(top, bottom):
+                source = vector(kind, b + row * b_row, columns)
+                to = vector(kind, panel + row * step, columns)
                 for i in range(columns):
-                    number = read(kind, b + row * b_row + i * size)
-                    write(panel + row * step + i * size, number)
+                    to[i] = source[i]
         else:
             for i in range(columns):
                 for row in range(top, bottom):
@@ -251,3 +249,22 @@ def multiplier(dtype: Any) -> Any:
         compiled(pool(), kind, a, b, c, add)
 
     return multiply
+
+
+def _code(kind: Any) -> int:
+    return address_of(_part, kind)
+
+
+@functools.cache
+def _compiled_code(dtype: Any) -> Any:
+    return build(_code, (scalar(dtype),))  # kept: the machine code is its
+
+
+def code(dtype: Any) -> int:
+    """The address of `product` as machine code, for kernels that `call` it with a task.
+
+    A kernel that has the product within, which is long, takes seconds to compile. The task is
+    pack((a, a_row, a_k, b, b_row, b_column, c, c_row, c_column, size, rows, columns, k, 1, 1,
+    add)), the chunk 0.
+    """
+    return int(_compiled_code(dtype)(dtype.type(0)))
