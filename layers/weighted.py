@@ -230,18 +230,20 @@ class Weighted(Placed):
                     yield name, each, self._is_parameter[name]
 
 
+#: What holds no Tensors: most of a layer's attributes, which are looked through at every batch.
+_PLAIN = frozenset({str, int, float, bool, type(None), type(lambda: None)})
+
+
 def _found(holder: Any, name: str = "") -> Iterator[tuple[str, Tensor | Weighted]]:
     """The Tensors and layers among a layer's attributes, and in lists, tuples and dicts there."""
-    if isinstance(holder, (Tensor, Weighted)) and name:
-        yield name, holder
-        return
-    items: Any = ()
     if isinstance(holder, Weighted):
-        items = vars(holder).items()
-    elif isinstance(holder, dict):
-        items = holder.items()
-    elif isinstance(holder, (list, tuple)):
-        items = enumerate(holder)
+        items: Any = vars(holder).items()
+    else:
+        items = holder.items() if isinstance(holder, dict) else enumerate(holder)
     for key, each in items:
-        if isinstance(each, (Tensor, Weighted, dict, list, tuple)):
+        if type(each) in _PLAIN:
+            continue
+        if isinstance(each, (Tensor, Weighted)):
+            yield f"{name}.{key}" if name else str(key), each
+        elif isinstance(each, (dict, list, tuple)):
             yield from _found(each, f"{name}.{key}" if name else str(key))
