@@ -52,8 +52,9 @@ def _workload(name: str, count: str, shapes: Shapes, target: float) -> Workload:
 
         values, gradients = drawn()
         parameters = [torch.nn.Parameter(torch.from_numpy(each)) for each in values]
-        fused = {"fused": True} if not compiled else {"lr": torch.tensor(RATES["adam"])}
-        optimizer = torch.optim.Adam(parameters, **{"lr": RATES["adam"], **fused})
+        # A rate that is a tensor is not compiled into the step.
+        rate: Any = torch.tensor(RATES["adam"]) if compiled else RATES["adam"]
+        optimizer = torch.optim.Adam(parameters, lr=rate, fused=not compiled or None)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = torch.from_numpy(gradient)
         if not compiled:

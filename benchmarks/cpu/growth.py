@@ -4,7 +4,7 @@ From one size to the next neither may grow by more than the cost model's count d
 2.6: operations and bytes, both exact) but for a tenth; of a chain, by more than its length. What is
 above that is a cliff: a cache that is left, a kernel that is chosen badly, garbage that is walked.
 Times are the least of some repeats in turns over the sizes, bytes what NumPy and Python allocate at
-most (`tracemalloc`), from the model's making to its third step.
+most (`tracemalloc`), from the model's making to its second step.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from .results import Result, Timing, result
 from .rounds import ContenderError, Process
 from .suite import Options
 
+#: How often it is each size's turn.
+ROUNDS = 4
 #: What a step may exceed the model's by.
 TARGET = 1.1
 
@@ -45,11 +47,12 @@ def points(kind: str, sizes: Sequence[int], seconds: float) -> list[dict[str, fl
     """
     found: list[dict[str, float]] = []
     for size in sizes:
-        _made(kind, size)[1]()  # loads what is loaded on demand
+        if kind != "chain" or not found:
+            _made(kind, size)[1]()  # loads what is loaded on demand
         point = {"size": float(size), "seconds": float("inf")}
         tracemalloc.start()
         model, step = _made(kind, size)
-        for _ in range(3):
+        for _ in range(2):
             step()
         point["bytes"] = float(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
@@ -63,10 +66,11 @@ def points(kind: str, sizes: Sequence[int], seconds: float) -> list[dict[str, fl
         del model, step
         gc.collect()
     steps = [_made(kind, size)[1] for size in sizes]
-    for _ in range(5):
+    for turn in range(ROUNDS):
         for point, step in zip(found, steps, strict=True):
-            step()
-            end = time.perf_counter() + seconds / 5
+            if turn == 0:
+                step()
+            end = time.perf_counter() + seconds / ROUNDS
             while True:
                 begin = time.perf_counter()
                 step()
@@ -135,25 +139,27 @@ def largest(found: Sequence[dict[str, float]], measured: str, model: str) -> tup
 def run(options: Options) -> list[Result]:
     """Two rows for each that grows: time and memory; the figure is the largest step."""
     measured: dict[str, dict[str, list[dict[str, float]]]] = {kind: {} for kind in KINDS}
-    left_out = {}
+    left_out: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
     seconds = 0.02 if options.smoke else 10 * options.seconds
     for each in CONTENDERS:
         if each.kind != "ours" or not options.wants(each):
             continue
         reason = each.missing()
         if reason:
-            left_out[each.name] = reason
+            for reasons in left_out.values():
+                reasons[each.name] = reason
             continue
         with Process(options.environment(each)) as process:
-            try:
-                for kind, (_, sizes, tiny) in KINDS.items():
-                    chosen = tiny if options.smoke else sizes
+            for kind, (_, sizes, tiny) in KINDS.items():
+                chosen = tiny if options.smoke else sizes
+                try:
                     answer = process.ask("growth", kind=kind, sizes=chosen, seconds=seconds)
+                except ContenderError as error:
+                    left_out[kind][each.name] = str(error)
+                else:
                     measured[kind][each.name] = answer["points"]
-            except ContenderError as error:
-                left_out[each.name] = str(error)
     return [
-        _row(kind, which, measured[kind], left_out, options)
+        _row(kind, which, measured[kind], left_out[kind], options)
         for kind in KINDS
         for which in ("time", "memory")
     ]
