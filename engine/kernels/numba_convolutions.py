@@ -9,6 +9,7 @@ beyond the margins here, and a zero times infinity would be NaN.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -26,6 +27,9 @@ BAND = 131_072
 POSITIONS = 1024
 #: Parts of a sum over the batch, and the most bytes that they take together.
 PARTS, HELD = 16, 1 << 22
+#: What the compiled loops are asked for: a convolution, one with the kernel turned around, or the
+#: gradient of the kernel.
+AHEAD, TURNED, BACK = range(3)
 
 
 class Plan(NamedTuple):
@@ -74,7 +78,7 @@ def conv(x: Any, kernel: Any, strides: Any, padding: Any, dilation: Any, groups:
         return _reference("conv", x, kernel, strides, padding, dilation, groups)
     y = np.empty((len(x), *seen.lengths, kernel.shape[-1]), x.dtype)
     plan = _plan(seen, len(x), *kernel.shape[-2:], x.itemsize)
-    compiled(_flat(x), _flat(kernel), y.reshape(-1), False, plan)
+    compiled(_flat(x), _flat(kernel), y.reshape(-1), AHEAD, plan)
     return y
 
 
@@ -89,20 +93,29 @@ def conv_transpose(
 ) -> Any:
     """The gradient of a convolution of this kernel, x, pulled back to its input, as the reference.
 
-    Where windows are next to each other it is a convolution with the kernel turned around.
+    Where windows are next to each other it is a convolution with the kernel turned around; where
+    they are `strides` apart it is one for each remainder by these, of the offsets that meet there.
     """
-    seen = _turned(windows(size, kernel.shape[:-2], strides, padding, dilation))
-    compiled = None
-    if seen is not None:
-        compiled = _compiled(x, kernel, seen, kernel.shape[-2:], groups)
-    if seen is None or compiled is None or not np.isfinite(kernel).all():
-        return _reference("conv_transpose", x, kernel, size, strides, padding, dilation, groups)
+    seen = windows(size, kernel.shape[:-2], strides, padding, dilation)
+    found = _ways_back(seen)
+    compiled = _compiled(x, kernel, seen, kernel.shape[-2:], groups) if found else None
     channels, filters = kernel.shape[-2:]
-    around = kernel[(slice(None, None, -1),) * len(size)].swapaxes(-1, -2)
-    y = np.empty((len(x), *size, channels), x.dtype)
-    plan = _plan(seen, len(x), filters, channels, x.itemsize)
-    compiled(_flat(x), _flat(around), y.reshape(-1), False, plan)
-    return y
+    y, given = None, x
+    if compiled is not None:
+        x = _flat(x)
+        for places, offsets, way in found:
+            part = np.empty((len(given), *way.lengths, channels), given.dtype)
+            plan = _plan(way, len(given), filters, channels, given.itemsize)
+            if not compiled(x, _flat(kernel[offsets]), part.reshape(-1), TURNED, plan):
+                break
+            if len(found) == 1 and part.shape[1:-1] == tuple(size):
+                return part
+            if y is None:  # where no window sees anything, zeros
+                y = np.zeros((len(given), *size, channels), given.dtype)
+            y[places] = part
+        else:
+            return y
+    return _reference("conv_transpose", given, kernel, size, strides, padding, dilation, groups)
 
 
 def conv_kernel_gradient(
@@ -124,7 +137,7 @@ def conv_kernel_gradient(
         )
     total = np.empty((*seen.window, channels, filters), x.dtype)
     plan = _plan(seen, len(x), channels, filters, x.itemsize)
-    compiled(_flat(x), _flat(delta), total.reshape(-1), True, plan)
+    compiled(_flat(x), _flat(delta), total.reshape(-1), BACK, plan)
     return total
 
 
@@ -154,16 +167,39 @@ def _kernel(dtype: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=1024)
-def _turned(seen: Windows) -> Windows | None:
-    """The windows of the way back, if they are next to each other on the way there."""
-    spans = [(n - 1) * step for n, step in zip(seen.window, seen.dilation, strict=True)]
-    margins = [
-        (span - before, span - after)
-        for span, (before, after) in zip(spans, seen.margins, strict=True)
-    ]
-    if max(seen.strides) > 1 or min(before for before, _ in margins) < 0:
-        return None
-    return seen._replace(sizes=seen.lengths, margins=tuple(margins), lengths=seen.sizes)
+def _ways_back(seen: Windows) -> tuple[tuple[Any, Any, Windows], ...]:
+    """The convolutions that a transposed one is made of; none if it is none of such.
+
+    For each: the index of what it computes, that of its part of the kernel, and its windows. At
+    position `first`, and at those a multiple of the stride further, every stride-th offset from
+    `offset` on is met, the one at `offset` by window (first + before) // stride.
+    """
+    along: list[list[tuple[Any, ...]]] = []
+    for axis, (before, _) in enumerate(seen.margins):
+        size, window, stride = seen.sizes[axis], seen.window[axis], seen.strides[axis]
+        step = seen.dilation[axis]
+        if step > 1 and stride > 1:
+            return ()
+        found = []
+        for first in range(min(stride, size)):
+            offset = (first + before) % stride
+            count = len(range(offset, window, stride))
+            front = (count - 1) * step - (first + before) // stride
+            if count and front < 0:
+                return ()
+            if count:
+                length = len(range(first, size, stride))
+                back = length + (count - 1) * step - front - seen.lengths[axis]
+                ends = slice(first, None, stride), slice(offset, None, stride)
+                found.append((*ends, count, (front, back), length))
+        along.append(found)
+    ways = []
+    ones = (1,) * len(along)
+    for each in itertools.product(*along):
+        places, offsets, window, margins, lengths = zip(*each, strict=True)
+        way = Windows(seen.lengths, window, ones, seen.dilation, margins, lengths)
+        ways.append(((slice(None), *places), offsets, way))
+    return tuple(ways)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -14,6 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from ..numba_convolutions import BACK, TURNED
 from .building import array, build, scalar
 from .intrinsics import address, address_of, field, keep, pack
 from .memory import clear, copy
@@ -27,7 +28,7 @@ PANEL = 262_144
 (
     IMAGE, HEIGHT, ROW, TOP, LEAD, COPIED, PITCH, SPARE, SEGMENTS, SEGMENT, SPAN, STRIDE, NEXT,
     LINES, COLUMNS, BAND, BANDS, UNITS, K, FILTERS, SIZE,
-    X, B, C, TABLE, HELD, BACK, PARTS, DOWN,
+    X, B, C, TABLE, HELD, IS_BACK, PARTS, DOWN,
 ) = range(29)  # fmt: skip
 
 if _TILE is not None:
@@ -164,7 +165,7 @@ def _bands(kind: Any, task: int, chunk: int) -> None:
 
     That is some rows of the gradient of the kernel, from these bands.
     """
-    back, down = field(task, BACK) != 0, field(task, DOWN)
+    back, down = field(task, IS_BACK) != 0, field(task, DOWN)
     lines, columns, size = field(task, LINES), field(task, COLUMNS), field(task, SIZE)
     filters, pitch, table = field(task, FILTERS), field(task, PITCH), field(task, TABLE)
     part, k = chunk // down, field(task, K)
@@ -203,12 +204,32 @@ def _bands(kind: Any, task: int, chunk: int) -> None:
     keep(spare)
 
 
-def _convolve(pool: int, kind: Any, x: Any, b: Any, c: Any, back: bool, plan: Any) -> None:
-    """c = the convolution of x with a kernel, b; on the way `back`, the gradient of that kernel.
+@numba.njit
+def _turn(kind: Any, kernel: Any, around: Any, channels: int, filters: int) -> bool:
+    """The kernel with its offsets in reverse, channels for filters; is all of it finite?"""
+    taps, finite, largest = kernel.size // (channels * filters), True, type(kind)(np.inf)
+    for tap in range(taps):
+        start, to = tap * channels * filters, (taps - 1 - tap) * channels * filters
+        for left in range(0, filters, 16):  # a few rows at a time, which stay in the first cache
+            for c in range(channels):
+                for f in range(left, min(filters, left + 16)):
+                    number = kernel[start + c * filters + f]
+                    around[to + f * channels + c] = number
+                    finite &= abs(number) < largest  # NaN is not less
+    return finite
 
-    There b is the gradient of the result. All are contiguous.
+
+def _convolve(pool: int, kind: Any, x: Any, b: Any, c: Any, way: int, plan: Any) -> bool:
+    """c = the convolution of x with a kernel, b; or with b turned around, unless it is not finite.
+
+    On the way BACK c is the gradient of the kernel, and b that of the result. All are contiguous.
+    Returns whether it was computed.
     """
     columns, k, chunks, down = plan[COLUMNS], plan[K], plan[X], plan[X + 1]
+    back = way == BACK
+    around = np.empty(b.size if way == TURNED else 0, b.dtype)
+    if way == TURNED and not _turn(kind, b, around, plan[FILTERS], plan[NEXT] // plan[SIZE]):
+        return False
     table = np.empty(plan[SEGMENTS] * k if back else plan[BAND] * columns, np.intp)
     for i in range(table.size):
         if back:  # where the first window has each of its numbers
@@ -219,26 +240,29 @@ def _convolve(pool: int, kind: Any, x: Any, b: Any, c: Any, back: bool, plan: An
     if not back:
         work = c.size * plan[SEGMENTS] * k
         chunks, down = min(plan[UNITS], 4 * parts(pool, work)), np.intp(1)
-    at = (address(x), address(b), address(c), address(table), address(held), np.intp(back))
+    kernel = address(around) if way == TURNED else address(b)
+    at = (address(x), kernel, address(c), address(table), address(held), np.intp(back))
     task = pack(plan[:X] + at + (np.intp(chunks), np.intp(down)))
     fork_join(pool, address_of(_bands, kind), task, chunks * down)
     keep(table)
+    keep(around)
     for start in range(0, held.size, c.size):
         for i in range(c.size):
             c[i] += held[start + i]
     keep(held)
+    return True
 
 
 @functools.cache
 def convolution(dtype: Any) -> Any:
-    """The function of (x, b, c, back, plan) for arrays of a dtype; None on an unknown processor."""
+    """The function of (x, b, c, way, plan) for arrays of a dtype; None on an unknown processor."""
     if _TILE is None:
         return None
     plan, given = numba.types.UniTuple(numba.intp, X + 2), array(dtype)
-    kinds = (numba.intp, scalar(dtype), given, given, array(dtype, written=True), numba.boolean)
+    kinds = (numba.intp, scalar(dtype), given, given, array(dtype, written=True), numba.intp)
     compiled, kind = build(_convolve, (*kinds, plan)), dtype.type(0)
 
-    def convolve(*arguments: Any) -> None:
-        compiled(pool(), kind, *arguments)
+    def convolve(*arguments: Any) -> Any:
+        return compiled(pool(), kind, *arguments)
 
     return convolve
