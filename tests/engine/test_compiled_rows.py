@@ -59,8 +59,13 @@ def norms() -> list[Any]:
     return [*found, y, z, *moments, *KERNELS.batch_norm_backward(g, z, weight, scale)]
 
 
+def stacks() -> list[Any]:
+    a, b = normal(5, 7, 70, 33), normal(7, 33, 90)
+    return [KERNELS.matmul(a, b), KERNELS.matmul(a, b[0]), KERNELS.matmul(b.swapaxes(1, 2), b)]
+
+
 @pytest.mark.usefixtures("_threads")
-@pytest.mark.parametrize("compute", [gelu, attention, softmax, norms])
+@pytest.mark.parametrize("compute", [gelu, attention, softmax, norms, stacks])
 def test_threads_do_not_change_a_bit(compute: Callable[[], list[Any]]) -> None:
     from chainrule.engine.kernels.compiled import threads
 

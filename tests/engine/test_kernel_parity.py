@@ -27,12 +27,14 @@ from chainrule.engine.kernels import (
     numba_gelu,
     numba_normalizations,
     numba_optimizers,
+    numba_products,
     numba_special,
 )
 from chainrule.engine.windows import windows
 
 from .parity_of_attention import ATTENTION
 from .parity_of_gelu import GELU
+from .parity_of_products import PRODUCTS
 from .parity_of_rows import ROWS
 
 Array = np.ndarray[Any, Any]
@@ -267,6 +269,7 @@ RECURRENT = {
 }
 
 
+TABLES = {**ATTENTION, **GELU, **PRODUCTS, **ROWS}
 CASES = {
     **RECURRENT,
     "dropout": Case(draw_dropout, dropout_allows),
@@ -275,9 +278,7 @@ CASES = {
     "erfc": Case(draw_numbers, special_allows),
     "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),
     "adam_step": Case(draw_adam_step, adam_step_allows, changed=(0, 2, 3)),
-    **{
-        name: Case(draw, allowed) for name, (draw, allowed) in {**ATTENTION, **GELU, **ROWS}.items()
-    },
+    **{name: Case(draw, allowed) for name, (draw, allowed) in TABLES.items()},
 }
 
 # The test -----------------------------------------------------------------------------------
@@ -344,6 +345,8 @@ def _all_compiled() -> Iterator[None]:
         ):
             for kernel in module.THRESHOLDS:
                 patch.setitem(module.THRESHOLDS, kernel, 0)
+        for limit in ("SMALL", "SMALL_VECTOR", "SMALL_IN_STACK"):
+            patch.setattr(numba_products, limit, 0)
         for dtype in DTYPES:
             array = np.ones(3, dtype)
             kernels = get_device("cpu").sets["numba"]
@@ -358,6 +361,7 @@ def _all_compiled() -> Iterator[None]:
 
 def _compile_rows(kernels: Any, array: Array) -> None:
     x = np.stack([array, array])
+    kernels.matmul(x, x.T), kernels.matmul(x[None], x.T[None])
     _, weights = kernels.attention(x, x, x, True, 1.0)
     kernels.attention_backward(x, weights, x, x, x, True, 1.0)
     y = kernels.masked_softmax(x, True, 1)
