@@ -13,7 +13,6 @@ from chainrule.engine.hosted import host_array
 from chainrule.engine.masks import mask_of
 from chainrule.engine.operations.attention import attend, attention_weights
 from chainrule.engine.operations.choices import where
-from chainrule.engine.operations.joining import concat
 from chainrule.engine.record import tensor_functions
 from chainrule.engine.tensor import Tensor
 
@@ -49,8 +48,7 @@ class MultiHeadAttention(Layer):
     (width, heads * value_dim), `output_kernel`, (heads * value_dim, width of the query), and
     `query_bias`, `key_bias`, `value_bias`, `output_bias`. The columns of head h are h * key_dim to
     (h + 1) * key_dim. (PyTorch's `in_proj_weight` is the transpose of the first three side by side,
-    its `out_proj.weight` that of `output_kernel`.) In self-attention the first three are one
-    product.
+    its `out_proj.weight` that of `output_kernel`.)
 
     Arguments: `num_heads`; `key_dim`, the width of a head's queries and keys, by default the
     query's width divided by the number of heads; `value_dim`, that of its values, by default
@@ -211,28 +209,13 @@ class MultiHeadAttention(Layer):
         self, x: Tensor, value: Tensor | None, key: Tensor | None, padding: Any
     ) -> list[Tensor]:
         """Queries, keys and values, (batch, heads, time, width of a head)."""
-        if value is None and key is None:
-            kernels = [getattr(self, f"{name}_kernel") for name in PROJECTIONS]
-            biases = [getattr(self, f"{name}_bias") for name in PROJECTIONS]
-            packed = _affine(
-                x,
-                concat(kernels, axis=1),
-                concat(biases) if self.use_bias else None,
-            )
-            cuts = np.cumsum([kernel.shape[1] for kernel in kernels[:-1]]).tolist()
-            parts = packed.split(cuts, axis=-1)
-            q, k, v = (self._heads(each) for each in parts)
-            if padding is None:
-                return [q, k, v]
-            shown = padding[:, None, :, None]
-            # A weight of 0 does not hide NaN.
-            return [q, where(shown, k, 0.0), where(shown, v, 0.0)]
         value = x if value is None else value
         key = value if key is None else key
-        given = [x, key, value]
         if padding is not None:
-            given[1:] = [where(padding[:, :, None], each, 0.0) for each in (key, value)]
-        pairs = zip(PROJECTIONS, given, strict=True)
+            shown, same = padding[:, :, None], key is value
+            key = where(shown, key, 0.0)
+            value = key if same else where(shown, value, 0.0)
+        pairs = zip(PROJECTIONS, (x, key, value), strict=True)
         return [self._heads(self._map(name, each)) for name, each in pairs]
 
     def _map(self, name: str, x: Tensor) -> Tensor:

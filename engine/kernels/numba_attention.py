@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import REFERENCE, get_device
-from .numba_products import DTYPES
+from .numba_products import DTYPES, of_four_axes
 
 #: Elements of x, or of the weights: fewer are left to the reference.
 THRESHOLDS = {
@@ -42,7 +42,7 @@ def attention(query: Any, key: Any, value: Any, mask: Any, scale: float) -> tupl
         compute = compiled(query.dtype)
         if compute is not None:
             shape, dtype = (*lead, query.shape[-2]), query.dtype
-            q, k, v = (_stack(each, lead) for each in (query, key, value))
+            q, k, v = (of_four_axes(each, lead) for each in (query, key, value))
             p = np.empty((*q.shape[:3], k.shape[2]), dtype)
             y = np.empty_like(q, shape=(*q.shape[:3], v.shape[3]))  # laid out as the queries are
             compute(q, k, v, *_mask(mask, p.shape), np.array([scale], dtype), y, p)
@@ -61,11 +61,11 @@ def attention_backward(
 
         compute = compiled(query.dtype)
         if compute is not None:
-            given = [_stack(each, lead) for each in (query, key, value)]
+            given = [of_four_axes(each, lead) for each in (query, key, value)]
             found = [np.empty_like(each) for each in given]
-            p = np.ascontiguousarray(_stack(weights, lead))
+            p = np.ascontiguousarray(of_four_axes(weights, lead))
             scales = np.array([scale], query.dtype)
-            compute(_stack(g, lead), p, *given, *_mask(mask, p.shape), scales, *found)
+            compute(of_four_axes(g, lead), p, *given, *_mask(mask, p.shape), scales, *found)
             return [each.reshape(*lead, *each.shape[2:]) for each in found]
     return _reference("attention_backward", g, weights, query, key, value, mask, scale)
 
@@ -88,13 +88,6 @@ def _lead(name: str, query: Any, key: Any, value: Any) -> tuple[int, ...] | None
     count = math.prod(lead) * query.shape[-2] * key.shape[-2]
     enough = count >= THRESHOLDS[name] and query.shape[-1] > 0 and value.shape[-1] > 0 < count
     return lead if enough else None
-
-
-def _stack(x: Any, lead: tuple[int, ...]) -> Any:
-    """Matrices with the axes in front repeated to `lead`, which then become two."""
-    if x.shape[:-2] != lead:
-        x = np.broadcast_to(x, (*lead, *x.shape[-2:]))
-    return x if x.ndim == 4 else x[None] if x.ndim == 3 else x[None, None]
 
 
 def _mask(mask: Any, shape: tuple[int, ...]) -> tuple[Any, bool]:

@@ -51,8 +51,21 @@ def softmax() -> list[Any]:
     return [y, seen, KERNELS.softmax_backward(g, y, -1), pulled]
 
 
+def norms() -> list[Any]:
+    x, g, scale, offset = normal(1009, 301), normal(1009, 301), normal(301), normal(301) + 1
+    y, z, weight = KERNELS.layer_norm(x, scale, offset, (1,), 0.1)
+    found = [y, z, weight, *KERNELS.layer_norm_backward(g, z, weight, scale, offset, (1,))]
+    y, z, weight, *moments = KERNELS.batch_norm(x, scale, offset, 0.1)
+    return [*found, y, z, *moments, *KERNELS.batch_norm_backward(g, z, weight, scale)]
+
+
+def stacks() -> list[Any]:
+    a, b = normal(5, 7, 70, 33), normal(7, 33, 90)
+    return [KERNELS.matmul(a, b), KERNELS.matmul(a, b[0]), KERNELS.matmul(b.swapaxes(1, 2), b)]
+
+
 @pytest.mark.usefixtures("_threads")
-@pytest.mark.parametrize("compute", [gelu, attention, softmax])
+@pytest.mark.parametrize("compute", [gelu, attention, softmax, norms, stacks])
 def test_threads_do_not_change_a_bit(compute: Callable[[], list[Any]]) -> None:
     from chainrule.engine.kernels.compiled import threads
 

@@ -31,6 +31,7 @@ from chainrule.engine.kernels import (
     numba_normalizations,
     numba_optimizers,
     numba_pooling,
+    numba_products,
     numba_recurrent,
     numba_special,
 )
@@ -39,6 +40,7 @@ from chainrule.engine.windows import windows
 from .parity_of_attention import ATTENTION
 from .parity_of_dense import DENSE, warm_dense
 from .parity_of_gelu import GELU
+from .parity_of_products import PRODUCTS
 from .parity_of_rows import ROWS
 from .parity_of_sequences import SEQUENCES
 from .parity_of_windows import WINDOWS
@@ -240,8 +242,9 @@ def moves_only(arguments: list[Any], position: int | None, after: Array) -> Arra
     return np.zeros(after.shape)
 
 
+#: Those that are drawn in files of their own.
+TABLES = ATTENTION | DENSE | GELU | PRODUCTS | ROWS | SEQUENCES | WINDOWS
 CASES = {
-    **{name: Case(draw, allowed) for name, (draw, allowed) in SEQUENCES.items()},
     "matmul": Case(draw_matmul, matmul_allows),
     "dropout": Case(draw_dropout, dropout_allows),
     "im2col": Case(draw_im2col, moves_only),
@@ -250,10 +253,7 @@ CASES = {
     "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),
     "adam_step": Case(draw_adam_step, adam_step_allows, changed=(0, 2, 3)),
     "sum_of_squares": Case(draw_sum_of_squares, sum_of_squares_allows),
-    **{
-        name: Case(*each)
-        for name, each in (ATTENTION | DENSE | GELU | ROWS | SEQUENCES | WINDOWS).items()
-    },
+    **{name: Case(*each) for name, each in TABLES.items()},
 }
 
 # The test -----------------------------------------------------------------------------------
@@ -321,6 +321,8 @@ def _all_compiled() -> Iterator[None]:
                 patch.setitem(module.THRESHOLDS, kernel, 0)
         patch.setattr(numba_convolutions, "SMALL", 0)
         patch.setattr(numba_pooling, "SMALL", 0)
+        for limit in ("SMALL", "SMALL_VECTOR", "SMALL_IN_STACK"):
+            patch.setattr(numba_products, limit, 0)
         for dtype in DTYPES:
             array = np.ones(3, dtype)
             kernels = get_device("cpu").sets["numba"]
@@ -339,6 +341,7 @@ def _all_compiled() -> Iterator[None]:
 
 def _compile_rows(kernels: Any, array: Array) -> None:
     x = np.stack([array, array])
+    kernels.matmul(x, x.T), kernels.matmul(x[None], x.T[None])
     _, weights = kernels.attention(x, x, x, True, 1.0)
     kernels.attention_backward(x, weights, x, x, x, True, 1.0)
     y = kernels.masked_softmax(x, True, 1)

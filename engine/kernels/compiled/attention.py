@@ -18,7 +18,7 @@ import numpy as np
 from .building import array, build, scalar
 from .host import tile
 from .intrinsics import address, address_of, field, keep, pack, read, vector
-from .products import product, share
+from .products import lie, multiply_at, part, share
 from .softmax import hide, pull_row, shift, weights
 from .threads import fork_join, parts, pool
 
@@ -27,8 +27,8 @@ QUERIES = 64
 
 # The words of a task: sizes, the address of the scale and of the weights, then for each other array
 # its address and its four strides.
-CHUNKS, ALL, HEADS, ROWS, KEYS, WIDTH, DEPTH, SIZE, MASKED, SCALE, WEIGHTS = range(11)
-QUERY, KEY, VALUE, MASK, RESULT, TO_QUERY, TO_KEY, TO_VALUE = range(11, 51, 5)
+CHUNKS, ALL, HEADS, ROWS, KEYS, WIDTH, DEPTH, SIZE, MASKED, SCALE, WEIGHTS, PART = range(12)
+QUERY, KEY, VALUE, MASK, RESULT, TO_QUERY, TO_KEY, TO_VALUE = range(12, 52, 5)
 
 
 @numba.njit
@@ -75,7 +75,7 @@ def _scaled(
 def _forward(kind: Any, task: int, chunk: int) -> None:
     rows, keys, width = field(task, ROWS), field(task, KEYS), field(task, WIDTH)
     depth, size, masked = field(task, DEPTH), field(task, SIZE), field(task, MASKED) != 0
-    scale = read(kind, field(task, SCALE))
+    scale, part = read(kind, field(task, SCALE)), field(task, PART)
     query_row, query_step = _row(task, QUERY), _step(task, QUERY)
     key_row, key_step = _row(task, KEY), _step(task, KEY)
     value_row, value_step = _row(task, VALUE), _step(task, VALUE)
@@ -91,8 +91,8 @@ def _forward(kind: Any, task: int, chunk: int) -> None:
             count, scores = min(QUERIES, rows - top), p + top * keys * size
             at = query + top * query_row
             _scaled(kind, size, count, width, at, query_row, query_step, scale, queries)
-            product(
-                *(kind, size, count, keys, width, queries, width * size, size),
+            multiply_at(
+                *(part, size, count, keys, width, queries, width * size, size),
                 *(key, key_step, key_row, scores, keys * size, size, False),
             )
             for i in range(count):
@@ -101,8 +101,8 @@ def _forward(kind: Any, task: int, chunk: int) -> None:
                     hide(row, vector(np.uint8(0), mask + (top + i) * seen_row, keys))
                 shift(row, masked)
             weights(vector(kind, scores, count * keys), keys, masked)
-            product(
-                *(kind, size, count, depth, keys, scores, keys * size, size),
+            multiply_at(
+                *(part, size, count, depth, keys, scores, keys * size, size),
                 *(value, value_row, value_step, y + top * y_row, y_row, y_step, False),
             )
     keep(held)
@@ -112,7 +112,7 @@ def _forward(kind: Any, task: int, chunk: int) -> None:
 def _back(kind: Any, task: int, chunk: int) -> None:
     rows, keys, width = field(task, ROWS), field(task, KEYS), field(task, WIDTH)
     depth, size, masked = field(task, DEPTH), field(task, SIZE), field(task, MASKED) != 0
-    scale = read(kind, field(task, SCALE))
+    scale, part = read(kind, field(task, SCALE)), field(task, PART)
     query_row, query_step = _row(task, QUERY), _step(task, QUERY)
     key_row, key_step = _row(task, KEY), _step(task, KEY)
     value_row, value_step = _row(task, VALUE), _step(task, VALUE)
@@ -132,8 +132,8 @@ def _back(kind: Any, task: int, chunk: int) -> None:
         p = field(task, WEIGHTS) + head * rows * keys * size
         for top in range(0, rows, QUERIES):
             count, scores = min(QUERIES, rows - top), p + top * keys * size
-            product(
-                *(kind, size, count, keys, depth, g + top * g_row, g_row, g_step),
+            multiply_at(
+                *(part, size, count, keys, depth, g + top * g_row, g_row, g_step),
                 *(value, value_step, value_row, slopes, keys * size, size, False),
             )
             for i in range(count):
@@ -147,19 +147,19 @@ def _back(kind: Any, task: int, chunk: int) -> None:
                 )
                 for j in range(keys):
                     row[j] *= scale
-            product(
-                *(kind, size, count, width, keys, pulled, keys * size, size),
+            multiply_at(
+                *(part, size, count, width, keys, pulled, keys * size, size),
                 *(key, key_row, key_step),
                 *(to_query + top * _row(task, TO_QUERY), _row(task, TO_QUERY)),
                 *(_step(task, TO_QUERY), False),
             )
-            product(
-                *(kind, size, keys, width, count, pulled, size, keys * size),
+            multiply_at(
+                *(part, size, keys, width, count, pulled, size, keys * size),
                 *(query + top * query_row, query_row, query_step),
                 *(to_key, _row(task, TO_KEY), _step(task, TO_KEY), top > 0),
             )
-            product(
-                *(kind, size, keys, depth, count, scores, size, keys * size),
+            multiply_at(
+                *(part, size, keys, depth, count, scores, size, keys * size),
                 *(g + top * g_row, g_row, g_step),
                 *(to_value, _row(task, TO_VALUE), _step(task, TO_VALUE), top > 0),
             )
@@ -167,25 +167,22 @@ def _back(kind: Any, task: int, chunk: int) -> None:
 
 
 @numba.njit
-def _place(x: Any) -> Any:
-    """What a task says of an array."""
-    return (address(x), x.strides[0], x.strides[1], x.strides[2], x.strides[3])
-
-
-@numba.njit
-def _sizes(pool: int, query: Any, key: Any, value: Any, masked: bool, scale: Any, p: Any) -> Any:
+def _sizes(
+    pool: int, part: int, query: Any, key: Any, value: Any, masked: bool, scale: Any, p: Any
+) -> Any:
     """The first words of a task."""
     samples, heads, rows, width = query.shape
     keys, depth = key.shape[2], value.shape[3]
     pairs = samples * heads
     chunks = min(pairs, parts(pool, pairs * rows * keys * (width + depth)))
     sizes = (chunks, pairs, heads, rows, keys, width, depth, query.itemsize)
-    return (*sizes, np.intp(masked), address(scale), address(p))
+    return (*sizes, np.intp(masked), address(scale), address(p), part)
 
 
 def _attention(
     pool: int,
     kind: Any,
+    part: int,
     query: Any,
     key: Any,
     value: Any,
@@ -195,8 +192,8 @@ def _attention(
     y: Any,
     p: Any,
 ) -> None:
-    sizes = _sizes(pool, query, key, value, masked, scale, p)
-    given = (*_place(query), *_place(key), *_place(value), *_place(mask), *_place(y))
+    sizes = _sizes(pool, part, query, key, value, masked, scale, p)
+    given = (*lie(query), *lie(key), *lie(value), *lie(mask), *lie(y))
     task = pack((*sizes, *given))
     fork_join(pool, address_of(_forward, kind), task, sizes[0])
 
@@ -204,6 +201,7 @@ def _attention(
 def _attention_backward(
     pool: int,
     kind: Any,
+    part: int,
     g: Any,
     p: Any,
     query: Any,
@@ -216,9 +214,9 @@ def _attention_backward(
     to_key: Any,
     to_value: Any,
 ) -> None:
-    sizes = _sizes(pool, query, key, value, masked, scale, p)
-    given = (*_place(query), *_place(key), *_place(value), *_place(mask), *_place(g))
-    task = pack((*sizes, *given, *_place(to_query), *_place(to_key), *_place(to_value)))
+    sizes = _sizes(pool, part, query, key, value, masked, scale, p)
+    given = (*lie(query), *lie(key), *lie(value), *lie(mask), *lie(g))
+    task = pack((*sizes, *given, *lie(to_query), *lie(to_key), *lie(to_value)))
     fork_join(pool, address_of(_back, kind), task, sizes[0])
 
 
@@ -250,9 +248,10 @@ def _mask(dtype: Any) -> tuple[Any, ...]:
 def _made(kernel: Any, dtype: Any, kinds: Any) -> Any:
     if tile() is None:
         return None
-    compiled, kind = build(kernel, (numba.intp, scalar(dtype), *kinds)), dtype.type(0)
+    compiled = build(kernel, (numba.intp, scalar(dtype), numba.intp, *kinds))
+    kind, product = dtype.type(0), part(dtype)
 
     def compute(*arguments: Any) -> None:
-        compiled(pool(), kind, *arguments)
+        compiled(pool(), kind, product, *arguments)
 
     return compute

@@ -14,7 +14,7 @@ import numpy as np
 
 from .building import array, build, scalar
 from .host import tile
-from .intrinsics import address, address_of, field, keep, pack, read, vector, write
+from .intrinsics import address, address_of, call, field, keep, pack, read, vector, write
 from .threads import fork_join, parts, pool
 from .tiles import block
 
@@ -202,7 +202,51 @@ def _part(kind: Any, task: int, chunk: int) -> None:
     )
 
 
-def _multiply(pool: int, kind: Any, a: Any, b: Any, c: Any, add: bool) -> None:
+def _place(kind: Any) -> int:
+    """Where the machine code of `_part` lies."""
+    return address_of(_part, kind)  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _placed(dtype: Any) -> tuple[int, Any]:
+    """The same for a dtype; and who keeps it there."""
+    compiled = build(_place, (scalar(dtype),))
+    return compiled(dtype.type(0)), compiled
+
+
+def part(dtype: Any) -> int:
+    """The address of the product of matrices of a dtype; 0 on an unknown processor.
+
+    A kernel that calls it, by `multiply_at`, needs no machine code of its own for products, which
+    would take a second to make.
+    """
+    return 0 if _TILE is None else _placed(dtype)[0]
+
+
+@numba.njit
+def multiply_at(
+    part: int,
+    size: int,
+    rows: int,
+    columns: int,
+    k: int,
+    a: int,
+    a_row: int,
+    a_k: int,
+    b: int,
+    b_row: int,
+    b_column: int,
+    c: int,
+    c_row: int,
+    c_column: int,
+    add: bool,
+) -> None:
+    """`product`, by the machine code at an address."""
+    words = (a, a_row, a_k, b, b_row, b_column, c, c_row, c_column, size)
+    call(part, pack((*words, rows, columns, k, 1, 1, np.intp(add))), 0)
+
+
+def _multiply(pool: int, part: int, a: Any, b: Any, c: Any, add: bool) -> None:
     """C = A B, or C += A B, of matrices in each of which rows or columns are contiguous."""
     size, rows, k, columns = a.itemsize, a.shape[0], a.shape[1], b.shape[1]
     at_a, a_row, a_k = address(a), a.strides[0], a.strides[1]
@@ -217,7 +261,46 @@ def _multiply(pool: int, kind: Any, a: Any, b: Any, c: Any, add: bool) -> None:
         down, across = across, down
     words = (at_a, a_row, a_k, at_b, b_row, b_column, at_c, c_row, c_column, size)
     task = pack((*words, rows, columns, k, down, across, np.intp(add)))
-    fork_join(pool, address_of(_part, kind), task, down * across)
+    fork_join(pool, part, task, down * across)
+
+
+# Stacks of products -----------------------------------------------------------------------------
+
+
+@numba.njit
+def _some(kind: Any, task: int, chunk: int) -> None:
+    """Some of the products of a stack, of which the axes are two."""
+    part, chunks, all_, inner = field(task, 0), field(task, 1), field(task, 2), field(task, 3)
+    size, rows, columns, k = field(task, 4), field(task, 5), field(task, 6), field(task, 7)
+    start, stop = share(all_, chunks, chunk, 1)
+    for i in range(start, stop):
+        outer, within = i // inner, i % inner
+        a = field(task, 8) + outer * field(task, 9) + within * field(task, 10)
+        b = field(task, 13) + outer * field(task, 14) + within * field(task, 15)
+        c = field(task, 18) + outer * field(task, 19) + within * field(task, 20)
+        multiply_at(
+            *(part, size, rows, columns, k, a, field(task, 11), field(task, 12)),
+            *(b, field(task, 16), field(task, 17), c, field(task, 21), field(task, 22), False),
+        )
+
+
+@numba.njit
+def lie(x: Any) -> Any:
+    """The address and the strides of an array of four axes, as words of a task."""
+    return (address(x), x.strides[0], x.strides[1], x.strides[2], x.strides[3])
+
+
+def _multiply_stack(pool: int, kind: Any, part: int, a: Any, b: Any, c: Any) -> None:
+    """C = A B, of stacks of matrices with two axes in front."""
+    outer, inner, rows, columns = c.shape
+    k = a.shape[3]
+    chunks = min(outer * inner, parts(pool, c.size * k))
+    sizes = (part, chunks, outer * inner, inner, a.itemsize, rows, columns, k)
+    task = pack((*sizes, *lie(a), *lie(b), *lie(c)))
+    fork_join(pool, address_of(_some, kind), task, chunks)
+
+
+# For Python -------------------------------------------------------------------------------------
 
 
 def _place(kind: Any) -> int:
@@ -242,11 +325,26 @@ def multiplier(dtype: Any) -> Any:
     if _TILE is None:
         return None
     matrix = functools.partial(array, dtype, 2, "A")
-    kinds = (numba.intp, scalar(dtype), matrix(), matrix(), matrix(written=True), numba.boolean)
-    compiled, kind = build(_multiply, kinds), dtype.type(0)
+    kinds = (numba.intp, numba.intp, matrix(), matrix(), matrix(written=True), numba.boolean)
+    compiled, place = build(_multiply, kinds), part(dtype)
 
     def multiply(a: Any, b: Any, c: Any, add: bool) -> None:
-        compiled(pool(), kind, a, b, c, add)
+        compiled(pool(), place, a, b, c, add)
+
+    return multiply
+
+
+@functools.cache
+def stack_multiplier(dtype: Any) -> Any:
+    """The function of (a, b, c) for stacks (n, m, rows, columns); None on an unknown processor."""
+    if _TILE is None:
+        return None
+    stack = functools.partial(array, dtype, 4, "A")
+    kinds = (numba.intp, numba.intp, numba.intp, stack(), stack(), stack(written=True))
+    compiled, place = build(_multiply_stack, kinds), part(dtype)
+
+    def multiply(a: Any, b: Any, c: Any) -> None:
+        compiled(pool(), 0, place, a, b, c)
 
     return multiply
 
