@@ -8,8 +8,8 @@ Measured on one core of a Zen 5 in float32, in µs a step, NumPy against the com
     squares     1.3 / 0    3 / 1    66 /  9    5,300 /   760
 
 Two cores halve what the caches hold, and gain less where memory is the limit. Loading Numba takes
-0.3 s, so short runs are NumPy's: whether a run is compiled depends on its length alone, and a
-program computes the same bits whatever came before.
+0.3 s, so short runs are NumPy's, in as few pieces of memory as it can: whether a run is compiled
+depends on its length alone. Adam's loop computes NumPy's bits, so once it is there it takes all.
 
 NaN, infinities and the order of roundings are the reference's, but Adam multiplies by the
 reciprocals of 1 - beta^t rather than dividing. Denormal numbers in all of m and v make Adam 1.7
@@ -28,6 +28,8 @@ from ..devices import REFERENCE, get_device
 
 #: Bytes of parameters: shorter runs are left to NumPy.
 THRESHOLDS = dict.fromkeys(("adam_step", "sgd_step", "sum_of_squares"), 262_144)
+#: Has the module of compiled loops been loaded?
+_loaded = False
 
 
 def sgd_step(
@@ -64,14 +66,14 @@ def adam_step(
 ) -> None:
     """Algorithm 1 of Kingma and Ba (2015), step t = 1, 2, ..."""
     renew_m, renew_v = 1 - beta_1, 1 - beta_2
-    correct_m, correct_v = 1 / (1 - beta_1**t), 1 / (1 - beta_2**t)
-    if w.nbytes >= THRESHOLDS["adam_step"]:
-        numbers = (learning_rate, beta_1, beta_2, renew_m, renew_v, correct_m, correct_v)
-        _step("adapt", w.dtype)((*numbers, epsilon, weight_decay), w, g, m, v)
+    rate, correct_v = learning_rate / (1 - beta_1**t), 1 / (1 - beta_2**t)
+    if w.nbytes >= THRESHOLDS["adam_step"] or _loaded:
+        numbers = (rate, beta_1, beta_2, renew_m, renew_v, correct_v, epsilon, weight_decay)
+        _step("adapt", w.dtype)(numbers, w, g, m, v)
         return
+    # The compiled loop's operations, in its order: the bits are the same.
     if weight_decay:
         g = g + weight_decay * w
-    # The reference's sums and products in one piece of memory, where each would have its own.
     part = g * renew_m
     m *= beta_1
     m += part
@@ -82,7 +84,7 @@ def adam_step(
     np.multiply(v, correct_v, part)
     np.sqrt(part, part)
     part += epsilon
-    np.divide(m * (learning_rate * correct_m), part, part)
+    np.divide(m * rate, part, part)
     w -= part
 
 
@@ -96,8 +98,10 @@ def sum_of_squares(g: Any) -> Any:
 
 
 def _step(name: str, dtype: Any) -> Any:
+    global _loaded
     from .compiled.optimizers import stepper
 
+    _loaded = True
     return stepper(name, dtype)
 
 
