@@ -18,7 +18,8 @@ from .threads import fork_join, parts, pool
 
 #: What a body of a kernel is compiled with: a division by zero gives infinity, as in NumPy.
 body = numba.njit(error_model="numpy", fastmath=set(CONTRACTED))
-#: Every operation is rounded as it stands, which gives NumPy's bits. (Numba hands on what is unsaid.)
+#: Every operation is rounded as it stands, which gives NumPy's bits. It must be said: a function
+#: that says nothing is compiled as the one that calls it.
 exact = numba.njit(error_model="numpy", fastmath=False)
 
 #: Elements of a part, in multiples of which runs are shared and sums are summed: of a size that
