@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -191,26 +191,33 @@ class Weighted(Placed):
 
     def _tree(self) -> Iterator[tuple[str, Any]]:
         """The layer and all below it, each once, with a prefix for the names of its weights."""
+        return ((prefix, layer) for prefix, layer, _ in self._walk())
+
+    def _walk(self) -> Iterator[tuple[str, Any, list[tuple[str, Any]]]]:
+        """The same, and what was found in each."""
         seen: set[int] = set()
         waiting: list[tuple[str, Any]] = [("", self)]
         while waiting:
             prefix, layer = waiting.pop()
             if id(layer) not in seen:
                 seen.add(id(layer))
-                yield prefix, layer
-                below = [(f"{prefix}{name}.", each) for name, each in layer.sublayers()]
-                waiting += reversed(below)
+                yield prefix, layer, (found := _found(layer))
+                if type(layer).sublayers is not Weighted.sublayers:
+                    found = layer.sublayers()
+                for name, each in reversed(found):
+                    if isinstance(each, Weighted):
+                        waiting.append((f"{prefix}{name}.", each))
 
     def _weights(self) -> Iterator[tuple[str, Tensor, bool]]:
         seen = set()
-        for prefix, layer in self._tree():
+        for prefix, layer, found in self._walk():
             if not layer._built and type(layer).build is not Weighted.build:
                 raise RuntimeError(
                     f"{type(layer).__name__} {prefix[:-1] or layer.name!r} has no weights yet: the "
                     "first input makes them; call the model on some data, or "
                     "build(input_shape), with an input_shape such as (None, 100), before"
                 )
-            for name, weight, is_parameter in layer._own_weights():
+            for name, weight, is_parameter in layer._own_weights(found):
                 if id(weight) not in seen:
                     seen.add(id(weight))
                     yield prefix + name, weight, is_parameter
@@ -221,8 +228,10 @@ class Weighted(Placed):
             if isinstance(each, Tensor) and each.is_leaf:
                 yield each
 
-    def _own_weights(self) -> Iterator[tuple[str, Tensor, bool]]:
-        for name, each in _found(self):
+    def _own_weights(
+        self, found: list[tuple[str, Any]] | None = None
+    ) -> Iterator[tuple[str, Tensor, bool]]:
+        for name, each in _found(self) if found is None else found:
             if isinstance(each, Tensor):
                 if each.requires_grad and each.is_leaf:
                     self._is_parameter.setdefault(name, True)  # and stays one when frozen
@@ -230,20 +239,36 @@ class Weighted(Placed):
                     yield name, each, self._is_parameter[name]
 
 
-#: What holds no Tensors: most of a layer's attributes, which are looked through at every batch.
-_PLAIN = frozenset({str, int, float, bool, type(None), type(lambda: None)})
-
-
-def _found(holder: Any, name: str = "") -> Iterator[tuple[str, Tensor | Weighted]]:
+def _found(holder: Weighted) -> list[tuple[str, Any]]:
     """The Tensors and layers among a layer's attributes, and in lists, tuples and dicts there."""
-    if isinstance(holder, Weighted):
-        items: Any = vars(holder).items()
-    else:
-        items = holder.items() if isinstance(holder, dict) else enumerate(holder)
+    found: list[tuple[str, Any]] = []
+    _look(vars(holder).items(), "", found)
+    return found
+
+
+def _look(items: Iterable[tuple[Any, Any]], prefix: str, found: list[tuple[str, Any]]) -> None:
     for key, each in items:
-        if type(each) in _PLAIN:
-            continue
-        if isinstance(each, (Tensor, Weighted)):
-            yield f"{name}.{key}" if name else str(key), each
-        elif isinstance(each, (dict, list, tuple)):
-            yield from _found(each, f"{name}.{key}" if name else str(key))
+        role = _roles.get(type(each))
+        if role is None:
+            role = _role(type(each))
+        if role == "one":
+            found.append((f"{prefix}{key}", each))
+        elif role and each:
+            within = each.items() if role == "dict" else enumerate(each)
+            _look(within, f"{prefix}{key}.", found)
+
+
+#: What objects of a type are for `_look`. A training step asks it of every attribute of a model.
+_roles: dict[type, str] = {}
+MANY_TYPES = 1024
+
+
+def _role(kind: type) -> str:
+    """One of those looked for, a "dict" or a "list" to look into, or "" for anything else."""
+    role = "one" if issubclass(kind, (Tensor, Weighted)) else ""
+    if not role and issubclass(kind, (dict, list, tuple)):
+        role = "dict" if issubclass(kind, dict) else "list"
+    if len(_roles) >= MANY_TYPES:
+        _roles.clear()
+    _roles[kind] = role
+    return role

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -428,7 +429,9 @@ class Model(Described):
                 f"{where}: {self.name} has no parameter to train; set trainable=True on a layer, "
                 "or add one that has weights"
             )
-        self.optimizer.attach(parameters)
+        known = self.optimizer.parameters
+        if len(known) != len(parameters) or not all(map(operator.is_, known, parameters)):
+            self.optimizer.attach(parameters)
 
     @contextmanager
     def _run(self) -> Iterator[Objective]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from chainrule.engine.devices import state
 from chainrule.engine.errors import ShapeError, describe
 from chainrule.engine.tensor import Tensor
 from chainrule.layers import Layer, from_config
@@ -173,12 +174,20 @@ class Sequential(Model):
 
     def logits(self, x: Any) -> Tensor:
         """What the last layer's `final_activation` is applied to."""
+        if state.mode is None:
+            return self._logits(x)
         with within(self):
-            x = self._prepared(x)
-            for layer in self._layers[:-1]:
-                x = layer(x)
-            with within(self._layers[-1]):
-                return self._layers[-1].logits(x)
+            return self._logits(x)
+
+    def _logits(self, x: Any) -> Tensor:
+        x = self._prepared(x)
+        *before, last = self._layers
+        for layer in before:
+            x = layer(x)
+        if state.mode is None:
+            return last.logits(x)
+        with within(last):
+            return last.logits(x)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(batch, ...) -> the last layer's shape, found layer by layer."""

@@ -8,18 +8,22 @@ Measured on one core of a Zen 5 in float32, in µs a step, NumPy against the com
     squares     1.3 / 0    3 / 1    66 /  9    5,300 /   760
 
 Two cores halve what the caches hold, and gain less where memory is the limit. Loading Numba takes
-0.3 s, so short runs are NumPy's (Adam's in `buffered_optimizers`): whether a run is compiled
-depends on its length alone, and a program computes the same bits whatever came before.
+0.3 s, so short runs are NumPy's: whether a run is compiled depends on its length alone. Adam's loop
+computes the bits of NumPy's calls (`buffered_optimizers`), so once it is there it takes all.
 
-NaN, infinities and the order of roundings are the reference's, but Adam multiplies by the
-reciprocals of 1 - beta^t rather than dividing. Denormal numbers in all of m and v make Adam 1.7
-times slower on that core; flushing them to zero would change results, and few of m are denormal in
-training: it was left as it is.
+NaN and infinities are the reference's. The two corrections of Adam are applied to numbers instead
+of arrays, with c = sqrt(1 - beta_2^t):
+
+    m_hat / (sqrt(v_hat) + epsilon) = c / (1 - beta_1^t) * m / (sqrt(v) + c epsilon)
+
+Denormal numbers in all of m and v make Adam 1.7 times slower on that core; flushing them to zero
+would change results, and few of m are denormal in training: it was left as it is.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -29,6 +33,10 @@ from .buffered_optimizers import adam_step as short_adam_step
 
 #: Bytes of parameters: shorter runs are left to NumPy.
 THRESHOLDS = dict.fromkeys(("adam_step", "sgd_step", "sum_of_squares"), 262_144)
+#: Below it c epsilon loses digits, and then is 0, by which 0 would be divided.
+SMALLEST = float(np.finfo(np.float32).tiny)
+#: Has the module of compiled loops been loaded?
+_loaded = False
 
 
 def sgd_step(
@@ -64,14 +72,17 @@ def adam_step(
     t: int,
 ) -> None:
     """Algorithm 1 of Kingma and Ba (2015), step t = 1, 2, ..."""
-    if w.nbytes < THRESHOLDS["adam_step"]:
+    c = math.sqrt(1 - beta_2**t)
+    if c * epsilon < SMALLEST:
         rest = (learning_rate, beta_1, beta_2, epsilon, weight_decay, t)
-        short_adam_step(w, g, m, v, *rest)
+        REFERENCE["adam_step"](_reference_set(), w, g, m, v, *rest)
         return
-    renew_m, renew_v = 1 - beta_1, 1 - beta_2
-    correct_m, correct_v = 1 / (1 - beta_1**t), 1 / (1 - beta_2**t)
-    numbers = (learning_rate, beta_1, beta_2, renew_m, renew_v, correct_m, correct_v)
-    _step("adapt", w.dtype)((*numbers, epsilon, weight_decay), w, g, m, v)
+    rate = learning_rate * c / (1 - beta_1**t)
+    numbers = (rate, beta_1, beta_2, 1 - beta_1, 1 - beta_2, c * epsilon, weight_decay)
+    if w.nbytes >= THRESHOLDS["adam_step"] or _loaded:
+        _step("adapt", w.dtype)(numbers, w, g, m, v)
+    else:
+        short_adam_step(w, g, m, v, *numbers)
 
 
 def sum_of_squares(g: Any) -> Any:
@@ -84,8 +95,10 @@ def sum_of_squares(g: Any) -> Any:
 
 
 def _step(name: str, dtype: Any) -> Any:
+    global _loaded
     from .compiled.optimizers import stepper
 
+    _loaded = True
     return stepper(name, dtype)
 
 

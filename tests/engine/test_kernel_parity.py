@@ -199,24 +199,6 @@ def special_allows(arguments: list[Any], position: int | None, after: Array) -> 
     return 4 * spacing(size_of(after))
 
 
-# Products of matrices -----------------------------------------------------------------------
-
-
-def draw_matmul(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
-    """Large enough not to be left to NumPy, or not; see also `compiled/test_products.py`."""
-    rows, k, columns = (draw(st.sampled_from([1, 40, 70, 130])) for _ in range(3))
-    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    a, b = random.standard_normal((rows, k)), random.standard_normal((k, columns))
-    order = draw(st.sampled_from("CF"))
-    return [a.astype(dtype), b.astype(dtype, order=order)]
-
-
-def matmul_allows(arguments: list[Any], position: int | None, after: Array) -> Array:
-    """Sums of k products, in any order and rounding."""
-    a, b = (np.abs(each).astype(np.float64) for each in arguments)
-    return (a.shape[1] + 1) * np.finfo(after.dtype).eps * (a @ b)
-
-
 # Windows ------------------------------------------------------------------------------------
 
 
@@ -245,7 +227,6 @@ def moves_only(arguments: list[Any], position: int | None, after: Array) -> Arra
 #: Those that are drawn in files of their own.
 TABLES = ATTENTION | DENSE | GELU | PRODUCTS | ROWS | SEQUENCES | WINDOWS
 CASES = {
-    "matmul": Case(draw_matmul, matmul_allows),
     "dropout": Case(draw_dropout, dropout_allows),
     "im2col": Case(draw_im2col, moves_only),
     "erf": Case(draw_numbers, special_allows),

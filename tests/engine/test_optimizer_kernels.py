@@ -56,3 +56,26 @@ def test_optimiser_kernels_do_not_depend_on_the_number_of_threads(kernel: str) -
     for other in outcomes[1:]:
         for a, b in zip(outcomes[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_short_and_compiled_adam_steps_agree_to_the_bit(
+    dtype: str, decay: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Denormal, huge and infinite numbers too, or a step would depend on what was loaded before."""
+    random, outcomes = np.random.default_rng(2), []
+    drawn = [random.standard_normal(1_003) * 10.0 ** random.integers(-44, 38, 1_003) for _ in "wgm"]
+    drawn.append(abs(drawn[0] * drawn[1]))
+    with np.errstate(all="ignore"):
+        for threshold, loaded in ((2**30, False), (2**30, True), (0, False)):
+            monkeypatch.setitem(numba_optimizers.THRESHOLDS, "adam_step", threshold)
+            monkeypatch.setattr(numba_optimizers, "_loaded", loaded)
+            arrays = [each.astype(dtype) for each in drawn]
+            for t in (1, 2, 500):
+                numba_optimizers.adam_step(*arrays, 0.01, 0.9, 0.999, 1e-8, decay, t)
+            outcomes.append(arrays)
+    for other in outcomes[1:]:
+        for a, b in zip(outcomes[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert np.isfinite(outcomes[0][0]).sum() > 500

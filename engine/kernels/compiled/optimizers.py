@@ -18,6 +18,9 @@ from .threads import fork_join, parts, pool
 
 #: What a body of a kernel is compiled with: a division by zero gives infinity, as in NumPy.
 body = numba.njit(error_model="numpy", fastmath=set(CONTRACTED))
+#: Every operation is rounded as it stands, which gives NumPy's bits. It must be said: a function
+#: that says nothing is compiled as the one that calls it.
+exact = numba.njit(error_model="numpy", fastmath=False)
 
 #: Elements of a part, in multiples of which runs are shared and sums are summed: of a size that
 #: stays in the first cache, and is whole cache lines.
@@ -61,12 +64,11 @@ def _momentum(kind: Any, task: int, chunk: int) -> None:
         w[i] -= rate * speed
 
 
-@body
+@exact
 def _adam(kind: Any, task: int, chunk: int) -> None:
-    numbers = vector(kind, field(task, 2), 9)
+    numbers = vector(kind, field(task, 2), 7)
     rate, keep_m, keep_v, renew_m = numbers[0], numbers[1], numbers[2], numbers[3]
-    renew_v, correct_m, correct_v = numbers[4], numbers[5], numbers[6]
-    epsilon, decay = numbers[7], numbers[8]
+    renew_v, epsilon, decay = numbers[4], numbers[5], numbers[6]
     w, g = _own(kind, task, chunk, 3), _own(kind, task, chunk, 4)
     m, v = _own(kind, task, chunk, 5), _own(kind, task, chunk, 6)
     for i in range(w.size):
@@ -77,7 +79,7 @@ def _adam(kind: Any, task: int, chunk: int) -> None:
         square = v[i] * keep_v + renew_v * (slope * slope)
         m[i] = mean
         v[i] = square
-        w[i] -= rate * (mean * correct_m) / (np.sqrt(square * correct_v) + epsilon)
+        w[i] -= mean / (np.sqrt(square) + epsilon) * rate
 
 
 def _descend(pool: int, kind: Any, numbers: Any, w: Any, g: Any) -> None:
