@@ -7,9 +7,12 @@ import os
 # Where other processes want the cores too, the threads of OpenBLAS wait for each other, and a test
 # of seconds takes minutes. It reads this when NumPy is first imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Our own share the cores with the processes that pytest-xdist starts; tests of threads set them.
+_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("CHAINRULE_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _workers)))
 
-import pytest
-from hypothesis import settings
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 # How often a test draws that does not say so itself: fewer, where another run draws them all.
 examples = int(os.environ.get("CHAINRULE_EXAMPLES", "100"))

@@ -21,6 +21,13 @@ The words that all share, and how they are used:
     SLEEPING    helpers that must be woken
     STOP        are helpers to end?
     HELPERS     how many there are
+    ALONE       kernels that are still to be computed without helpers
+    SWITCHES    how often, at the last count, the system had taken a thread that calls off its core
+
+Where more threads want the cores than there are, helpers cost more than they gain: one that is
+taken off its core in the middle of a chunk is waited for, and one that is woken may take the core
+of who woke it. So after a kernel that was late for such a reason, a number of kernels are computed
+without helpers.
 """
 
 from __future__ import annotations
@@ -39,11 +46,11 @@ from numba.core import types
 
 from ...threads import get_num_threads
 from .building import build
-from .intrinsics import add, address_of, call, field, load, pause, store, take
+from .intrinsics import add, address, address_of, call, field, load, pack, pause, store, take
 
 # Positions of words, far enough apart to lie in cache lines of their own.
 GENERATION, OPEN, NEXT, INSIDE, BUSY, SLEEPING, STOP = range(0, 7 * 16, 16)
-FUNCTION, TASK, CHUNKS, HELPERS = range(112, 116)
+FUNCTION, TASK, CHUNKS, HELPERS, ALONE, SWITCHES = range(112, 118)
 MUTEX, CONDITION = 128, 144  # of the operating system: at most 64 bytes each
 WORDS = 160
 
@@ -54,12 +61,40 @@ SPINS = 2_000
 SHARED, WAKING, LARGE = 300_000, 4_000_000, 20_000_000
 #: How often who waits for a helper looks before it lets others have the core.
 PATIENCE = 10_000
+#: Nanoseconds from which on a kernel may have been late; and how many kernels are computed without
+#: helpers if it was.
+LATE, PENALTY = 300_000, 500
 
 _lock = types.ExternalFunction("pthread_mutex_lock", types.int32(types.intp))
 _unlock = types.ExternalFunction("pthread_mutex_unlock", types.int32(types.intp))
 _wait = types.ExternalFunction("pthread_cond_wait", types.int32(types.intp, types.intp))
 _wake = types.ExternalFunction("pthread_cond_broadcast", types.int32(types.intp))
 _yield = types.ExternalFunction("sched_yield", types.int32())
+_clock = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.intp))
+_usage = types.ExternalFunction("getrusage", types.int32(types.int32, types.intp))
+_MONOTONIC = 6 if sys.platform == "darwin" else 1
+_LINUX = sys.platform == "linux"
+
+
+@numba.njit
+def _now() -> Any:
+    """Nanoseconds on a clock that only goes forward."""
+    place = pack((0, 0))
+    _clock(_MONOTONIC, place)
+    return field(place, 0) * 1_000_000_000 + field(place, 1)
+
+
+@numba.njit
+def _switched(pool: Any) -> Any:
+    """Has the system taken a thread that calls off its core, since this was last asked?"""
+    if not _LINUX:
+        return False
+    words = np.empty(18, np.int64)
+    _usage(1, address(words))  # of the thread that asks; the last word counts them
+    found = words[17]
+    before = load(pool, SWITCHES)
+    store(pool, SWITCHES, found)
+    return found != before
 
 
 @numba.njit
@@ -80,6 +115,9 @@ def parts(pool: Any, work: Any) -> Any:
     """
     if pool == 0 or work < SHARED or (work < WAKING and load(pool, SLEEPING) > 0):
         return 1
+    if load(pool, ALONE) > 0:
+        add(pool, ALONE, -1)
+        return 1
     threads = field(pool, HELPERS) + 1
     return threads if work < LARGE else 4 * threads
 
@@ -95,6 +133,7 @@ def fork_join(pool: Any, function: Any, task: Any, chunks: Any) -> None:
         for chunk in range(chunks):
             call(function, task, chunk)
         return
+    start = _now()
     store(pool, FUNCTION, function)
     store(pool, TASK, task)
     store(pool, CHUNKS, chunks)
@@ -107,13 +146,16 @@ def fork_join(pool: Any, function: Any, task: Any, chunks: Any) -> None:
         _unlock(pool + 8 * MUTEX)
     _take_chunks(pool)
     store(pool, OPEN, 0)
-    looks = 0
+    done, looks = _now(), 0
     while load(pool, INSIDE) > 0:
         looks += 1
         if looks < PATIENCE:
             pause()
         else:
             _yield()
+    end = _now()
+    if end - start > LATE and (_switched(pool) or end - done > max(LATE, done - start)):
+        store(pool, ALONE, PENALTY)
     store(pool, BUSY, 0)
 
 
