@@ -7,6 +7,8 @@ memory then does not count. Compilers that run for the real size count, as a use
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from .results import Result, result, timing
 from .rounds import ContenderError, Process
 from .suite import Options, entrants
@@ -18,10 +20,11 @@ STEPS, REPEATS = 20, 3
 PAGE = 4096.0
 
 
-def run(options: Options) -> list[Result]:
+def run(options: Options) -> Iterator[Result]:
     """A row for each workload that says so; one of them for a smoke run."""
     chosen = [each for each in workloads(options.smoke).values() if each.memory]
-    return [_row(each, options) for each in chosen[: 1 if options.smoke else None]]
+    for each in chosen[: 1 if options.smoke else None]:
+        yield _row(each, options)
 
 
 def _row(workload: Workload, options: Options) -> Result:
