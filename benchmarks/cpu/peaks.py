@@ -1,7 +1,7 @@
 """P9: the peak of resident memory of P1 to P4, beyond what a library is before it trains.
 
 Each contender does it in a fresh process: a few steps of the tiny size of the same row first, which
-load what is loaded on demand, as parts of PyTorch are; here Numba is imported too. What is in memory
+load what is loaded on demand, as parts of PyTorch are; Numba is imported too. What is in memory
 then does not count. Compilers that run for the real size count, as a user has them too.
 """
 
