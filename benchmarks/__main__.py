@@ -7,7 +7,7 @@ import importlib
 import json
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,12 +51,12 @@ def show(found: list[Row], file: str | None) -> None:
         Path(file).write_text(json.dumps([asdict(row) for row in found], indent=1))
 
 
-def measures(kept: Started | None = None) -> dict[str, Callable[[Options], list[Result]]]:
+def measures(kept: Started | None = None) -> dict[str, Callable[[Options], Iterable[Result]]]:
     """What measures each group of rows; `kept`: see `measure`."""
     groups = dict.fromkeys(each.group for each in workloads(False).values())
 
-    def timed(group: str) -> Callable[[Options], list[Result]]:
-        return lambda options: [measure(each, options, kept) for each in rows([group], options)]
+    def timed(group: str) -> Callable[[Options], Iterable[Result]]:
+        return lambda options: (measure(each, options, kept) for each in rows([group], options))
 
     return {
         **{group: timed(group) for group in groups},

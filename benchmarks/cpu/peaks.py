@@ -1,11 +1,13 @@
 """P9: the peak of resident memory of P1 to P4, beyond what a library is before it trains.
 
 Each contender does it in a fresh process: a few steps of the tiny size of the same row first, which
-load what is loaded on demand (Numba here, parts of PyTorch there) and start the threads; what is in
-memory then does not count. Compilers that run for the real size count, as a user has them too.
+load what is loaded on demand, as parts of PyTorch are; Numba is imported too. What is in memory
+then does not count. Compilers that run for the real size count, as a user has them too.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from .results import Result, result, timing
 from .rounds import ContenderError, Process
@@ -18,10 +20,11 @@ STEPS, REPEATS = 20, 3
 PAGE = 4096.0
 
 
-def run(options: Options) -> list[Result]:
+def run(options: Options) -> Iterator[Result]:
     """A row for each workload that says so; one of them for a smoke run."""
     chosen = [each for each in workloads(options.smoke).values() if each.memory]
-    return [_row(each, options) for each in chosen[: 1 if options.smoke else None]]
+    for each in chosen[: 1 if options.smoke else None]:
+        yield _row(each, options)
 
 
 def _row(workload: Workload, options: Options) -> Result:

@@ -118,14 +118,14 @@ def take_turns(
     processes: Mapping[str, Process],
     steps: Mapping[str, int],
     rounds: int,
+    patience: float,
     *,
-    most: int = 2000,
     pause: float = 0.002,
 ) -> tuple[dict[str, list[list[float]]], dict[str, str]]:
     """The seconds of the steps of each slice, by contender, and why some dropped out.
 
     Before each slice some steps are not timed, which wake up the threads of a pool; after it there
-    is a pause, in which those that spin give up.
+    is a pause, in which those that spin give up. A slice ends early after `patience` seconds.
     """
     slices: dict[str, list[list[float]]] = {name: [] for name in processes}
     failed: dict[str, str] = {}
@@ -135,7 +135,13 @@ def take_turns(
                 continue
             untimed = max(1, min(20, steps[name] // 5))
             try:
-                answer = process.ask("run", untimed=untimed, steps=steps[name], seed=turn + 1000)
+                answer = process.ask(
+                    "run",
+                    untimed=untimed,
+                    steps=steps[name],
+                    seed=turn + 1000,
+                    patience=patience,
+                )
             except ContenderError as error:
                 failed[name] = str(error)
                 continue

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .contenders import CONTENDERS
@@ -50,13 +50,11 @@ os._exit(0)
 WARM_SECONDS, COLD_SECONDS = 1.0, 4.0
 
 
-def run(options: Options) -> list[Result]:
+def run(options: Options) -> Iterator[Result]:
     """The rows of P8, each measured in fresh processes that take turns."""
-    return [
-        _imports(options),
-        _first_step(options, "p8-warm", "kernels compiled before", WARM_SECONDS, cold=False),
-        _first_step(options, "p8-cold", "no kernel compiled before", COLD_SECONDS, cold=True),
-    ]
+    yield _imports(options)
+    yield _first_step(options, "p8-warm", "kernels compiled before", WARM_SECONDS, cold=False)
+    yield _first_step(options, "p8-cold", "no kernel compiled before", COLD_SECONDS, cold=True)
 
 
 def _turns(

@@ -110,9 +110,10 @@ def measure(workload: Workload, options: Options, kept: Started | None = None) -
         for name, process in processes.items():  # one after the other: how long is a step?
             first = process.ask("run", untimed=1, steps=3, seed=1)["times"]
             guess = steps_of_slice(sorted(first)[1], options.seconds, 30)
-            times = process.ask("run", untimed=0, steps=guess, seed=2)["times"]
-            steps[name] = steps_of_slice(sorted(times)[guess // 2], options.seconds, 2000)
-        slices, failed = take_turns(processes, steps, options.rounds)
+            probe = {"untimed": 0, "steps": guess, "seed": 2, "patience": 3 * options.seconds}
+            times = sorted(process.ask("run", **probe)["times"])
+            steps[name] = steps_of_slice(times[len(times) // 2], options.seconds, 2000)
+        slices, failed = take_turns(processes, steps, options.rounds, 3 * options.seconds)
     timings = [timing(name, kinds[name], each) for name, each in slices.items()]
     return result(
         workload.name,

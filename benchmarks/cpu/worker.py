@@ -6,7 +6,9 @@ Whatever libraries print goes to standard error.
 
 from __future__ import annotations
 
+import importlib
 import json
+import math
 import os
 import sys
 import time
@@ -21,6 +23,8 @@ from .workload import Program, Workload, workloads
 #: Steps before any is timed, and seconds of them: kernels are compiled, pools are made.
 WARM_UP_STEPS, WARM_UP_SECONDS = 3, 0.3
 SMOKE_SECONDS = 0.01
+#: Steps that a slice has at least.
+LEAST_STEPS = 3
 
 
 class Worker:
@@ -41,18 +45,30 @@ class Worker:
             taken += self.run(0, 1, len(taken))["times"]
         return {"seconds": float(np.median(taken[1:])), "first": taken[0]}
 
-    def run(self, untimed: int, steps: int, seed: int) -> dict[str, Any]:
-        """The seconds of each of some steps on batches that are drawn anew before."""
+    def run(
+        self, untimed: int, steps: int, seed: int, patience: float = math.inf
+    ) -> dict[str, Any]:
+        """The seconds of each of some steps on batches that are drawn anew before.
+
+        After `patience` seconds no more than three are waited for: where others use the machine
+        too, threads that wait for each other can take a hundred times as long as they seemed to.
+        """
         if self.workload is None or self.program is None:
             raise RuntimeError("prepare a workload first")
         generator = np.random.default_rng((2, seed))
         draw, convert, step = self.workload.draw, self.program.convert, self.program.step
         count = max(1, min(steps, self.workload.pool))
         batches = [convert(draw(generator)) for _ in range(count)]
+        times, clock, result = [], time.perf_counter, None
+        end = clock() + patience
         for i in range(untimed):
             step(batches[i % count])
-        times, clock, result = [], time.perf_counter, None
+            if clock() > end:
+                break
+        end = clock() + patience
         for i in range(steps):
+            if i >= LEAST_STEPS and clock() > end:
+                break
             batch = batches[i % count]
             begin = clock()
             result = step(batch)
@@ -62,6 +78,8 @@ class Worker:
     def memory(self, workload: str, builder: str, steps: int, smoke: bool) -> dict[str, Any]:
         """The peak of resident memory in some steps, beyond what a tiny one has loaded."""
         self.prepare(workload, builder, smoke=True)
+        if builder == "chainrule":
+            importlib.import_module("numba")  # an import, which the tiny size does not need
         self.program = None
         trim()
         before = resident_bytes()

@@ -83,6 +83,14 @@ def test_a_worker_answers_and_says_what_went_wrong():
     assert answers({"do": "quit"}, {"do": "run", "untimed": 0, "steps": 1, "seed": 0}) == []
 
 
+def test_a_slice_ends_when_it_takes_too_long():
+    asked = {"do": "run", "untimed": 5, "steps": 10_000, "seed": 0, "patience": 0.0}
+    _, ran = answers(
+        {"do": "prepare", "workload": "p5-10", "builder": "chainrule", "smoke": True}, asked
+    )
+    assert len(ran["times"]) == 3
+
+
 def test_a_process_that_dies_is_told_by_its_last_words():
     dying = Process({"PATH": "", "PYTHONHOME": "/nowhere"})
     with dying, pytest.raises(ContenderError, match="its process ended"):
