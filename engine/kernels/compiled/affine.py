@@ -228,7 +228,7 @@ def compiled(name: str, dtype: Any) -> Any:
         return None
     read, any_read = array(dtype, 2), array(dtype, 2, "A")
     line, written, sums = array(dtype), array(dtype, 2, written=True), array(dtype, written=True)
-    kinds = {
+    kinds: dict[str, tuple[Any, tuple[Any, ...]]] = {
         "biased": (_biased, (read, line, written)),
         "unbiased": (_unbiased, (read, read, written, sums)),
         "affine": (_affine, (any_read, read, line, written)),

@@ -137,7 +137,7 @@ def compiled(name: str, dtype: Any) -> Any:
     """
     read, written = array(dtype, 2), array(dtype, 2, written=True)
     row, losses = array(dtype), array(dtype, written=True)
-    kinds = {
+    kinds: dict[str, tuple[Any, tuple[Any, ...]]] = {
         "sparse": (_sparse, (read, array("int64"), losses, written)),
         "dense": (_dense, (read, read, losses, written)),
         "pulled": (_pulled, (row, read, read, written)),

@@ -134,7 +134,11 @@ def _sum_squares(pool: int, kind: Any, g: Any) -> Any:
     return total
 
 
-_LOOPS = {"descend": (_descend, 2), "accelerate": (_accelerate, 3), "adapt": (_adapt, 4)}
+_LOOPS: dict[str, tuple[Any, int]] = {
+    "descend": (_descend, 2),
+    "accelerate": (_accelerate, 3),
+    "adapt": (_adapt, 4),
+}
 
 
 @functools.cache
