@@ -24,8 +24,8 @@ from .numba_products import DTYPES, of_four_axes
 
 #: Elements of x, or of the weights: fewer are left to the reference.
 THRESHOLDS = {
-    "attention": 4_096,
-    "attention_backward": 4_096,
+    "attention": 16_384,
+    "attention_backward": 16_384,
     "softmax": 32_768,
     "softmax_backward": 32_768,
     "masked_softmax": 32_768,

@@ -16,6 +16,9 @@ from ..record import tensor_functions as F
 from ..tensor import Tensor, wrap
 from .reductions import floating
 
+#: Weights: fewer are computed by operations of their own, which a derivation shows one by one.
+FUSED = 16_384
+
 
 def checked_mask(where: str, name: str, mask: Any, shape: tuple[int, ...]) -> Any:
     """A mask, if it is boolean, and can be broadcast to a shape.
@@ -212,14 +215,6 @@ def _seen(query: Any, key: Any, mask: Any, is_causal: bool) -> Any:
     return mask & causal
 
 
-def attend(
-    k: Any, query: Any, key: Any, value: Any, mask: Any = None, is_causal: bool = False
-) -> Any:
-    """The means of values, as one operation."""
-    seen = _seen(query, key, mask, is_causal)
-    return k.attention(query, key, value, seen, scale=_scaled(query, None))
-
-
 def attention_weights(
     k: Any, query: Any, key: Any, mask: Any = None, is_causal: bool = False, scale: Any = None
 ) -> Any:
@@ -227,6 +222,22 @@ def attention_weights(
     seen = _seen(query, key, mask, is_causal)
     # The queries are fewer numbers than the scores.
     return _weights(k, query * _scaled(query, scale), key, seen)
+
+
+def attend(
+    k: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any = None,
+    is_causal: bool = False,
+    scale: Any = None,
+) -> Any:
+    """The means of values: as one operation, where there are many weights."""
+    if math.prod(query.shape[:-1]) * key.shape[-2] >= FUSED:
+        seen = _seen(query, key, mask, is_causal)
+        return k.attention(query, key, value, seen, scale=_scaled(query, scale))
+    return k.matmul(attention_weights(k, query, key, mask, is_causal, scale), value)
 
 
 def _attention(
@@ -242,8 +253,7 @@ def _attention(
     _heads(query, key, value)
     is_causal = boolean("scaled_dot_product_attention", "is_causal", is_causal)
     if type(dropout) in (int, float) and not dropout:
-        seen = _seen(query, key, mask, is_causal)
-        return k.attention(query, key, value, seen, scale=_scaled(query, scale))
+        return attend(k, query, key, value, mask, is_causal, scale)
     weights = attention_weights(k, query, key, mask, is_causal, scale)
     return k.matmul(k.dropout(weights, dropout), value)
 

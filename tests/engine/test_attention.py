@@ -8,11 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
+from chainrule.engine.operations import attention
 
 RNG = np.random.default_rng(0)
 
 #: What the numba set leaves to the reference is smaller.
 SHAPES = pytest.mark.parametrize("shape", [(2, 3, 4, 5), (4, 2, 64, 65)])
+
+
+@pytest.fixture(autouse=True, params=["as one operation", "one by one"])
+def _ways(request, monkeypatch):
+    """Attention of few weights by either way."""
+    if request.param == "as one operation":
+        monkeypatch.setattr(attention, "FUSED", 0)
 
 
 def pulled(function, upstream, *arrays):

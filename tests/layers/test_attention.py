@@ -1,4 +1,4 @@
-"""MultiHeadAttention: shapes, masks, what is hidden, one product, memory."""
+"""MultiHeadAttention: shapes, masks, what is hidden, the fused way, memory."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import chainrule as cr
 from chainrule.engine.errors import ShapeError
 from chainrule.engine.masks import mask_of, with_mask
+from chainrule.engine.operations import attention
 from chainrule.layers import Dense, LayerNormalization, MultiHeadAttention, from_config
 from chainrule.models import Sequential
 
@@ -89,13 +90,26 @@ def test_self_attention_is_attention_to_oneself():
             np.testing.assert_allclose(one, other, atol=1e-13)
 
 
-def test_the_way_with_scores_and_the_fused_one_agree():
+def operations(y):
+    """The names of all operations that made a tensor."""
+    seen, waiting = set(), [y._node]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += node.parents
+    return {each.record.name for each in seen if each.record is not None}
+
+
+def test_the_way_with_scores_and_the_fused_one_agree(monkeypatch):
+    monkeypatch.setattr(attention, "FUSED", 0)
     layer, x, g = made(), drawn(2, 3, 4), drawn(2, 3, 4)
 
     def run(**asked):
         given = cr.tensor(x, requires_grad=True)
         y = layer(given, use_causal_mask=True, **asked)
         y = y[0] if asked else y
+        assert ("attention" in operations(y)) is not bool(asked)
         y.backward(cr.tensor(g, dtype=y.dtype))
         found = [y, given.grad, *(weight.grad for weight in layer.parameters())]
         for weight in layer.parameters():
@@ -278,6 +292,7 @@ def test_checkpoints_keep_the_weights_of_one_layer_only():
             y = call(layer, y)
         y.backward(np.ones(y.shape, "float32"))
 
+    run(cr.checkpoint)  # what is compiled is compiled, untraced
     plain = peak(lambda: run(lambda layer, y: layer(y)))
     kept_less = peak(lambda: run(cr.checkpoint))
     assert kept_less < plain / 2

@@ -202,9 +202,9 @@ def _part(kind: Any, task: int, chunk: int) -> None:
     )
 
 
-def _place(kind: Any) -> int:
+def _place(kind: Any) -> Any:
     """Where the machine code of `_part` lies."""
-    return address_of(_part, kind)  # type: ignore[no-any-return]
+    return address_of(_part, kind)
 
 
 @functools.cache
