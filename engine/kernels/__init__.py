@@ -8,6 +8,7 @@ for the CPU, loaded when they are first used.
 
 from . import (
     activations,
+    affine,
     arrays,
     attention,
     contractions,
@@ -26,6 +27,7 @@ from . import (
 
 __all__ = [
     "activations",
+    "affine",
     "arrays",
     "attention",
     "contractions",

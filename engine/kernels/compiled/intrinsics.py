@@ -193,22 +193,45 @@ def write(typing: Any, address: Any, number: Any) -> Any:
 
 
 @intrinsic
-def _pointer(typing: Any, kind: Any, address: Any) -> Any:
-    """An address as a pointer to numbers of the type of `kind`."""
+def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a b + c, rounded once: what the product loses is found by a b - (a b)."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[1], context.get_value_type(kind).as_pointer())
+        real = context.get_value_type(a)
+        name = f"llvm.fma.f{a.bitwidth}"
+        function = _function(builder, ir.FunctionType(real, [real] * 3), name)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), generate
+
+
+@intrinsic
+def _pointer(typing: Any, kind: Any, address: Any) -> Any:
+    """An address as a pointer to numbers of the type of `kind`, for `numba.carray`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[1], context.get_data_type(kind).as_pointer())
 
     return types.CPointer(kind)(kind, types.intp), generate
 
 
 @njit
-def vector(kind: Any, address: int, count: int) -> Any:
-    """The numbers of the type of `kind` from an address on, as an array; it keeps no memory.
+def vector(kind: Any, address: Any, count: Any) -> Any:
+    """The numbers at an address as an array, in which a loop becomes vector instructions.
 
-    LLVM makes vector instructions of loops over such arrays, not of those over `read`.
+    It is no copy, and keeps nothing alive.
     """
-    return carray(_pointer(kind, address), (count,))
+    return carray(_pointer(kind, address), count)
+
+
+@intrinsic
+def cast(typing: Any, kind: Any, number: Any) -> Any:
+    """A number in the type of `kind`; constants of Python's make all that they meet float64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.cast(builder, arguments[1], number, kind)
+
+    return kind(kind, number), generate
 
 
 def _apart(builder: Any, instruction: Any, place: int) -> None:
