@@ -27,6 +27,7 @@ from chainrule.engine.kernels import (
     numba_attention,
     numba_convolutions,
     numba_gelu,
+    numba_indexing,
     numba_losses,
     numba_normalizations,
     numba_optimizers,
@@ -39,6 +40,7 @@ from chainrule.engine.windows import windows
 from .parity_of_attention import ATTENTION
 from .parity_of_dense import DENSE, warm_dense
 from .parity_of_gelu import GELU
+from .parity_of_indexing import INDEXING
 from .parity_of_rows import ROWS
 from .parity_of_sequences import SEQUENCES
 from .parity_of_windows import WINDOWS
@@ -242,6 +244,7 @@ def moves_only(arguments: list[Any], position: int | None, after: Array) -> Arra
 
 CASES = {
     **{name: Case(draw, allowed) for name, (draw, allowed) in SEQUENCES.items()},
+    **{name: Case(draw, allowed) for name, (draw, allowed) in INDEXING.items()},
     "matmul": Case(draw_matmul, matmul_allows),
     "dropout": Case(draw_dropout, dropout_allows),
     "im2col": Case(draw_im2col, moves_only),
@@ -313,6 +316,7 @@ def _all_compiled() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         modules: tuple[Any, ...] = (numba_optimizers, numba_special, numba_gelu, numba_affine)
         modules += (numba_normalizations, numba_attention, numba_losses, numba_recurrent)
+        modules += (numba_indexing,)
         for module in modules:
             for kernel in module.THRESHOLDS:
                 patch.setitem(module.THRESHOLDS, kernel, 0)
@@ -330,7 +334,7 @@ def _all_compiled() -> Iterator[None]:
             _compile_rows(kernels, array)
             numba_convolutions._kernel(dtype), numba_pooling._kernels(dtype)
             warm_dense(kernels, dtype)
-            _compile_sequences(dtype)
+            _compile_sequences(dtype), numba_indexing._compiled(dtype)
         yield
 
 
