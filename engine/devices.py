@@ -353,6 +353,7 @@ cpu = register_device(
             "reference": {},
             "numba": {
                 "matmul": _NUMBA + "products",
+                "scatter_index": _NUMBA + "indexing",
                 "affine": _NUMBA + "affine",
                 "affine_backward": _NUMBA + "affine",
                 "bias_activation": _NUMBA + "affine",

@@ -144,7 +144,7 @@ class Recurrent(Layer):
             bias = zeros(self._bias_shape(), self.dtype, device=x.device)
         found = self._sequence(x, *states, self.kernel, self.recurrent_kernel, bias, mask=mask)
         steps = x.shape[1]
-        last = found[:, steps - 1]
+        last = None if self.return_sequences and not self.return_state else found[:, steps - 1]
         result = last
         if self.return_sequences:
             result = found if found.shape[1] == steps else found[:, :steps]

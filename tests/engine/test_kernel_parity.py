@@ -27,6 +27,7 @@ from chainrule.engine.kernels import (
     numba_attention,
     numba_convolutions,
     numba_gelu,
+    numba_indexing,
     numba_losses,
     numba_normalizations,
     numba_optimizers,
@@ -40,6 +41,7 @@ from chainrule.engine.windows import windows
 from .parity_of_attention import ATTENTION
 from .parity_of_dense import DENSE, warm_dense
 from .parity_of_gelu import GELU
+from .parity_of_indexing import INDEXING
 from .parity_of_products import PRODUCTS
 from .parity_of_rows import ROWS
 from .parity_of_sequences import SEQUENCES
@@ -225,7 +227,7 @@ def moves_only(arguments: list[Any], position: int | None, after: Array) -> Arra
 
 
 #: Those that are drawn in files of their own.
-TABLES = ATTENTION | DENSE | GELU | PRODUCTS | ROWS | SEQUENCES | WINDOWS
+TABLES = ATTENTION | DENSE | GELU | INDEXING | PRODUCTS | ROWS | SEQUENCES | WINDOWS
 CASES = {
     "dropout": Case(draw_dropout, dropout_allows),
     "im2col": Case(draw_im2col, moves_only),
@@ -297,6 +299,7 @@ def _all_compiled() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         modules: tuple[Any, ...] = (numba_optimizers, numba_special, numba_gelu, numba_affine)
         modules += (numba_normalizations, numba_attention, numba_losses, numba_recurrent)
+        modules += (numba_indexing,)
         for module in modules:
             for kernel in module.THRESHOLDS:
                 patch.setitem(module.THRESHOLDS, kernel, 0)
@@ -316,7 +319,7 @@ def _all_compiled() -> Iterator[None]:
             _compile_rows(kernels, array)
             numba_convolutions._kernel(dtype), numba_pooling._kernels(dtype)
             warm_dense(kernels, dtype)
-            _compile_sequences(dtype)
+            _compile_sequences(dtype), numba_indexing._compiled(dtype)
         yield
 
 

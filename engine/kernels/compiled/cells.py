@@ -11,6 +11,7 @@ import numba
 
 from .elementary import sigmoid, tanh
 from .intrinsics import field, get, put, vector
+from .memory import clear, copy
 from .recurrent import (
     ADD,
     BATCH,
@@ -39,18 +40,10 @@ def _at(task: int, which: int, t: int, top: int, width: int) -> int:
 
 
 @numba.njit
-def _copy(kind: Any, count: int, source: int, to: int) -> None:
-    given, taken = vector(kind, source, count), vector(kind, to, count)
-    for j in range(count):
-        taken[j] = given[j]
-
-
-@numba.njit
-def _skip(kind: Any, n: int, wide: int, slopes: int, g: int, of_h: int) -> None:
+def _skip(kind: Any, size: int, n: int, wide: int, slopes: int, g: int, of_h: int) -> None:
     """The way back through a padded step: no slopes, and the gradient of h is carried on."""
-    zeros, given, carried = vector(kind, slopes, wide), vector(kind, g, n), vector(kind, of_h, n)
-    for j in range(wide):
-        zeros[j] = kind
+    clear(slopes, wide * size)
+    given, carried = vector(kind, g, n), vector(kind, of_h, n)
     for j in range(n):
         carried[j] += given[j]
 
@@ -91,8 +84,8 @@ def lstm_step(kind: Any, task: int, t: int, top: int, rows: int, z: int) -> None
         at = i * n * size
         _lstm_row(kind, n, z + 4 * at, n * size, c + at, new_c + at, new_h + at)
         if not real(task, t, top + i):
-            _copy(kind, n, h + at, new_h + at)
-            _copy(kind, n, c + at, new_c + at)
+            copy(new_h + at, h + at, n * size)
+            copy(new_c + at, c + at, n * size)
 
 
 @numba.njit
@@ -107,7 +100,6 @@ def _lstm_row_back(
     g: int,
     of_h: int,
     of_c: int,
-    zero: bool,
 ) -> None:
     """The slopes of one sample's gates, and the gradient of its cell state, in place."""
     one = type(kind)(1)
@@ -124,9 +116,6 @@ def _lstm_row_back(
         put(of_candidate, j, of_cell * i * (one - candidate * candidate), 7)
         put(of_o, j, upstream * squashed * (o * (one - o)), 8)
         put(of_c, j, of_cell * f, 11)
-    if zero:
-        for j in range(n):
-            put(of_h, j, kind, 10)
 
 
 @numba.njit
@@ -150,10 +139,11 @@ def lstm_step_back(kind: Any, task: int, t: int, top: int, rows: int, slopes: in
                 g,
                 of_h + at,
                 of_c + at,
-                zero,
             )
+            if zero:
+                clear(of_h + at, n * size)
         else:
-            _skip(kind, n, 4 * n, slopes + 4 * at, g, of_h + at)
+            _skip(kind, size, n, 4 * n, slopes + 4 * at, g, of_h + at)
 
 
 # GRU ----------------------------------------------------------------------------------------
@@ -179,14 +169,14 @@ def gru_step(kind: Any, task: int, t: int, top: int, rows: int, z: int) -> None:
     size, n = field(task, SIZE), field(task, UNITS)
     h, new_h = _at(task, HIDDEN, t, top, n), _at(task, HIDDEN, t + 1, top, n)
     inner = _at(task, OTHER, t, top, n)
-    spread(kind, field(task, INNER_BIAS) + 2 * n * size, n, rows, inner, n * size)
+    spread(field(task, INNER_BIAS) + 2 * n * size, n * size, rows, inner, n * size)
     add_product(task, rows, h, 0, 2 * n, z, 3 * n * size)
     add_product(task, rows, h, 2 * n, n, inner, n * size)
     for i in range(rows):
         at = i * n * size
         _gru_row(kind, n, z + 3 * at, n * size, inner + at, h + at, new_h + at)
         if not real(task, t, top + i):
-            _copy(kind, n, h + at, new_h + at)
+            copy(new_h + at, h + at, n * size)
 
 
 @numba.njit
@@ -230,7 +220,7 @@ def gru_step_back(kind: Any, task: int, t: int, top: int, rows: int, slopes: int
                 of_h + at,
             )
         else:
-            _skip(kind, n, 4 * n, slopes + 4 * at, g, of_h + at)
+            _skip(kind, size, n, 4 * n, slopes + 4 * at, g, of_h + at)
 
 
 # The simple cell ----------------------------------------------------------------------------
@@ -247,19 +237,16 @@ def simple_step(kind: Any, task: int, t: int, top: int, rows: int, new_h: int) -
         states[j] = tanh(states[j])
     for i in range(rows):
         if not real(task, t, top + i):
-            _copy(kind, n, h + i * n * size, new_h + i * n * size)
+            copy(new_h + i * n * size, h + i * n * size, n * size)
 
 
 @numba.njit
-def _simple_row_back(kind: Any, n: int, h: int, slopes: int, g: int, of_h: int, zero: bool) -> None:
+def _simple_row_back(kind: Any, n: int, h: int, slopes: int, g: int, of_h: int) -> None:
     one = type(kind)(1)
     for j in range(n):
         state = get(kind, h, j, 4)
         upstream = get(kind, of_h, j, 10) + get(kind, g, j, 9)
         put(slopes, j, upstream * (one - state * state), 5)
-    if zero:
-        for j in range(n):
-            put(of_h, j, kind, 10)
 
 
 @numba.njit
@@ -270,6 +257,8 @@ def simple_step_back(kind: Any, task: int, t: int, top: int, rows: int, slopes: 
     for i in range(rows):
         at, g = i * n * size, _given(task, t, top + i)
         if real(task, t, top + i):
-            _simple_row_back(kind, n, h + at, slopes + at, g, of_h + at, zero)
+            _simple_row_back(kind, n, h + at, slopes + at, g, of_h + at)
+            if zero:
+                clear(of_h + at, n * size)
         else:
-            _skip(kind, n, n, slopes + at, g, of_h + at)
+            _skip(kind, size, n, n, slopes + at, g, of_h + at)

@@ -14,7 +14,8 @@ import numpy as np
 
 from .building import array, build, scalar
 from .host import tile
-from .intrinsics import address, address_of, call, field, keep, pack, read, vector, write
+from .intrinsics import address, address_of, call, field, keep, pack, read, write
+from .memory import copy
 from .threads import fork_join, parts, pool
 from .tiles import block
 
@@ -77,10 +78,7 @@ def _gather(
         bottom = min(rows, top + 16)
         if b_column == size:
             for row in range(top, bottom):
-                source = vector(kind, b + row * b_row, columns)
-                to = vector(kind, panel + row * step, columns)
-                for i in range(columns):
-                    to[i] = source[i]
+                copy(panel + row * step, b + row * b_row, columns * size)
         else:
             for i in range(columns):
                 for row in range(top, bottom):

@@ -17,6 +17,7 @@ import numba
 import numpy as np
 
 from .intrinsics import call, field, pack, read, vector, write
+from .memory import copy
 from .products import ROWS, WIDTH, share
 
 # Fields of a task, both ways. PRODUCT is the machine code of `products.product`. Sizes:
@@ -42,13 +43,10 @@ def chunks(parts: int, batch: int) -> int:
 
 
 @numba.njit
-def spread(kind: Any, row: int, count: int, rows: int, to: int, step: int) -> None:
-    """Copies a row of numbers into each of `rows` rows."""
-    source = vector(kind, row, count)
+def spread(row: int, size: int, rows: int, to: int, step: int) -> None:
+    """Copies a row of so many bytes into each of `rows` rows."""
     for i in range(rows):
-        target = vector(kind, to + i * step, count)
-        for j in range(count):
-            target[j] = source[j]
+        copy(to + i * step, row, size)
 
 
 @numba.njit
@@ -82,12 +80,10 @@ def add_product(task: int, rows: int, h: int, first: int, columns: int, c: int, 
 
 
 @numba.njit
-def _inputs(
-    kind: Any, task: int, rows: int, x: int, x_row: int, target: int, target_row: int
-) -> None:
+def _inputs(task: int, rows: int, x: int, x_row: int, target: int, target_row: int) -> None:
     """x K + b, for rows of x and of the target that are so many bytes apart."""
     size, features, columns = field(task, SIZE), field(task, FEATURES), field(task, COLUMNS)
-    spread(kind, field(task, BIAS), columns, rows, target, target_row)
+    spread(field(task, BIAS), columns * size, rows, target, target_row)
     if features > 0:
         b = (field(task, KERNEL), columns * size, size)
         c = (target, target_row)
@@ -110,11 +106,11 @@ def forward(step: Any) -> Any:
         ahead = rows < ROWS and rows < steps  # a block holds more steps than there are samples
         if ahead:
             for i in range(top, bottom):
-                _inputs(kind, task, steps, x + i * x_batch, x_step, target + i * row, batch * row)
+                _inputs(task, steps, x + i * x_batch, x_step, target + i * row, batch * row)
         for t in range(steps):
             at = target + (t * batch + top) * row
             if not ahead:
-                _inputs(kind, task, rows, x + top * x_batch + t * x_step, x_batch, at, row)
+                _inputs(task, rows, x + top * x_batch + t * x_step, x_batch, at, row)
             step(kind, task, t, top, rows, at)
 
     return body

@@ -97,6 +97,16 @@ def test_any_layout_and_read_only(name: str) -> None:
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("name", NAMES)
+def test_equals_the_reference_beyond_a_block(name: str, masked: bool) -> None:
+    """Sums of at most 19 * 7 products, each of factors off by some roundings of 7 steps."""
+    given, mask = drawn(name, 19, 7, 37, 50), a_mask(19, 7) if masked else None
+    found, expected = (both_ways(name, given, mask, each) for each in ("numba", "reference"))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * (1 + abs(b).max()))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("name", NAMES)
 def test_nan_and_infinity_are_where_the_reference_has_them(name: str, masked: bool) -> None:
     given = drawn(name, 9, 5, 3, 17)
     given[0][2, 1, 0], given[0][3, 2, 1], given[0][4, 3, 2] = np.nan, np.inf, -np.inf
