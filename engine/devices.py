@@ -20,6 +20,9 @@ import numpy as np
 
 from .errors import DeviceError, unknown_device, unpickled
 
+#: Elements: arrays of as many are large, and some records compute with other kernels on them.
+LARGE = 65_536
+
 #: kernel name -> its reference, a function of (xp, *arguments) in plain array code.
 REFERENCE: dict[str, Callable[..., Any]] = {}
 
@@ -353,6 +356,13 @@ cpu = register_device(
             "reference": {},
             "numba": {
                 "matmul": _NUMBA + "products",
+                "plus": _NUMBA + "elementwise",
+                "minus": _NUMBA + "elementwise",
+                "times": _NUMBA + "elementwise",
+                "over": _NUMBA + "elementwise",
+                "relu": _NUMBA + "elementwise",
+                "relu_backward": _NUMBA + "elementwise",
+                "total": _NUMBA + "elementwise",
                 "sgd_step": _NUMBA + "optimizers",
                 "adam_step": _NUMBA + "optimizers",
                 "dropout": _NUMBA + "philox",

@@ -24,12 +24,14 @@ import chainrule as cr
 from chainrule.engine.devices import REFERENCE, get_device
 from chainrule.engine.kernels import (
     numba_attention,
+    numba_elementwise,
     numba_normalizations,
     numba_optimizers,
     numba_special,
 )
 from chainrule.engine.windows import windows
 
+from .parity_of_elements import ELEMENTS
 from .parity_of_rows import ROWS
 
 Array = np.ndarray[Any, Any]
@@ -272,7 +274,7 @@ CASES = {
     "erfc": Case(draw_numbers, special_allows),
     "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),
     "adam_step": Case(draw_adam_step, adam_step_allows, changed=(0, 2, 3)),
-    **{name: Case(draw, allowed) for name, (draw, allowed) in ROWS.items()},
+    **{name: Case(draw, allowed) for name, (draw, allowed) in (ROWS | ELEMENTS).items()},
 }
 
 # The test -----------------------------------------------------------------------------------
@@ -333,7 +335,13 @@ def compare(device: str, name: str, kernel: str, arguments: list[Any]) -> None:
 def _all_compiled() -> Iterator[None]:
     """Compiles outside of drawn examples, and has compiled code run arrays of every length."""
     with pytest.MonkeyPatch.context() as patch:
-        modules = (numba_optimizers, numba_special, numba_normalizations, numba_attention)
+        modules = (
+            numba_attention,
+            numba_elementwise,
+            numba_normalizations,
+            numba_optimizers,
+            numba_special,
+        )
         for module in modules:
             for kernel in module.THRESHOLDS:
                 patch.setitem(module.THRESHOLDS, kernel, 0)
@@ -341,6 +349,7 @@ def _all_compiled() -> Iterator[None]:
             array = np.ones(3, dtype)
             kernels = get_device("cpu").sets["numba"]
             kernels.erf(array), kernels.erfc(array)
+            kernels.times(array, array), kernels.total(array)
             kernels.sgd_step(array, array, None, 0.1, 0.0, False, 0.0)
             kernels.sgd_step(array, array, array.copy(), 0.1, 0.9, False, 0.0)
             kernels.adam_step(array, array, array.copy(), array.copy(), 0.1, 0.9, 0.9, 1.0, 0.0, 1)
