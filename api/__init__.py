@@ -46,6 +46,7 @@ from chainrule.engine.random import seed
 from chainrule.engine.record import RECORDS
 from chainrule.engine.tape import enable_grad, is_recording, no_grad
 from chainrule.engine.tensor import Tensor
+from chainrule.engine.threads import get_num_threads, set_num_threads
 from chainrule.engine.transforms import grad, value_and_grad
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ __all__ = [
     "from_dlpack",
     "full",
     "full_like",
+    "get_num_threads",
     "grad",
     "gpu",
     "gradcheck",
@@ -176,6 +178,7 @@ __all__ = [
     "seed",
     "set_default_device",
     "set_default_dtype",
+    "set_num_threads",
     "tensor",
     "testing",
     "text",

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.engine.threads import get_num_threads
 from chainrule.gpu.probing import installed, probe
 
 __all__ = ["report"]
@@ -91,7 +92,8 @@ def blas() -> Iterator[tuple[str, str]]:
             yield "loaded", f"{name} ({kind}), {pool['num_threads']} threads"
     else:
         yield "loaded", "unknown: pip install threadpoolctl to see the threads in use"
-    yield from variables(_BLAS_VARIABLES)
+    yield "threads of chainrule's kernels", str(get_num_threads())
+    yield from variables(("CHAINRULE_NUM_THREADS", *_BLAS_VARIABLES))
 
 
 def numba() -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backward import unbroadcast
+from .broadcasting import unbroadcast
 from .devices import Kernels, Mode, Observer, state
 from .errors import AnomalyError, GradientError, describe
 from .record import Record, compute, tensor_functions

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from typing import Any
 
+from .broadcasting import unbroadcast
 from .devices import Device, state
 from .errors import exhausted, misshapen, stale, unhooked
-from .record import Record, tensor_functions
-from .tape import Node, Watch, mark_changed
-from .tensor import Tensor, is_array, seed, wrap
+from .offers import pull_into
+from .record import tensor_functions
+from .tape import LATEST, Node, Watch, mark_changed
+from .tensor import Tensor, is_array, one, seed, wrap
 
 
 def walk(
@@ -38,97 +40,121 @@ def walk(
     found: dict[Node, Any] = {}
     shared: set[Node] = set()  # nodes whose gradient's memory may belong to somebody else
     owned: set[Node] = set()  # nodes whose gradient is an array made here, by adding two
-    heap: list[tuple[int, Node]] = []  # the computed nodes that wait, newest first
+    heap: list[tuple[int, Node]] = []  # the computed nodes that wait, newest first, but for
+    waiting: Node | None = None  # one, which in a chain is the only one
     checks = None if state.mode is None else state.mode.checks()
     oldest = 0 if targets is None else min(node.moment for node in targets)
     if checks is not None:
         checks.oldest = oldest
-
-    def watched(node: Node, gradient: Any) -> Any:
-        """Gives a gradient, now complete, to whoever wants it; it may come back replaced."""
-        watch = node.watch
-        if watch is not None:
-            if watch.hooks:
-                gradient = _call_hooks(node, watch, gradient)
-                shared.add(node)
-                if checks is not None:
-                    checks.finish({node: gradient})
-            if targets is None and watch.keeps:
-                _keep(watch, gradient, node.kernels.device, node.plan is not None or node in shared)
-        if targets is not None and node in targets:
-            found[node] = gradient
-        return gradient
-
     for node, gradient in seeds:
         if node in gradients:
             gradients[node] = gradients[node] + gradient
         else:
             gradients[node] = gradient
             shared.add(node)
-            if node.plan is not None:
+            if node.plan is None:
+                continue
+            if waiting is None:
+                waiting = node
+            else:
                 heappush(heap, (-node.moment, node))
-    while heap:
-        node = heappop(heap)[1]
+    while True:
+        if waiting is None:
+            if not heap:
+                break
+            node = heappop(heap)[1]
+        elif heap:
+            node = heappushpop(heap, (-waiting.moment, waiting))[1]
+        else:
+            node = waiting
+        waiting = None
         gradient = gradients.pop(node)
         if node.watch is not None or targets is not None:
-            gradient = watched(node, gradient)
+            gradient = _give(node, gradient, True, checks, targets, found)
             if targets is not None and node.moment == oldest:
                 continue  # nothing below it was asked for
         plan: Any = node.plan if checks is None else checks.plan(node)
-        parents, saved, moment = node.parents, node.saved, node.moment
+        parents = node.parents
         if parents is None:
             parents = plan.rebuild(node)
-        for storage in node.storages:
-            if storage.changed > moment:
-                raise stale(node, storage)
+        if node.moment < LATEST.changed:
+            for storage in node.storages:
+                if storage.changed > node.moment:
+                    raise stale(node, storage)
         if on_tensors:
             k: Any = tensor_functions
             contributions = plan.pull_tensors(gradient, node)
         else:
             k = node.kernels
-            contributions = plan.pull(k, gradient, saved, node.static)
+            if plan.record.products is not None and targets is None and checks is None:
+                contributions = pull_into(node, gradient, gradients)
+            else:
+                contributions = plan.pull(k, gradient, node.saved, node.static)
         if not retain_graph:
             node.parents, node.saved, node.storages = None, (), ()
-        for position, contribution in zip(plan.positions, contributions):  # noqa: B905 (speed)
-            parent: Any = parents[position]
-            if contribution is None or parent.moment < oldest:
+        i = -1
+        for contribution in contributions:
+            i += 1
+            parent: Any = parents[plan.positions[i]]
+            if contribution is None or (oldest and parent.moment < oldest):
                 continue
             if not plan.builtin and not is_array(contribution):
-                raise misshapen(plan.record, position, contribution, parent.shape)
+                raise misshapen(plan.record, plan.positions[i], contribution, parent.shape)
             if contribution.shape != parent.shape:
-                contribution = unbroadcast(k, contribution, parent.shape, plan.record, position)
+                where = plan.record, plan.positions[i]
+                contribution = unbroadcast(k, contribution, parent.shape, *where)
             if contribution.dtype is not parent.dtype and contribution.dtype != parent.dtype:
                 contribution = contribution.astype(parent.dtype)
-            previous = gradients.get(parent)
-            if previous is None:
+            if parent not in gradients:
                 gradients[parent] = contribution
-                if parent.plan is not None:
+                if parent.plan is None:
+                    if (
+                        contribution is gradient
+                        or on_tensors
+                        or contribution.base is not None
+                        or plan.may_alias
+                    ):
+                        shared.add(parent)
+                elif waiting is None:
+                    waiting = parent
+                else:
                     heappush(heap, (-parent.moment, parent))
-                elif (
-                    contribution is gradient
-                    or on_tensors
-                    or contribution.base is not None
-                    or plan.may_alias
-                ):
-                    shared.add(parent)
             elif parent in owned:
                 gradients[parent] += contribution
             else:
-                gradients[parent] = previous + contribution
+                gradients[parent] = gradients[parent] + contribution
                 shared.discard(parent)
                 if parent.shape and not on_tensors:
                     owned.add(parent)
     if checks is not None:
         checks.finish(gradients | found)
     for node, gradient in gradients.items():  # the leaves
-        leaf_watch = node.watch
-        if targets is None and leaf_watch is not None and not leaf_watch.hooks:
-            _keep(leaf_watch, gradient, node.kernels.device, node in shared)
-        else:
-            watched(node, gradient)
-        if checks is not None and leaf_watch is not None and leaf_watch.grad is not None:
-            checks.finish({node: leaf_watch.grad})
+        _give(node, gradient, node in shared, checks, targets, found)
+        if checks is not None and node.watch is not None and node.watch.grad is not None:
+            checks.finish({node: node.watch.grad})
     return found
+
+
+def _give(node: Node, gradient: Any, alien: bool, checks: Any, targets: Any, found: Any) -> Any:
+    """Gives a gradient, now complete, to whoever wants it; it may come back replaced.
+
+    Is its memory `alien`, so that it may belong to somebody else?
+    """
+    watch = node.watch
+    if watch is not None:
+        if watch.hooks:
+            gradient, alien = _call_hooks(node, watch, gradient), True
+            if checks is not None:
+                checks.finish({node: gradient})
+        if targets is None and watch.keeps:
+            if watch.grad is None and watch.buffer is None and type(gradient) is not Tensor:
+                raw = gradient.copy() if alien else gradient
+                watch.grad = wrap(raw, node.kernels.device)
+            else:
+                _keep(watch, gradient, node.kernels.device)
+    if targets is not None and node in targets:
+        found[node] = gradient
+    return gradient
 
 
 def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> None:
@@ -147,28 +173,18 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
     >>> x.grad.tolist()
     [3.0, -12.0]
     """
-    upstream: Any = seed(self, gradient, "backward")._data
+    node = self._node
+    if gradient is None and node is not None and node.shape == ():
+        upstream = one(node.dtype, self._device)
+    else:
+        upstream = seed(self, gradient, "backward")._data
     try:
-        walk([(self._node, upstream)], retain_graph=retain_graph)  # type: ignore[list-item]
+        walk(((node, upstream),), retain_graph=retain_graph)  # type: ignore[arg-type]
     except MemoryError as error:
         raise exhausted(error, "backward", self._device) from error
 
 
 Tensor.backward = backward  # type: ignore[method-assign]
-
-
-def unbroadcast(
-    k: Any, gradient: Any, shape: tuple[int, ...], record: Record, position: int
-) -> Any:
-    """The sum of a gradient over the axes along which a value of `shape` had been repeated."""
-    given = gradient.shape
-    extra = len(given) - len(shape)
-    tail = given[extra:] if extra >= 0 else ()
-    if extra < 0 or any(b not in (a, 1) for a, b in zip(tail, shape, strict=True)):
-        raise misshapen(record, position, gradient, shape)
-    repeated = [extra + i for i, (a, b) in enumerate(zip(tail, shape, strict=True)) if a != b]
-    gradient = k.sum(gradient, axis=(*range(extra), *repeated))
-    return k.reshape(gradient, shape) if repeated else gradient
 
 
 def _call_hooks(node: Node, watch: Watch, gradient: Any) -> Any:
@@ -188,12 +204,9 @@ def _call_hooks(node: Node, watch: Watch, gradient: Any) -> Any:
     return gradient
 
 
-def _keep(watch: Watch, gradient: Any, device: Device, shared: bool) -> None:
-    """Adds a gradient to the one kept; copies it first if its memory is `shared`."""
+def _keep(watch: Watch, gradient: Any, device: Device) -> None:
+    """Adds a gradient to the one kept, or copies it."""
     kept, buffer = watch.grad, watch.buffer
-    if kept is None and buffer is None and type(gradient) is not Tensor:
-        watch.grad = wrap(gradient.copy() if shared else gradient, device)
-        return
     if type(gradient) is Tensor or (kept is not None and kept._node is not None):
         if type(gradient) is not Tensor:
             gradient = wrap(gradient, device)
@@ -207,7 +220,8 @@ def _keep(watch: Watch, gradient: Any, device: Device, shared: bool) -> None:
     else:
         if kept is not None:
             gradient = kept._data + gradient
-        watch.vacate()
-        buffer[...] = gradient
+        if gradient is not buffer:  # it was not computed into it
+            watch.vacate()
+            buffer[...] = gradient
         watch.grad = wrap(buffer, device, None, watch.storage)
         watch.previous = weakref.ref(watch.grad)

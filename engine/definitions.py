@@ -8,7 +8,7 @@ from typing import Any
 
 from .errors import DtypeError, describe
 from .functions import public_function
-from .record import RECORDS, Record, apply, compute, tensor_functions
+from .record import RECORDS, Record, apply, tensor_functions
 from .tensor import Tensor, as_operand, is_array
 
 
@@ -80,7 +80,7 @@ def operation(
     if isinstance(derivative, str):
         about["derivative"] = {next(iter(vjp or arguments)): derivative}
     record = Record(name, forward, vjp or {}, joint, **about)
-    record.function = public_function(record, compose if record.composed else apply, compute)
+    record.function = public_function(record, compose if record.composed else apply)
     for position in range(len(record.arguments) if not record.variadic else 0):
         if joint or record.arguments[position] in record.vjps:
             record.plan(1 << position | 1 << len(record.arguments))  # finds misspelt names now

@@ -299,6 +299,7 @@ class ThreadState(threading.local):
     layers: tuple[tuple[str, Any], ...] = ()
     recomputing: bool = False
     training: bool = False
+    offers: Any = None
 
     def __init__(self) -> None:
         for each in on_new_thread:
@@ -356,6 +357,10 @@ cpu = register_device(
             "reference": {},
             "numba": {
                 "matmul": _NUMBA + "products",
+                "affine": _NUMBA + "affine",
+                "affine_backward": _NUMBA + "affine",
+                "bias_activation": _NUMBA + "affine",
+                "bias_activation_backward": _NUMBA + "affine",
                 "plus": _NUMBA + "elementwise",
                 "minus": _NUMBA + "elementwise",
                 "times": _NUMBA + "elementwise",
@@ -365,14 +370,29 @@ cpu = register_device(
                 "total": _NUMBA + "elementwise",
                 "sgd_step": _NUMBA + "optimizers",
                 "adam_step": _NUMBA + "optimizers",
+                "sum_of_squares": _NUMBA + "optimizers",
+                "softmax_cross_entropy": _NUMBA + "losses",
+                "softmax_cross_entropy_backward": _NUMBA + "losses",
+                "sparse_softmax_cross_entropy": _NUMBA + "losses",
                 "dropout": _NUMBA + "philox",
                 "erf": _NUMBA + "special",
                 "erfc": _NUMBA + "special",
+                "conv": _NUMBA + "convolutions",
+                "conv_transpose": _NUMBA + "convolutions",
+                "conv_kernel_gradient": _NUMBA + "convolutions",
+                "max_pool": _NUMBA + "pooling",
+                "max_pool_backward": _NUMBA + "pooling",
+                "avg_pool": _NUMBA + "pooling",
+                "avg_pool_backward": _NUMBA + "pooling",
+                "gelu": _NUMBA + "gelu",
+                "gelu_backward": _NUMBA + "gelu",
                 "im2col": _STRIDED + "convolutions",
                 "layer_norm": _NUMBA + "normalizations",
                 "layer_norm_backward": _NUMBA + "normalizations",
                 "batch_norm": _NUMBA + "normalizations",
                 "batch_norm_backward": _NUMBA + "normalizations",
+                "attention": _NUMBA + "attention",
+                "attention_backward": _NUMBA + "attention",
                 "softmax": _NUMBA + "attention",
                 "softmax_backward": _NUMBA + "attention",
                 "masked_softmax": _NUMBA + "attention",

@@ -37,6 +37,21 @@ def constant(k: Any, array: Any) -> Any:
     return array if xp is np else xp.asarray(array)
 
 
+#: NumPy takes 0.2 µs less for an array of the dtype that it meets than for a Python number.
+_ZEROS = {np.dtype(kind): np.zeros((), kind) for kind in ("float32", "float64")}
+for _zero in _ZEROS.values():
+    _zero.setflags(write=False)
+
+
+def zero(x: Any) -> Any:
+    """The number 0 as an operand beside x.
+
+    >>> zero(np.ones(3)), zero(1)
+    (array(0.), 0.0)
+    """
+    return _ZEROS.get(x.dtype, 0.0) if type(x) is np.ndarray else 0.0
+
+
 def beside(x: Any, array: Any) -> Any:
     """A raw array, of whichever device, as an operand beside the Tensor x, on its device."""
     if not isinstance(x, Tensor) or isinstance(array, Tensor):

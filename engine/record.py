@@ -26,8 +26,8 @@ from .errors import GradientError, ShapeError, apart, describe, explain, freed, 
 from .foreign import pair, unshared, widened
 from .functions import TensorFunctions
 from .placing import sent, there
-from .tape import FIXED, Node, Storage, next_moment
-from .tensor import Tensor, as_operand, is_array
+from .tape import FIXED, Node, Storage, noted
+from .tensor import Tensor, as_operand, is_array, wrap
 
 #: Every record, by the name of its function.
 RECORDS: dict[str, Record] = {}
@@ -35,7 +35,6 @@ RECORDS: dict[str, Record] = {}
 #: The namespace `k` that computes on Tensors.
 tensor_functions = TensorFunctions(RECORDS)
 
-new, ndarray = object.__new__, np.ndarray
 FLOAT16 = np.dtype("float16")
 MANY_PLANS = 256
 
@@ -165,7 +164,8 @@ class Plan:
         watched = "".join(each + "," for each in storages)
         #: (result, residuals, arguments, storage of the result, storages of the arguments) ->
         #: (what the VJPs will read, the storages whose change would make that stale)
-        self.save = eval(f"lambda y, r, a, own, t: (({values}), ({watched}))")
+        self.saving = f"({values}), ({watched})"
+        self.save = eval(f"lambda y, r, a, own, t: ({self.saving})")
         if record.joint is not None:
             body = f"pick(f0(k, g, n, {calls[0]}))"
         else:
@@ -255,40 +255,26 @@ class Plan:
 
 def apply(record: Record, inputs: Sequence[Any], static: dict[str, Any]) -> Tensor:
     """Runs a record on Tensors, arrays and numbers, and records it if a gradient may be asked."""
-    arrays: list[Any] = []
-    parents: list[Node | None] = []
-    storages: list[Storage] = []
-    device, mask, bit = None, 0, 1
-    for value in inputs:
-        if type(value) is not Tensor:
-            value = as_operand(value, record.name)
-            if type(value) is not Tensor:
-                arrays.append(value)
-                parents.append(None)
-                storages.append(FIXED)
-                bit += bit
-                continue
-        arrays.append(value._data)
-        storages.append(value._storage)
-        node = value._node
-        parents.append(node)
-        if node is not None:
-            mask |= bit
-        bit += bit
-        if value._device is not device:
-            if device is not None:
-                raise apart(record.name, device.name, value.device)
-            device = value._device
-    if device is None:  # numbers and arrays only
-        if not inputs:
-            raise ShapeError(f"{record.name}: give at least one tensor")
+    if not inputs:
+        raise ShapeError(f"{record.name}: give at least one tensor")
+    values = [v if type(v) is Tensor else as_operand(v, record.name) for v in inputs]
+    tensors = [value for value in values if type(value) is Tensor]
+    if not tensors:  # numbers and arrays only
         return apply(record, [Tensor(value) for value in inputs], static)
+    device = tensors[0]._device
+    for each in tensors:
+        if each._device is not device:
+            raise apart(record.name, device.name, each.device)
+    arrays = [value._data if type(value) is Tensor else value for value in values]
+    parents = [value._node if type(value) is Tensor else None for value in values]
+    storages = [value._storage if type(value) is Tensor else FIXED for value in values]
+    key = sum([1 << i for i, node in enumerate(parents) if node is not None])
     if device is not cpu:
         arrays = sent(record, arrays, device)
     if record.variadic:
         kind = np.result_type(*arrays)  # numbers take it too
         arrays = [each if is_array(each) else device.xp.asarray(each, kind) for each in arrays]
-    return compute(record, device, arrays, parents, storages, mask | bit, static)
+    return compute(record, device, arrays, parents, storages, key | 1 << len(values), static)
 
 
 def compute(
@@ -313,7 +299,7 @@ def compute(
     residuals = None
     if type(result) is tuple:
         result, residuals = pair(record.name, result)
-    if type(result) is not ndarray:
+    if type(result) is not np.ndarray:
         result = device.xp.asarray(result)
     dtype = result.dtype
     if dtype is FLOAT16:  # of booleans and bytes, from which NumPy goes to float16
@@ -321,27 +307,12 @@ def compute(
         return compute(record, device, arrays, parents, storages, key, static)
     if not record.builtin:
         result, residuals = unshared(result, residuals, arrays)
-    tensor = new(Tensor)
-    tensor._data = result
-    tensor._device = device
-    if record.view and device.xp.may_share_memory(result, arrays[0]):
-        own = storages[0]
-    else:
-        own = Storage()
-    tensor._storage = own
+    view = record.view and device.xp.may_share_memory(result, arrays[0])
+    own = storages[0] if view else Storage()
+    tensor = wrap(result, device, None, own)
     tracked = state.recording and key & (key - 1)  # a bit beside the first
     if tracked and record.differentiable and dtype.kind == "f":
-        plan = record.plans.get(key) or record.plan(key)
-        tensor._node = node = new(Node)
-        node.plan = plan
-        node.static = static
-        node.parents = parents
-        node.saved, node.storages = plan.save(result, residuals, arrays, own, storages)
-        node.kernels = k
-        node.shape = result.shape
-        node.dtype = dtype
-        node.moment = next_moment()
-        node.watch = None
-        return tensor
-    tensor._node = None
+        plan = record.plan(key)
+        saved = plan.save(result, residuals, arrays, own, storages)
+        tensor._node = noted(plan, k, result, parents, saved, static)
     return tensor

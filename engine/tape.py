@@ -8,6 +8,7 @@ somebody holds its result.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
 from typing import TYPE_CHECKING, Any
@@ -32,11 +33,21 @@ class Storage:
 FIXED = Storage()
 
 
-def mark_changed(storage: Storage) -> None:
-    """Enters that the memory of `storage` is changed in place, now."""
-    storage.changed = next_moment()
+#: `LATEST.changed` is the moment of the last change of any memory: no value saved after is stale.
+LATEST = Storage()
+LATEST.changed = 0  # its own, which is found faster than the class's
+_changing = threading.Lock()  # two threads must not set it back
+
+
+def mark_changed(*storages: Storage) -> None:
+    """Enters that the memory of these storages is changed in place, now."""
+    with _changing:
+        moment = LATEST.changed = next_moment()
+    for storage in storages:
+        storage.changed = moment
     if state.mode is not None:
-        state.mode.changed(storage)
+        for storage in storages:
+            state.mode.changed(storage)
 
 
 class Watch:
@@ -102,13 +113,20 @@ class Node:
         return None if self.plan is None else self.plan.record
 
 
+def noted(plan: Any, kernels: Any, data: Any, parents: Any, saved: Any, static: Any) -> Node:
+    """The node of a value that has just been computed; `saved` are values and their storages."""
+    node = Node()
+    node.plan, node.kernels, node.parents, node.static = plan, kernels, parents, static
+    node.saved, node.storages = saved
+    node.shape, node.dtype = data.shape, data.dtype
+    node.moment, node.watch = next_moment(), None
+    return node
+
+
 def leaf(data: Any, kernels: Kernels, storage: Storage) -> Node:
     """The node of a tensor that requires gradients and was not computed from others."""
-    node = Node()
-    node.plan, node.parents, node.kernels = None, (), kernels
-    node.saved, node.storages, node.static = (), (storage,), {}
-    node.shape, node.dtype = data.shape, data.dtype
-    node.moment, node.watch = next_moment(), Watch(keeps=True)
+    node = noted(None, kernels, data, (), ((), (storage,)), {})
+    node.watch = Watch(keeps=True)
     return node
 
 

@@ -24,6 +24,8 @@ from .errors import (
 )
 from .tape import Node, Storage, Watch, leaf, mark_changed, next_moment
 
+new, ndarray = object.__new__, np.ndarray
+
 
 def is_array(value: Any) -> bool:
     """Is it an array of this or that library, or a NumPy scalar, rather than a Python number?"""
@@ -413,15 +415,15 @@ def wrap(
     data: Any, device: Device, node: Node | None = None, storage: Storage | None = None
 ) -> Tensor:
     """A Tensor around an array that it does not copy."""
-    tensor = Tensor.__new__(Tensor)
-    tensor._data = data if isinstance(data, np.ndarray) else device.xp.asarray(data)
+    tensor = new(Tensor)
+    tensor._data = data if isinstance(data, ndarray) else device.xp.asarray(data)
     tensor._device, tensor._node = device, node
     tensor._storage = Storage() if storage is None else storage
     return tensor
 
 
 @functools.cache
-def _one(dtype: np.dtype[Any], device: Device) -> Any:
+def one(dtype: np.dtype[Any], device: Device) -> Any:
     """The number 1, the upstream gradient of most backward passes, as a read-only array."""
     one = device.xp.ones((), dtype)
     if isinstance(one, np.ndarray):
@@ -437,8 +439,6 @@ def seed(output: Tensor, gradient: Any, where: str) -> Tensor:
     if output._node is None:
         raise untracked(where)
     if gradient is None:
-        if not output.shape:
-            return wrap(_one(output.dtype, output._device), output._device)
         if output.size != 1:
             raise unseeded(where, output, None)
         gradient = output._device.xp.ones(output.shape, output.dtype)

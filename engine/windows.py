@@ -56,6 +56,21 @@ class Windows(NamedTuple):
         pairs = zip(self.sizes, self.margins, strict=True)
         return tuple(slice(before, before + size) for size, (before, _) in pairs)
 
+    @property
+    def of_images(self) -> Windows:
+        """The same on two axes: a sequence is an image one element wide."""
+        if len(self.sizes) == 2:
+            return self
+        one = (1,)
+        return Windows(
+            self.sizes + one,
+            self.window + one,
+            self.strides + one,
+            self.dilation + one,
+            (*self.margins, (0, 0)),
+            self.lengths + one,
+        )
+
     def offsets(self) -> Iterator[tuple[int, ...]]:
         """The places within a window, in order."""
         return itertools.product(*map(range, self.window))

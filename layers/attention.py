@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.engine.devices import state
 from chainrule.engine.errors import DtypeError, ShapeError, describe
 from chainrule.engine.hosted import host_array
 from chainrule.engine.masks import mask_of
-from chainrule.engine.operations.attention import attention_weights
+from chainrule.engine.operations.attention import attend, attention_weights
 from chainrule.engine.operations.choices import where
 from chainrule.engine.operations.joining import concat
 from chainrule.engine.record import tensor_functions
@@ -196,8 +197,13 @@ class MultiHeadAttention(Layer):
                 self._attention_mask(attention_mask, shape),
             ]
         )
-        weights = attention_weights(tensor_functions, q, k, seen, bool(use_causal_mask))
-        heads = (drop(weights, self.dropout) @ v).permute_dims((0, 2, 1, 3))
+        causal = bool(use_causal_mask)
+        if return_attention_scores or (self.dropout and state.training):
+            weights = attention_weights(tensor_functions, q, k, seen, causal)
+            heads = drop(weights, self.dropout) @ v
+        else:
+            heads = attend(tensor_functions, q, k, v, seen, causal)
+        heads = heads.permute_dims((0, 2, 1, 3))
         y = self._map("output", heads.reshape(*heads.shape[:2], self.num_heads * v.shape[-1]))
         return [y, weights] if return_attention_scores else y
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from chainrule.engine.devices import cpu
 from chainrule.engine.errors import ShapeError, describe
+from chainrule.engine.operations.biased import AFFINE
 from chainrule.engine.tensor import Tensor
 
-from .affine import Affine
+from .affine import Affine, known_name
 from .arguments import positive_integer
 from .layer import Shape, registered
+
+#: Products of numbers in a layer, from which on the CPU computes it as one operation.
+FUSED = 131_072
 
 
 @registered
@@ -76,8 +81,26 @@ class Dense(Affine):
         self._add_weights((features, self.units))
         super().build(input_shape)
 
+    def call(self, x: Tensor) -> Tensor:
+        """The activation of the affine part; of a large one on the CPU, as one operation."""
+        if self._whole(x):
+            name = known_name(self.activation)
+            if name in AFFINE:
+                return self._by_rows(x, AFFINE[name])
+        return super().call(x)
+
+    def _whole(self, x: Tensor) -> bool:
+        """Is the layer, for that x, one operation with its bias?"""
+        return x._device is cpu and x.size * self.units >= FUSED and self.bias is not None
+
     def _affine(self, x: Tensor, biased: Callable[[Any, Any], Any] | None = None) -> Tensor:
         """The affine part x W + b, as one product of matrices however many axes x has."""
+        if biased is None and self._whole(x):
+            return self._by_rows(x, AFFINE[""])
+        return self._by_rows(x, lambda rows, kernel, bias: self._biased(rows @ kernel, biased))
+
+    def _by_rows(self, x: Tensor, function: Callable[[Any, Any, Any], Any]) -> Tensor:
+        """The function of x as a matrix, of the kernel and of the bias."""
         features = self.kernel.shape[0]
         if x.shape[-1] != features:
             raise ShapeError(
@@ -85,7 +108,7 @@ class Dense(Affine):
                 f"it), got x with {describe(x)}"
             )
         rows = x if x.ndim == 2 else x.reshape(x.size // features, features)
-        z = self._biased(rows @ self.kernel, biased)
+        z: Tensor = function(rows, self.kernel, self.bias)
         return z if x.ndim == 2 else z.reshape(*x.shape[:-1], self.units)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

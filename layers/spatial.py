@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar
 
 from chainrule.engine.errors import ShapeError, describe
@@ -65,16 +66,22 @@ class Spatial(Layer):
             if size is None:
                 found.append(None)
                 continue
-            try:
-                along = (each[axis] for each in (window, strides, dilation))
-                each, stride, step = along
-                seen = windows((size,), each, stride, padding, step, name=name)
-            except ValueError:
+            length = _windows(size, window[axis], strides[axis], padding, dilation[axis])
+            if length is None:
                 spread = f", dilation_rate={dilation}" if max(dilation) > 1 else ""
                 raise ShapeError(
                     f"{type(self).__name__}: {name}={window}{spread} does not fit x of shape "
                     f"{tuple(input_shape)} along axis {axis + 1}, with padding={padding!r}; "
                     "padding='same' would make room, or give larger inputs"
-                ) from None
-            found.append(seen.lengths[0])
+                )
+            found.append(length)
         return tuple(found)
+
+
+@functools.lru_cache(maxsize=1024)
+def _windows(size: int, window: int, stride: int, padding: str, dilation: int) -> int | None:
+    """How many windows there are along an axis; None if they do not fit."""
+    try:
+        return windows((size,), window, stride, padding, dilation).lengths[0]
+    except ValueError:
+        return None

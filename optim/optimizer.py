@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from itertools import compress
+from operator import add
 from typing import Any, NoReturn
 
 import numpy as np
@@ -103,6 +105,7 @@ class Optimizer(ABC):
         self._blocks: list[Block] = []
         self._active: list[bool] = []
         self._runs: list[Run] = []
+        self._seats: list[tuple[Tensor, Place]] = []  # where all are, if all are stepped
 
     # Parameters -----------------------------------------------------------------------------
 
@@ -193,13 +196,14 @@ class Optimizer(ABC):
                 f"{name}: step: it has no parameters yet; make it as {name}(parameters, ...), or "
                 "give it some by attach(parameters)"
             )
-        active = self._gather()
-        if active != self._active:
-            self._runs, self._active = self._find_runs(active), active
-        for i, (parameter, steps) in enumerate(zip(self._parameters, active, strict=True)):
-            if steps:
-                self._steps[i] += 1
-                mark_changed(parameter._storage)
+        if not self._undisturbed():
+            active = self._gather()
+            if active != self._active:
+                self._runs, self._active = self._find_runs(active), active
+            seats = zip(self._parameters, self._places, strict=True)
+            self._seats = list(seats) if all(active) else []
+        self._steps = list(map(add, self._steps, self._active))
+        mark_changed(*[each._storage for each in compress(self._parameters, self._active)])
         if self._clipping is not None:
             self._clip(self._clipping)
         for run in self._runs:
@@ -212,6 +216,19 @@ class Optimizer(ABC):
 
         All arrays are flat, of one length and dtype.
         """
+
+    def _undisturbed(self) -> bool:
+        """Is everything in its place, and all to be stepped, as the last time?"""
+        for parameter, place in self._seats:
+            node = parameter._node
+            if node is None or parameter._data is not place.value:
+                return False
+            watch: Any = node.watch
+            if watch.grad is None or watch.buffer is not place.gradient:
+                return False
+            if watch.grad._data is not place.gradient:
+                place.receive(watch)
+        return bool(self._seats and self._active)
 
     def _gather(self) -> list[bool]:
         """Puts values and gradients in their places. Which parameters are to be stepped?"""
@@ -384,6 +401,7 @@ class Optimizer(ABC):
             "_blocks": [],
             "_active": [],
             "_runs": [],
+            "_seats": [],
         }
         memory = [dict(each) for each in self._memory]
         lists = {"_memory": memory, "_steps": list(self._steps), "_homes": list(self._homes)}

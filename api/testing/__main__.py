@@ -49,11 +49,12 @@ def operations_of(program: Program) -> set[str]:
 
 def use_code_for_large_arrays() -> None:
     """Lets arrays of any size take the ways of large ones: compiled loops, blocks, and BLAS."""
-    from chainrule.engine.kernels import contractions, numba_special, special
+    from chainrule.engine.kernels import contractions, numba_gelu, numba_special, special
 
     contractions._FEW = numba_special.FEW = 0
     contractions.contraction.cache_clear()
-    numba_special.THRESHOLDS.update(dict.fromkeys(numba_special.THRESHOLDS, 0))
+    for module in (numba_special, numba_gelu):
+        module.THRESHOLDS.update(dict.fromkeys(module.THRESHOLDS, 0))
     special.BLOCK = 3
 
 

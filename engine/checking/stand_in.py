@@ -16,7 +16,7 @@ import numpy as np
 
 from ..devices import Mode, state
 from ..record import compute
-from ..tape import Node, Storage, next_moment
+from ..tape import Node, Storage, noted
 from ..tensor import Tensor, wrap
 from .arrays import BranchingArray
 from .complex_kernels import complex_kernels
@@ -140,13 +140,9 @@ class Lifted(StandIn):
                 result, residuals = result
         tensor = wrap(result, step.device)
         if state.recording and step.key & (step.key - 1) and record.differentiable:
-            tensor._node = node = Node()
-            node.plan, node.static, node.parents = record.plan(step.key), static, step.parents
-            node.saved, node.storages = node.plan.save(
-                tensor._data, residuals, arrays, tensor._storage, step.storages
-            )
-            node.kernels, node.shape, node.dtype = complex_kernels, tensor.shape, tensor.dtype
-            node.moment, node.watch = next_moment(), None
+            plan = record.plan(step.key)
+            saved = plan.save(tensor._data, residuals, arrays, tensor._storage, step.storages)
+            tensor._node = noted(plan, complex_kernels, tensor, step.parents, saved, static)
         return tensor
 
 

@@ -8,6 +8,7 @@ once) hold faster versions for the CPU, loaded when they are first used.
 
 from . import (
     activations,
+    affine,
     arrays,
     attention,
     contractions,
@@ -27,6 +28,7 @@ from . import (
 
 __all__ = [
     "activations",
+    "affine",
     "arrays",
     "attention",
     "contractions",

@@ -51,7 +51,9 @@ def held(xp: Any, x: Any, limit: float) -> Any:
 #: Beyond these the normal distribution function, and its approximation, are 0 or 1.
 GELU_END = 40.0
 #: The nearest numbers to sqrt(1/2), 2 sqrt(2/pi) and 1/sqrt(2 pi).
-_ROOT_HALF, _TWICE, _DENSITY = 0.7071067811865476, 1.5957691216057308, 0.3989422804014327
+_ROOT_HALF, GELU_TWICE, GELU_DENSITY = 0.7071067811865476, 1.5957691216057308, 0.3989422804014327
+#: What x³ counts in the approximation; and three times that, of its derivative.
+GELU_CUBIC, GELU_SQUARE = 0.044715, 0.134145
 
 
 @reference
@@ -64,7 +66,7 @@ def gelu(xp: Any, x: Any, approximate: bool) -> Any:
     x = _floating(x)
     if approximate:
         h = held(xp, x, GELU_END)
-        share = xp.sigmoid(h * (1 + 0.044715 * (h * h)) * _TWICE)
+        share = xp.sigmoid(h * (1 + GELU_CUBIC * (h * h)) * GELU_TWICE)
     else:
         share = 0.5 * xp.erfc(x * -_ROOT_HALF)
     return xp.maximum(x, -GELU_END) * share, share
@@ -75,8 +77,14 @@ def gelu_slope(xp: Any, x: Any, share: Any, approximate: bool) -> Any:
     """The derivative of gelu, of x and of what gelu multiplies it by."""
     h = held(xp, x, GELU_END)
     if approximate:
-        return share + h * (share * (1 - share)) * ((1 + 0.134145 * (h * h)) * _TWICE)
-    return share + h * (xp.exp(h * h * -0.5) * _DENSITY)
+        return share + h * (share * (1 - share)) * ((1 + GELU_SQUARE * (h * h)) * GELU_TWICE)
+    return share + h * (xp.exp(h * h * -0.5) * GELU_DENSITY)
+
+
+@reference
+def gelu_backward(xp: Any, g: Any, x: Any, share: Any, approximate: bool) -> Any:
+    """The gradient of x."""
+    return g * xp.gelu_slope(x, share, approximate)
 
 
 #: From here on tanh(softplus(x)) is 1 and its derivative is lost beside it.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..devices import reference
 from ..placing import on_device
 
@@ -59,6 +61,16 @@ def sparse_softmax_cross_entropy(xp: Any, logits: Any, labels: Any) -> Any:
 
 def checked_labels(labels: Any, classes: int) -> Any:
     """Labels; ValueError if the host has them, and one is no class."""
-    if not on_device(labels) and labels.size and not 0 <= labels.min() <= labels.max() < classes:
+    if not on_device(labels) and labels.size and not _within(labels, classes):
         raise ValueError(f"labels must be from 0 to {classes - 1}, the classes of logits")
     return labels
+
+
+def _within(labels: Any, classes: int) -> bool:
+    """Are labels, on the host, from 0 to classes - 1?"""
+    labels = np.asarray(labels)
+    if labels.dtype == np.int64:  # as unsigned ones, negative labels are larger than all classes
+        labels = labels.view(np.uint64)
+    elif labels.min() < 0:
+        return False
+    return bool(np.maximum.reduce(labels, axis=None) < classes)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..offers import empty
+
 #: Products of numbers: fewer are left to NumPy, whose OpenBLAS computes up to here on one thread.
 #: Above, it wakes threads of its own, which spin for long on the cores that ours need.
 SMALL, SMALL_VECTOR = 262_144, 9_216
@@ -27,7 +29,7 @@ def matmul(a: Any, b: Any) -> Any:
         if work > least and _suits(a) and _suits(b):
             multiply = _multiplier(a.dtype)
             if multiply is not None:
-                c = np.empty((rows, columns), a.dtype)
+                c = empty((rows, columns), a.dtype)
                 multiply(a, b, c, False)
                 return c
     return np.matmul(a, b)

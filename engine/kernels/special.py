@@ -40,7 +40,7 @@ ERF_END, ERFC_END = 6.0, 27.3125
 #: Elements computed at a time: those and what is made of them stay in a core's own cache.
 BLOCK = 8192
 
-_ROOT = decimal.Decimal("1.1283791670955125738961589031215451716881012586579977")  # 2/√π
+TWO_OVER_ROOT_PI = decimal.Decimal("1.1283791670955125738961589031215451716881012586579977")  # 2/√π
 
 
 @functools.cache
@@ -51,7 +51,7 @@ def tables() -> tuple[Any, Any]:
         step = decimal.Decimal(1) / DENSITY
         r = count * step
         # w = (2/√π) / (2 r) * (1 - 1/(2r²) + 1*3/(2r²)² - 1*3*5/(2r²)³ + ...)
-        term = total = _ROOT / (2 * r)
+        term = total = TWO_OVER_ROOT_PI / (2 * r)
         for n in range(1, 30):
             term *= -(2 * n - 1) / (2 * r * r)
             total += term
@@ -59,13 +59,13 @@ def tables() -> tuple[Any, Any]:
         of_erf = np.empty((int(ERF_END * DENSITY) + 1, TERMS))
         for i in range(count, -1, -1):
             r = i * step
-            series = [total, 2 * r * total - _ROOT]
+            series = [total, 2 * r * total - TWO_OVER_ROOT_PI]
             for n in range(1, 13):
                 series.append(2 * (r * series[n] + series[n - 1]) / (n + 1))
             gauss = (-r * r).exp()
             of_w[i] = [*map(float, series[:TERMS]), float(gauss)]
             if i < len(of_erf):
-                slopes = [1 - gauss * total, _ROOT * gauss]
+                slopes = [1 - gauss * total, TWO_OVER_ROOT_PI * gauss]
                 for n in range(TERMS - 2):
                     rise = r * (n + 1) * slopes[n + 1] + n * slopes[n]
                     slopes.append(-2 * rise / ((n + 1) * (n + 2)))

@@ -10,6 +10,7 @@ from ..cases import case
 from ..definitions import elementwise
 from ..errors import DtypeError, describe
 from ..kernels.activations import GELU_END, held
+from ..placing import zero
 from ..record import tensor_functions as F
 
 #: 2/sqrt(pi), the slope of erf at 0; and where exp(-x²) is 0 in every dtype.
@@ -57,8 +58,8 @@ relu = elementwise(
     summary="The rectified linear unit; its gradient at 0 is 0.",
     formula="Max(0, x)",
     derivative="Heaviside(x, 0)",
-    forward=lambda k, x: k.maximum(x, 0.0),
-    vjp=lambda k, g, y: g * (y > 0),
+    forward=lambda k, x: k.maximum(x, zero(x)),
+    vjp=lambda k, g, y: g * (y > zero(y)),
     kinks=(0.0,),
     notes="An infinite upstream gradient at a unit that is off gives NaN (PyTorch: 0): 0 * inf is "
     "what the derivative says, and a choice in its place takes ten times as long.",
@@ -299,8 +300,8 @@ gelu = elementwise(
     "(1 + 0.134145 * x**2), approximate), "
     "((1 + erf(x / sqrt(2))) / 2 + x * exp(-x**2 / 2) / sqrt(2 * pi), True))",
     forward=lambda k, x, *, approximate=False: k.gelu(x, _approximate(approximate)),
-    vjp=lambda k, g, x, residuals, approximate: (
-        g * k.gelu_slope(x, residuals, _approximate(approximate))
+    vjp=lambda k, g, x, residuals, approximate: k.gelu_backward(
+        g, x, residuals, _approximate(approximate)
     ),
     definition=lambda x, *, approximate: _gelu(x, approximate),
     notes="""

@@ -12,6 +12,7 @@ from ..cases import case
 from ..definitions import composition, operation
 from ..errors import DtypeError, ShapeError, describe
 from ..placing import constant
+from ..record import tensor_functions as F
 from ..tensor import Tensor, wrap
 from .reductions import floating
 
@@ -83,9 +84,8 @@ masked_softmax = operation(
 )
 
 
-def _heads(query: Any, key: Any, value: Any) -> None:
+def _heads(query: Any, key: Any, value: Any, where: str = "scaled_dot_product_attention") -> None:
     """Refuses queries, keys and values that do not fit."""
-    where = "scaled_dot_product_attention"
     told = ", ".join(
         f"{name} has {describe(each)}"
         for name, each in (("query", query), ("key", key), ("value", value))
@@ -98,6 +98,87 @@ def _heads(query: Any, key: Any, value: Any) -> None:
         raise ShapeError(f"{where}: there must be a value for each key; {told}")
 
 
+def _fused(k: Any, query: Any, key: Any, value: Any, mask: Any, scale: Any) -> Any:
+    _heads(query, key, value, "attention")
+    scale = number("attention", "scale", scale)
+    if mask is not True:
+        lead = np.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+        shape = (*lead, query.shape[-2], key.shape[-2])
+        mask = constant(k, checked_mask("attention", "mask", mask, shape))
+    return k.attention(floating(query), floating(key), floating(value), mask, scale)
+
+
+def _fused_back(
+    k: Any, g: Any, weights: Any, query: Any, key: Any, value: Any, mask: Any, scale: Any
+) -> Any:
+    mask = mask if mask is True else constant(k, mask)
+    return (*k.attention_backward(g, weights, query, key, value, mask, scale), None)
+
+
+def _defined(query: Any, key: Any, value: Any, mask: Any, *, scale: Any) -> Any:
+    return F.matmul(_weights(F, query * scale, key, mask), value)
+
+
+def _weights(k: Any, query: Any, key: Any, mask: Any) -> Any:
+    """The weights of values, of queries that are scaled."""
+    scores = k.matmul(query, k.matrix_transpose(key))
+    return k.softmax(scores, axis=-1) if mask is True else k.masked_softmax(scores, mask, axis=-1)
+
+
+def _cost(y: Any, query: Any, key: Any, value: Any, mask: Any, scale: Any) -> dict[str, int]:
+    """Operations in products: of queries and keys, and of weights and values."""
+    pairs = 2 * math.prod(y[:-1]) * key[-2]
+    return {
+        "y": pairs * (query[-1] + value[-1]),
+        "query": pairs * (value[-1] + key[-1]),
+        "key": pairs * query[-1],
+        "value": pairs * value[-1],
+    }
+
+
+attention = operation(
+    "attention",
+    summary="Means of values, weighted by the softmax of how well their keys match a query.",
+    formula="y = p value, p = masked_softmax(scale query keyᵀ)",
+    derivative={
+        "query": "scale s key, with h = g valueᵀ and s = p (h - Σ h p)",
+        "key": "scale sᵀ query",
+        "value": "pᵀ g",
+    },
+    forward=lambda k, query, key, value, mask, *, scale: _fused(k, query, key, value, mask, scale),
+    joint=lambda k, g, needed, residuals, query, key, value, mask, scale: _fused_back(
+        k, g, residuals, query, key, value, mask, scale
+    ),
+    definition=_defined,
+    products=_cost,
+    notes="""
+    In one pass, which keeps the weights for the way back. Arguments: `query`, (..., queries,
+    width); `key`, (..., keys, width); `value`, (..., keys, value width); the axes in front are
+    broadcast. `mask`, boolean, broadcast to (..., queries, keys), True where a query may attend to
+    a key, or just True; `scale`, a number. `scaled_dot_product_attention` has more choices.
+
+    Raises ShapeError for shapes that do not fit, DtypeError for a mask that is not boolean.
+    """,
+    example="""
+    >>> import chainrule as cr
+    >>> cr.attention([[1.0]], [[0.0], [0.0]], [[1.0], [3.0]], True, scale=1.0).tolist()
+    [[2.0]]
+    """,
+    cases=[
+        case((1, 1), (2, 1), (2, 1), True, scale=0.5),
+        case((2, 2), (3, 2), (3, 1), True, scale=0.5, symbolic=False),
+        case((2, 2), (2, 2), (2, 2), np.array([[True, False], [False, False]]), scale=0.5),
+        case(
+            *((2, 1, 2, 2), (1, 2, 3, 2), (3, 2), np.array([True, True, False])),
+            scale=2.0,
+            symbolic=False,
+        ),
+        case((0, 2), (2, 2), (2, 1), True, scale=1.0),
+        case((2, 2), (0, 2), (0, 1), True, scale=1.0),
+    ],
+)
+
+
 def causal_mask(queries: int, keys: int, like: Any = None) -> Any:
     """(queries, keys): True where a key is not later than the query.
 
@@ -108,25 +189,44 @@ def causal_mask(queries: int, keys: int, like: Any = None) -> Any:
     return wrap(like._device.xp.tri(queries, keys, dtype=bool), like._device)
 
 
+def _scaled(query: Any, scale: Any) -> Any:
+    """The scale, or what it is by default."""
+    if scale is None:
+        return 1 / math.sqrt(query.shape[-1] or 1)
+    return number("scaled_dot_product_attention", "scale", scale)
+
+
+def _seen(query: Any, key: Any, mask: Any, is_causal: bool) -> Any:
+    """What a mask shows, and no later key if the attention is causal; True for all."""
+    where = "scaled_dot_product_attention"
+    if mask is not None:
+        lead = np.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+        mask = checked_mask(where, "mask", mask, (*lead, query.shape[-2], key.shape[-2]))
+    if not is_causal:
+        return True if mask is None else mask
+    causal = causal_mask(query.shape[-2], key.shape[-2], query)
+    if mask is None:
+        return causal
+    if isinstance(mask, Tensor) and mask._device.on_host:
+        mask = mask.numpy()
+    return mask & causal
+
+
+def attend(
+    k: Any, query: Any, key: Any, value: Any, mask: Any = None, is_causal: bool = False
+) -> Any:
+    """The means of values, as one operation."""
+    seen = _seen(query, key, mask, is_causal)
+    return k.attention(query, key, value, seen, scale=_scaled(query, None))
+
+
 def attention_weights(
     k: Any, query: Any, key: Any, mask: Any = None, is_causal: bool = False, scale: Any = None
 ) -> Any:
     """How much of each value a query takes, (..., queries, keys); each row sums to 1, or is 0."""
-    where = "scaled_dot_product_attention"
-    factor = 1 / math.sqrt(query.shape[-1] or 1) if scale is None else number(where, "scale", scale)
+    seen = _seen(query, key, mask, is_causal)
     # The queries are fewer numbers than the scores.
-    scores = k.matmul(query * factor, k.matrix_transpose(key))
-    if is_causal:
-        causal = causal_mask(scores.shape[-2], scores.shape[-1], scores)
-        if mask is not None:
-            mask = checked_mask(where, "mask", mask, scores.shape)
-            if isinstance(mask, Tensor) and mask._device.on_host:
-                mask = mask.numpy()
-            causal = mask & causal
-        mask = causal
-    if mask is None:
-        return k.softmax(scores, axis=-1)
-    return k.masked_softmax(scores, checked_mask(where, "mask", mask, scores.shape), axis=-1)
+    return _weights(k, query * _scaled(query, scale), key, seen)
 
 
 def _attention(
@@ -141,10 +241,11 @@ def _attention(
 ) -> Any:
     _heads(query, key, value)
     is_causal = boolean("scaled_dot_product_attention", "is_causal", is_causal)
+    if type(dropout) in (int, float) and not dropout:
+        seen = _seen(query, key, mask, is_causal)
+        return k.attention(query, key, value, seen, scale=_scaled(query, scale))
     weights = attention_weights(k, query, key, mask, is_causal, scale)
-    if type(dropout) not in (int, float) or dropout:
-        weights = k.dropout(weights, dropout)
-    return k.matmul(weights, value)
+    return k.matmul(k.dropout(weights, dropout), value)
 
 
 scaled_dot_product_attention = composition(

@@ -110,8 +110,13 @@ def _nothing(name: str, x: Any, axis: Any) -> ShapeError:
 # Sums and means -----------------------------------------------------------------------------
 
 
-def _sum(k: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    return k.sum(x, axis, keepdims)
+_sums = reduction("sum", lambda k, x, axis, keepdims: k.sum(x, axis, keepdims))
+
+
+def _sum(k: Any, x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:
+    if axis is None and keepdims is False:
+        return k.sum(x)  # which nothing can be wrong with
+    return _sums(k, x, axis=axis, keepdims=keepdims)
 
 
 sum = operation(
@@ -119,8 +124,10 @@ sum = operation(
     summary="The sum of the elements along axes.",
     formula="y = Σ_i x[i]",
     derivative="∂y/∂x[i] = 1",
-    forward=reduction("sum", _sum),
-    vjp=lambda k, g, x_shape, axis, keepdims: spread(k, g, x_shape, axis, keepdims),
+    forward=_sum,
+    vjp=lambda k, g, x_shape, axis, keepdims: (
+        k.broadcast_to(g, x_shape) if axis is None else spread(k, g, x_shape, axis, keepdims)
+    ),
     notes="""
     Booleans are counted, and small integers summed, in 64 bits. The sum of nothing is 0.
 

@@ -23,16 +23,25 @@ from hypothesis import strategies as st
 import chainrule as cr
 from chainrule.engine.devices import REFERENCE, get_device
 from chainrule.engine.kernels import (
+    numba_affine,
     numba_attention,
+    numba_convolutions,
     numba_elementwise,
+    numba_gelu,
+    numba_losses,
     numba_normalizations,
     numba_optimizers,
+    numba_pooling,
     numba_special,
 )
 from chainrule.engine.windows import windows
 
+from .parity_of_attention import ATTENTION
+from .parity_of_dense import DENSE, warm_dense
 from .parity_of_elements import ELEMENTS
+from .parity_of_gelu import GELU
 from .parity_of_rows import ROWS
+from .parity_of_windows import WINDOWS
 
 Array = np.ndarray[Any, Any]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -164,6 +173,15 @@ def adam_step_allows(arguments: list[Any], position: int | None, after: Array) -
         return 6 * spacing(size_of(size_of(v) + slope * slope))
 
 
+def draw_sum_of_squares(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
+    return [numbers(draw, dtype, draw(st.sampled_from([0, 1, 17, 4096, 9_000])))]
+
+
+def sum_of_squares_allows(arguments: list[Any], position: int | None, after: Array) -> Array:
+    """n squares and n sums, each rounded; no sum on the way is larger than the last."""
+    return np.asarray((len(arguments[0]) + 1) * spacing(size_of(after)))
+
+
 # The special functions ----------------------------------------------------------------------
 
 
@@ -177,6 +195,24 @@ def special_allows(arguments: list[Any], position: int | None, after: Array) -> 
     The exponential of erfc is another library's, and good to one unit.
     """
     return 4 * spacing(size_of(after))
+
+
+# Products of matrices -----------------------------------------------------------------------
+
+
+def draw_matmul(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
+    """Large enough not to be left to NumPy, or not; see also `compiled/test_products.py`."""
+    rows, k, columns = (draw(st.sampled_from([1, 40, 70, 130])) for _ in range(3))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    a, b = random.standard_normal((rows, k)), random.standard_normal((k, columns))
+    order = draw(st.sampled_from("CF"))
+    return [a.astype(dtype), b.astype(dtype, order=order)]
+
+
+def matmul_allows(arguments: list[Any], position: int | None, after: Array) -> Array:
+    """Sums of k products, in any order and rounding."""
+    a, b = (np.abs(each).astype(np.float64) for each in arguments)
+    return (a.shape[1] + 1) * np.finfo(after.dtype).eps * (a @ b)
 
 
 # Windows ------------------------------------------------------------------------------------
@@ -268,13 +304,16 @@ RECURRENT = {
 
 CASES = {
     **RECURRENT,
+    "matmul": Case(draw_matmul, matmul_allows),
     "dropout": Case(draw_dropout, dropout_allows),
     "im2col": Case(draw_im2col, moves_only),
     "erf": Case(draw_numbers, special_allows),
     "erfc": Case(draw_numbers, special_allows),
     "sgd_step": Case(draw_sgd_step, sgd_step_allows, changed=(0, 2)),
     "adam_step": Case(draw_adam_step, adam_step_allows, changed=(0, 2, 3)),
-    **{name: Case(draw, allowed) for name, (draw, allowed) in (ROWS | ELEMENTS).items()},
+    "sum_of_squares": Case(draw_sum_of_squares, sum_of_squares_allows),
+    **{name: Case(*each) for name, each in (ATTENTION | DENSE | GELU | ROWS | WINDOWS).items()},
+    **{name: Case(*each) for name, each in ELEMENTS.items()},
 }
 
 # The test -----------------------------------------------------------------------------------
@@ -304,7 +343,7 @@ def results(case: Case, arguments: list[Any], returned: Any) -> list[tuple[int |
     if returned is None:
         return [*changed]
     several = returned if isinstance(returned, (tuple, list)) else (returned,)
-    return [*changed, *((None, host(each)) for each in several)]
+    return [*changed, *((None, host(each)) for each in several if each is not None)]
 
 
 def compare(device: str, name: str, kernel: str, arguments: list[Any]) -> None:
@@ -335,30 +374,33 @@ def compare(device: str, name: str, kernel: str, arguments: list[Any]) -> None:
 def _all_compiled() -> Iterator[None]:
     """Compiles outside of drawn examples, and has compiled code run arrays of every length."""
     with pytest.MonkeyPatch.context() as patch:
-        modules = (
-            numba_attention,
-            numba_elementwise,
-            numba_normalizations,
-            numba_optimizers,
-            numba_special,
-        )
+        modules: tuple[Any, ...] = (numba_optimizers, numba_special, numba_gelu, numba_affine)
+        modules += (numba_normalizations, numba_attention, numba_losses, numba_elementwise)
         for module in modules:
             for kernel in module.THRESHOLDS:
                 patch.setitem(module.THRESHOLDS, kernel, 0)
+        patch.setattr(numba_convolutions, "SMALL", 0)
+        patch.setattr(numba_pooling, "SMALL", 0)
         for dtype in DTYPES:
             array = np.ones(3, dtype)
             kernels = get_device("cpu").sets["numba"]
             kernels.erf(array), kernels.erfc(array)
             kernels.times(array, array), kernels.total(array)
+            kernels.gelu_backward(array, array, kernels.gelu(array, False)[1], False)
             kernels.sgd_step(array, array, None, 0.1, 0.0, False, 0.0)
             kernels.sgd_step(array, array, array.copy(), 0.1, 0.9, False, 0.0)
             kernels.adam_step(array, array, array.copy(), array.copy(), 0.1, 0.9, 0.9, 1.0, 0.0, 1)
+            kernels.sum_of_squares(array)
             _compile_rows(kernels, array)
+            numba_convolutions._kernel(dtype), numba_pooling._kernels(dtype)
+            warm_dense(kernels, dtype)
         yield
 
 
 def _compile_rows(kernels: Any, array: Array) -> None:
     x = np.stack([array, array])
+    _, weights = kernels.attention(x, x, x, True, 1.0)
+    kernels.attention_backward(x, weights, x, x, x, True, 1.0)
     y = kernels.masked_softmax(x, True, 1)
     kernels.masked_softmax_backward(x, y, True, 1), kernels.softmax(x, 1)
     _, z, weight = kernels.layer_norm(x, array, array, (1,), 1.0)
@@ -387,23 +429,26 @@ def test_kernel_equals_its_reference(
     check()
 
 
-@pytest.mark.parametrize("kernel", sorted(numba_optimizers.THRESHOLDS))
-def test_just_below_and_at_the_threshold(kernel: str) -> None:
-    """With the thresholds as they are: the reference to the bit below, the loop from there on."""
-    calls: dict[str, list[Any]] = {
-        "sgd_step": [None, 0.1, 0.0, False, 0.01],
-        "adam_step": [0.1, 0.9, 0.999, 1e-8, 0.0, 3],
-    }
-    random = np.random.default_rng(0)
-    limit = numba_optimizers.THRESHOLDS[kernel] // 4
-    for size in (limit - 1, limit):
-        arrays = [np.abs(random.standard_normal(size)).astype(np.float32) for _ in range(4)]
-        arguments: list[Any] = [*arrays[: 2 if kernel == "sgd_step" else 4], *calls[kernel]]
-        compare("cpu", "numba", kernel, arguments)
-        before = numba_optimizers._compiled.cache_info()
-        getattr(get_device("cpu").sets["numba"], kernel)(*fresh(arguments, np))
-        after = numba_optimizers._compiled.cache_info()
-        assert (after.hits + after.misses > before.hits + before.misses) is (size == limit)
+@given(st.data(), st.sampled_from(DTYPES))
+def test_short_runs_of_adam(data: st.DataObject, dtype: np.dtype[Any]) -> None:
+    """Calls of NumPy step them: w as closely as the loop, and m and v to the bit."""
+    arguments = draw_adam_step(data.draw, dtype)
+    compare("cpu", "numba", "adam_step", arguments)
+    expected, actual = fresh(arguments, np), fresh(arguments, np)
+    with np.errstate(all="ignore"):
+        REFERENCE["adam_step"](get_device("cpu").sets["reference"], *expected)
+        get_device("cpu").sets["numba"].adam_step(*actual)
+    for i in (2, 3):
+        np.testing.assert_array_equal(actual[i], expected[i], strict=True)
+
+
+def test_a_short_run_of_adam_divides_by_no_epsilon_that_vanished() -> None:
+    """The corrected epsilon is 1e-38 * 1e-8, which float32 does not have; a gradient may be 0."""
+    w, g, m, v = (np.zeros(3, np.float32) for _ in range(4))
+    w += 1
+    kernels = get_device("cpu").sets["numba"]
+    kernels.adam_step(w, g, m, v, 0.1, 0.9, 1 - 1e-16, 2e-38, 0.0, 1)
+    np.testing.assert_array_equal(w, np.ones(3, np.float32))
 
 
 def run_python(code: str, **environment: str) -> str:
@@ -428,6 +473,10 @@ def test_small_runs_do_not_load_numba() -> None:
         for optimizer in (cr.optim.SGD([w]), cr.optim.Adam([w])):
             (w * w).sum().backward()
             optimizer.step()
+        x = cr.ones((8, 8, 8, 1), dtype="float32")
+        kernel = cr.ones((3, 3, 1, 4), dtype="float32")
+        kernel.requires_grad = True
+        cr.max_pool(cr.conv(x, kernel), pool_size=2).sum().backward()
         assert "numba" not in sys.modules
         """
     )

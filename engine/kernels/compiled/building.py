@@ -14,6 +14,8 @@ import numpy as np
 #: What LLVM may do to sums and products: a product and the sum that it goes into may be rounded
 #: once instead of twice. Nothing is reordered, and NaN and infinities are what they are.
 CONTRACTED = frozenset({"contract"})
+#: The folders of the files that kernels are compiled from.
+SOURCES = (Path(__file__).parent, Path(__file__).parents[1])
 
 
 def array(dtype: Any, ndim: int = 1, layout: str = "C", written: bool = False) -> Any:
@@ -56,11 +58,11 @@ def build(
         return machine
 
     try:
-        return made(cache=True)  # type: ignore[no-any-return]
+        return made(cache=True)
     except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
         # No folder for the cache can be written, the disk is full, or a file in it is damaged:
         # then every process compiles for itself.
-        return made(cache=False)  # type: ignore[no-any-return]
+        return made(cache=False)
 
 
 @functools.cache
@@ -71,7 +73,7 @@ def _shared() -> tuple[tuple[str, int, int], ...]:
     from earlier texts of the others.
     """
     found = []
-    for folder in (Path(__file__).parent, Path(__file__).parents[1]):
+    for folder in SOURCES:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.endswith(".py"):

@@ -132,18 +132,20 @@ def _functions(constants: _Constants) -> tuple[Any, Any, Any]:
 
 
 def _overloaded(stub: Any, position: int) -> None:
-    of_type = {
+    of_type: dict[Any, Any] = {
         types.float32: _functions(_SINGLE)[position],
         types.float64: _functions(_DOUBLE)[position],
     }
 
     def choose(x: Any) -> Any:
-        function = of_type.get(x)
+        if x not in of_type:
+            return None
+        function = of_type[x]
 
         def implementation(x: Any) -> Any:
             return function(x)
 
-        return None if function is None else implementation
+        return implementation
 
     overload(stub)(choose)
 

@@ -18,16 +18,18 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core import types
-from numba.extending import intrinsic
 
 from .building import array, build, scalar
-from .intrinsics import address, address_of, field, keep, load, pack, store, write
+from .intrinsics import address, address_of, cast, field, keep, load, pack, store, vector, write
 from .products import share
 from .threads import fork_join, parts
 
 PLUS, MINUS, TIMES, OVER, MAXIMUM, MASKED = range(6)
 #: Elements in a stretch, of a number or where nothing is repeated; in a block of the sum.
 STRETCH, BLOCK = 1_024, 2_048
+#: What an element is worth, in the unit of `parts`. At 100,000 it is worth waking a helper: a large
+#: operation is mostly one of a row of them, through which the helper stays awake.
+WORK = 40
 
 #: The C library's bits for underflow, and for all that NumPy may warn of; none are known elsewhere.
 UNDERFLOW, NOTED = {
@@ -43,28 +45,12 @@ _forget = types.ExternalFunction("feclearexcept", types.int32(types.int32))
 _noted = types.ExternalFunction("fetestexcept", types.int32(types.int32))
 
 
-@intrinsic
-def _pointer(typing: Any, kind: Any, address: Any) -> Any:
-    """A pointer to numbers of the type of `kind`."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[1], context.get_value_type(kind).as_pointer())
-
-    return types.CPointer(kind)(kind, types.intp), generate
-
-
-@numba.njit
-def _numbers(kind: Any, address: Any, count: Any) -> Any:
-    """The numbers at an address, as an array."""
-    return numba.carray(_pointer(kind, address), (count,))
-
-
 @numba.njit
 def _stretch(kind: Any, operation: int, a: int, b: int, c: int, count: int) -> None:
     """The results of `count` neighbours, at addresses."""
-    left, right = _numbers(kind, a, count), _numbers(kind, b, count)
-    result = _numbers(kind, c, count)
-    zero, one = type(kind)(0), type(kind)(1)  # of a kind, only the type is known
+    left, right = vector(kind, a, count), vector(kind, b, count)
+    result = vector(kind, c, count)
+    zero, one = cast(kind, 0), cast(kind, 1)
     if operation == PLUS:
         for i in range(count):
             result[i] = left[i] + right[i]
@@ -130,7 +116,7 @@ def _combine(
         at_b, step_b = address(filled), 0
     elif repeated == 2:
         length, step_b = b.size, 0
-    chunks, notes = parts(pool, count), pack((0, 0))
+    chunks, notes = parts(pool, WORK * count), pack((0, 0))
     words = (at_a, at_b, address(c), step_a, step_b, size, operation, count, length, chunks)
     fork_join(pool, address_of(_part, kind), pack((*words, notes)), chunks)
     keep(filled)
@@ -153,14 +139,14 @@ def _part_of_sum(kind: Any, task: int, chunk: int) -> None:
     start, end = share(count, field(task, 4), chunk, BLOCK)
     _forget(NOTED)
     for at in range(start, end, BLOCK):
-        block = _numbers(kind, x + at * size, min(BLOCK, end - at))
+        block = vector(kind, x + at * size, min(BLOCK, end - at))
         write(sums + at // BLOCK * size, _add_up(block))
     _tell(field(task, 5))
 
 
 def _sums(pool: int, kind: Any, x: Any, sums: Any) -> int:
     """The sum of each block; returns what was noted (see SERIOUS)."""
-    chunks, notes = parts(pool, x.size), pack((0, 0))
+    chunks, notes = parts(pool, WORK * x.size), pack((0, 0))
     words = (address(x), address(sums), x.itemsize, x.size, chunks, notes)
     fork_join(pool, address_of(_part_of_sum, kind), pack(words), chunks)
     return load(notes, 0) * SERIOUS + load(notes, 1)
@@ -169,15 +155,15 @@ def _sums(pool: int, kind: Any, x: Any, sums: Any) -> int:
 @functools.cache
 def combiner(dtype: Any) -> Any:
     """The compiled `_combine`, and a number of that dtype; None on an unknown processor."""
-    kind, vector = dtype.type(1), functools.partial(array, dtype)
+    kind, x = dtype.type(1), functools.partial(array, dtype)
     kinds = (numba.intp, scalar(dtype), numba.intp, numba.intp, scalar(dtype))
-    signature = (*kinds, vector(), vector(), vector(written=True))
+    signature = (*kinds, x(), x(), x(written=True))
     return (build(_combine, signature), kind) if NOTED else None
 
 
 @functools.cache
 def adder(dtype: Any) -> Any:
     """The compiled `_sums`, and a number of that dtype; None on an unknown processor."""
-    kind, vector = dtype.type(1), functools.partial(array, dtype)
-    signature = (numba.intp, scalar(dtype), vector(), vector(written=True))
+    kind, x = dtype.type(1), functools.partial(array, dtype)
+    signature = (numba.intp, scalar(dtype), x(), x(written=True))
     return (build(_sums, signature), kind) if NOTED else None

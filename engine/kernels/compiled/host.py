@@ -1,9 +1,8 @@
-"""What the processor of this machine has: vector registers, cores."""
+"""What the processor of this machine has: vector registers."""
 
 from __future__ import annotations
 
 import functools
-import os
 from typing import NamedTuple
 
 
@@ -34,9 +33,13 @@ def tile() -> Tile | None:
     import llvmlite.binding
     import numba
 
-    if numba.config.CPU_NAME or numba.config.CPU_FEATURES:  # somebody compiles for another one
+    config = numba.config
+    if config.CPU_FEATURES is not None:  # somebody compiles for another processor
+        features = {each[1:]: each[0] == "+" for each in config.CPU_FEATURES.split(",") if each}
+    elif config.CPU_NAME is not None:
         return None
-    features = llvmlite.binding.get_host_cpu_features()
+    else:
+        features = llvmlite.binding.get_host_cpu_features()
     if features.get("avx512f") and features.get("fma"):
         return Tile(rows=8, vectors=3, width=64)
     if features.get("avx2") and features.get("fma"):
@@ -44,15 +47,3 @@ def tile() -> Tile | None:
     if features.get("neon") or features.get("fp-armv8"):
         return Tile(rows=8, vectors=3, width=16)
     return None
-
-
-def cores() -> int:
-    """How many cores this process may use.
-
-    >>> cores() >= 1
-    True
-    """
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not every system has it
-        return os.cpu_count() or 1

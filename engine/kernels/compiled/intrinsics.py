@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit
+from numba import carray, njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -37,7 +37,7 @@ def pack(typing: Any, words: Any) -> Any:
             builder.store(word, cgutils.gep_inbounds(builder, place, 0, i))
         return builder.ptrtoint(place, WORD)
 
-    if not isinstance(words, types.UniTuple) or words.dtype != types.intp:
+    if any(word != types.intp for word in words):
         raise TypeError(f"pack: words must be a tuple of integers of 64 bits, got {words}")
     return types.intp(words), generate
 
@@ -190,3 +190,45 @@ def write(typing: Any, address: Any, number: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.intp, number), generate
+
+
+@intrinsic
+def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a b + c, rounded once: what the product loses is found by a b - (a b)."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        real = context.get_value_type(a)
+        name = f"llvm.fma.f{a.bitwidth}"
+        function = _function(builder, ir.FunctionType(real, [real] * 3), name)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), generate
+
+
+@intrinsic
+def _pointer(typing: Any, kind: Any, address: Any) -> Any:
+    """An address as a pointer to numbers of the type of `kind`, for `numba.carray`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[1], context.get_data_type(kind).as_pointer())
+
+    return types.CPointer(kind)(kind, types.intp), generate
+
+
+@njit
+def vector(kind: Any, address: Any, count: Any) -> Any:
+    """The numbers at an address as an array, in which a loop becomes vector instructions.
+
+    It is no copy, and keeps nothing alive.
+    """
+    return carray(_pointer(kind, address), count)
+
+
+@intrinsic
+def cast(typing: Any, kind: Any, number: Any) -> Any:
+    """A number in the type of `kind`; constants of Python's make all that they meet float64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.cast(builder, arguments[1], number, kind)
+
+    return kind(kind, number), generate

@@ -37,8 +37,8 @@ import numba
 import numpy as np
 from numba.core import types
 
+from ...threads import get_num_threads
 from .building import build
-from .host import cores
 from .intrinsics import add, address_of, call, field, load, pause, store, take
 
 # Positions of words, far enough apart to lie in cache lines of their own.
@@ -47,11 +47,11 @@ FUNCTION, TASK, CHUNKS, HELPERS = range(112, 116)
 MUTEX, CONDITION = 128, 144  # of the operating system: at most 64 bytes each
 WORDS = 160
 
-#: How often a helper looks for the next kernel before it sleeps: about 50 µs.
+#: How often a helper looks for the next kernel before it sleeps: for about 50 µs.
 SPINS = 2_000
-#: Operations that are worth sharing, and those worth more chunks than cores, so that a core
-#: which is late or slow does not make the others wait.
-SHARED, LARGE = 100_000, 20_000_000
+#: Products of numbers, at 8 ps each, that are worth sharing; worth waking a helper for; and
+#: that are worth several chunks for a core, so that one which is late does not make others wait.
+SHARED, WAKING, LARGE = 300_000, 4_000_000, 20_000_000
 #: How often who waits for a helper looks before it lets others have the core.
 PATIENCE = 10_000
 
@@ -73,8 +73,12 @@ def _take_chunks(pool: Any) -> None:
 
 @numba.njit
 def parts(pool: Any, work: Any) -> Any:
-    """Into how many chunks `work`, in operations, is best divided: 1, or a few for each core."""
-    if pool == 0 or work < SHARED:
+    """Into how many chunks `work` is best divided: 1, or one or a few for each core.
+
+    Its unit is the product of two numbers in a product of matrices; an operation on one element of
+    large arrays is worth some 20. What is computed must not depend on the answer.
+    """
+    if pool == 0 or work < SHARED or (work < WAKING and load(pool, SLEEPING) > 0):
         return 1
     threads = field(pool, HELPERS) + 1
     return threads if work < LARGE else 4 * threads
@@ -133,10 +137,11 @@ def _help(kind: Any, pool: Any, unused: Any) -> None:
         seen = load(pool, GENERATION)
         if load(pool, STOP):
             return
-        add(pool, INSIDE, 1)
         if load(pool, OPEN):
-            _take_chunks(pool)
-        add(pool, INSIDE, -1)
+            add(pool, INSIDE, 1)
+            if load(pool, OPEN):  # it may have been closed before this helper was counted
+                _take_chunks(pool)
+            add(pool, INSIDE, -1)
 
 
 def _life() -> Any:
@@ -211,7 +216,7 @@ def pool() -> int:
 
     The helpers are made when it is first called.
     """
-    return _pool.address if _pool is not None else _made(cores() - 1).address
+    return _pool.address if _pool is not None else _made(get_num_threads() - 1).address
 
 
 def _made(helpers: int) -> Pool:
