@@ -12,7 +12,7 @@ import functools
 import importlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -22,6 +22,13 @@ from .errors import DeviceError, unknown_device, unpickled
 
 #: Elements: arrays of as many are large, and some records compute with other kernels on them.
 LARGE = 65_536
+
+
+def are_large(operands: Sequence[Any]) -> bool:
+    """Is the first operand that is no number large?"""
+    first = operands[0] if hasattr(operands[0], "size") else operands[-1]
+    return bool(first.size >= LARGE)
+
 
 #: kernel name -> its reference, a function of (xp, *arguments) in plain array code.
 REFERENCE: dict[str, Callable[..., Any]] = {}

@@ -163,3 +163,14 @@ def whole(array: Any) -> bool:
     """Does an array have memory of its own, or a block, rather than look at another array's?"""
     base = array.base
     return base is None or isinstance(base, Lease)
+
+
+def joined(gradient: Any, fresh: Any) -> Any:
+    """The sum of two arrays: in the memory of the second, which nobody else has, if it is a block.
+
+    >>> import numpy as np
+    >>> joined(np.ones(2), np.ones(2)).tolist()
+    [2.0, 2.0]
+    """
+    in_place = isinstance(fresh.base, Lease) and gradient.dtype == fresh.dtype
+    return np.add(gradient, fresh, out=fresh) if in_place else gradient + fresh

@@ -24,7 +24,7 @@ def _on_large(
     known: Mapping[str, Any] = {**record.vjps, **vjps}
     large = dataclasses.replace(record, forward=forward, vjps=known)
     large.function = record.function
-    vars(record)["large"] = vars(large)["large"] = large  # the second for plans to know it by
+    vars(record)["large"] = large
 
 
 def _sum(k: Any, x: Any, *, axis: Any = None, keepdims: Any = False) -> Any:

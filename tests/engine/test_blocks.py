@@ -209,3 +209,17 @@ def test_whole_arrays_and_views() -> None:
     assert not blocks.whole(x[1:])
     assert not blocks.whole(x.reshape(2, -1))
     assert not blocks.whole(np.ones(3)[:])
+
+
+def test_a_sum_is_written_into_a_block() -> None:
+    """Into that of the second, if it is all of a block: never into another's memory."""
+    first, second = (blocks.empty((COUNT,), FLOAT) for _ in range(2))
+    first[...], second[...] = 1.0, 2.0
+    found = blocks.joined(first, second)
+    assert found is second
+    assert (found == 3.0).all()
+    assert (first == 1.0).all()
+    for view in (first[:], np.ones(COUNT), np.broadcast_to(np.float64(1.0), (COUNT,))):
+        found = blocks.joined(second, view)
+        assert (found == 4.0).all()
+        assert (view == 1.0).all()
