@@ -165,12 +165,16 @@ def whole(array: Any) -> bool:
     return base is None or isinstance(base, Lease)
 
 
-def joined(gradient: Any, fresh: Any) -> Any:
-    """The sum of two arrays: in the memory of the second, which nobody else has, if it is a block.
+def joined(sum: Any, contribution: Any, gradient: Any) -> Any:
+    """`sum + contribution`; in the memory of the contribution, if that is a block.
+
+    Nobody else may have the contribution, unless it is the same array as `gradient`.
 
     >>> import numpy as np
-    >>> joined(np.ones(2), np.ones(2)).tolist()
+    >>> joined(np.ones(2), np.ones(2), None).tolist()
     [2.0, 2.0]
     """
-    in_place = isinstance(fresh.base, Lease) and gradient.dtype == fresh.dtype
-    return np.add(gradient, fresh, out=fresh) if in_place else gradient + fresh
+    alone = contribution is not gradient and isinstance(contribution.base, Lease)
+    if alone and sum.dtype == contribution.dtype:
+        return np.add(sum, contribution, out=contribution)
+    return sum + contribution

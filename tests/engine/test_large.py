@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule.engine.devices import get_device
+import chainrule as cr
+from chainrule.engine.devices import LARGE, get_device
 from chainrule.engine.kernels import blocks, numba_elementwise
 from chainrule.engine.proof import prove, run
 from chainrule.engine.record import RECORDS, Record
@@ -186,3 +187,25 @@ def test_the_sum_is_as_exact_as_pairs_make_it() -> None:
     """The same number 2^20 times: one sum after the other would be off by 1e-3."""
     x = np.full(2**20, 0.1, np.float32)
     assert abs(float(K.total(x)) / (2**20 * float(x[0])) - 1) < 40 * 2**-24
+
+
+def test_a_program_gives_large_arrays_what_it_gives_their_parts() -> None:
+    """Elementwise, with gradients that add up, kept and of the second order: to the bit."""
+    random = np.random.default_rng(8)
+    values = random.standard_normal((3, LARGE + 1_001))
+
+    def program(part: slice) -> list[Array]:
+        a, b = (cr.tensor(each[part], requires_grad=True) for each in values[:2])
+        kept = a * b + a
+        kept.retain_grad()
+        y = (kept.relu() * b - a / (b * b + 1.5)) * 2.0
+        y.backward(values[2, part], retain_graph=True)
+        y.backward(values[2, part])
+        slope = cr.grad(lambda a: ((a * b + a).relu() * b * a * a).sum())
+        second = cr.grad(lambda a: (slope(a) * y.detach()).sum())(a)
+        return [each.numpy() for each in (y, a.grad, b.grad, kept.grad, second)]  # type: ignore
+
+    whole = program(slice(None))
+    parts = [program(slice(start, start + 9_000)) for start in range(0, values.shape[1], 9_000)]
+    for found, *expected in zip(whole, *parts, strict=True):
+        np.testing.assert_array_equal(found, np.concatenate(expected))
