@@ -12,13 +12,23 @@ import functools
 import importlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from .errors import DeviceError, unknown_device, unpickled
+
+#: Elements: arrays of as many are large, and some records compute with other kernels on them.
+LARGE = 65_536
+
+
+def are_large(operands: Sequence[Any]) -> bool:
+    """Is the first operand that is no number large?"""
+    first = operands[0] if hasattr(operands[0], "size") else operands[-1]
+    return bool(first.size >= LARGE)
+
 
 #: kernel name -> its reference, a function of (xp, *arguments) in plain array code.
 REFERENCE: dict[str, Callable[..., Any]] = {}
@@ -358,6 +368,13 @@ cpu = register_device(
                 "affine_backward": _NUMBA + "affine",
                 "bias_activation": _NUMBA + "affine",
                 "bias_activation_backward": _NUMBA + "affine",
+                "plus": _NUMBA + "elementwise",
+                "minus": _NUMBA + "elementwise",
+                "times": _NUMBA + "elementwise",
+                "over": _NUMBA + "elementwise",
+                "relu": _NUMBA + "elementwise",
+                "relu_backward": _NUMBA + "elementwise",
+                "total": _NUMBA + "elementwise",
                 "sgd_step": _NUMBA + "optimizers",
                 "adam_step": _NUMBA + "optimizers",
                 "sum_of_squares": _NUMBA + "optimizers",

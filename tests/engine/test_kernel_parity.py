@@ -26,6 +26,7 @@ from chainrule.engine.kernels import (
     numba_affine,
     numba_attention,
     numba_convolutions,
+    numba_elementwise,
     numba_gelu,
     numba_indexing,
     numba_losses,
@@ -40,6 +41,7 @@ from chainrule.engine.windows import windows
 
 from .parity_of_attention import ATTENTION
 from .parity_of_dense import DENSE, warm_dense
+from .parity_of_elements import ELEMENTS
 from .parity_of_gelu import GELU
 from .parity_of_indexing import INDEXING
 from .parity_of_products import PRODUCTS
@@ -227,7 +229,7 @@ def moves_only(arguments: list[Any], position: int | None, after: Array) -> Arra
 
 
 #: Those that are drawn in files of their own.
-TABLES = ATTENTION | DENSE | GELU | INDEXING | PRODUCTS | ROWS | SEQUENCES | WINDOWS
+TABLES = ATTENTION | DENSE | ELEMENTS | GELU | INDEXING | PRODUCTS | ROWS | SEQUENCES | WINDOWS
 CASES = {
     "dropout": Case(draw_dropout, dropout_allows),
     "im2col": Case(draw_im2col, moves_only),
@@ -299,7 +301,7 @@ def _all_compiled() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         modules: tuple[Any, ...] = (numba_optimizers, numba_special, numba_gelu, numba_affine)
         modules += (numba_normalizations, numba_attention, numba_losses, numba_recurrent)
-        modules += (numba_indexing,)
+        modules += (numba_indexing, numba_elementwise)
         for module in modules:
             for kernel in module.THRESHOLDS:
                 patch.setitem(module.THRESHOLDS, kernel, 0)
@@ -311,6 +313,7 @@ def _all_compiled() -> Iterator[None]:
             array = np.ones(3, dtype)
             kernels = get_device("cpu").sets["numba"]
             kernels.erf(array), kernels.erfc(array)
+            kernels.times(array, array), kernels.total(array)
             kernels.gelu_backward(array, array, kernels.gelu(array, False)[1], False)
             kernels.sgd_step(array, array, None, 0.1, 0.0, False, 0.0)
             kernels.sgd_step(array, array, array.copy(), 0.1, 0.9, False, 0.0)
