@@ -123,6 +123,17 @@ def test_what_is_not_finite_in_a_kernel_meets_no_margins_on_the_way_back(bad):
     assert np.isfinite(found[:, -1, :, 0]).all()  # that offset would see what is below the image
 
 
+@pytest.mark.parametrize("strides", [1, 2, 4])
+def test_margins_are_equal_to_elements_that_are_minus_infinity(monkeypatch, strides):
+    """They have their share of the gradient then, as in the reference."""
+    monkeypatch.setattr(numba_pooling, "SMALL", 0)
+    x = np.full((2, 5, 6, 3), -np.inf, "float32")
+    y = reference.max_pool(x, 3, strides, "same")
+    (g,) = arrays(0, y.shape)
+    expected = reference.max_pool_backward(g, y, x, 3, strides, "same")
+    close(kernels.max_pool_backward(g, y, x, 3, strides, "same"), expected)
+
+
 @pytest.mark.parametrize("strides", [(2, 2), (2, 1), (3, 4)])
 @pytest.mark.parametrize("window", [(3, 3), (1, 2), (5, 4)])
 def test_the_way_back_of_strided_windows(strides, window):
