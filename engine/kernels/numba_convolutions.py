@@ -202,8 +202,8 @@ def _ways_back(seen: Windows) -> tuple[tuple[Any, Any, Windows], ...]:
     ways = []
     ones = (1,) * len(along)
     for each in itertools.product(*along):
-        places, offsets, window, margins, lengths = zip(*each, strict=True)
-        way = Windows(seen.lengths, window, ones, seen.dilation, margins, lengths)
+        places, offsets, counts, margins, lengths = zip(*each, strict=True)
+        way = Windows(seen.lengths, counts, ones, seen.dilation, margins, lengths)
         ways.append(((slice(None), *places), offsets, way))
     return tuple(ways)
 
