@@ -24,7 +24,8 @@ SMALL = 262_144
 #: Bytes of an image that a band of windows sees: with the kernel less than the second cache.
 BAND = 131_072
 #: Windows of a band at most: of what comes back to them, too, little is in the caches at once.
-POSITIONS = 1024
+#: Fewer than the second are taken together with those of other images.
+POSITIONS, TOGETHER = 1024, 256
 #: Parts of a sum over the batch, and the most bytes that they take together.
 PARTS, HELD = 16, 1 << 22
 #: What the compiled loops are asked for: a convolution, one with the kernel turned around, or the
@@ -40,9 +41,11 @@ class Plan(NamedTuple):
     with its margins? `pitch` between rows of what windows see, there or in x; `spare` memory for
     that; `segments` of a window, and the bytes from one to the next, `segment`; `span`, rows that
     a window sees, first to last; `stride`, rows from window to window, and `next`, the bytes;
-    `lines` of windows and `columns`; `band`, how many lines are computed together, `bands` in an
-    image and `units` in the batch; `k`, numbers in a segment; `filters`; `size` of a number;
-    `parts` of a sum over the units, and into how many the rows of the kernel are cut then, `down`.
+    `lines` of windows and `columns`; `band`, how many lines are computed together, and `bands` in
+    an image; of the `batch`, how many images are computed together, `stack`, and the bytes
+    `between` them in what is seen; `units`, bands of stacks; `k`, numbers in a segment; `filters`;
+    `size` of a number; `parts` of a sum over the units, and into how many the rows of the kernel
+    are cut then, `down`.
     """
 
     image: int
@@ -62,6 +65,9 @@ class Plan(NamedTuple):
     columns: int
     band: int
     bands: int
+    batch: int
+    stack: int
+    between: int
     units: int
     k: int
     filters: int
@@ -196,8 +202,8 @@ def _ways_back(seen: Windows) -> tuple[tuple[Any, Any, Windows], ...]:
     ways = []
     ones = (1,) * len(along)
     for each in itertools.product(*along):
-        places, offsets, window, margins, lengths = zip(*each, strict=True)
-        way = Windows(seen.lengths, window, ones, seen.dilation, margins, lengths)
+        places, offsets, counts, margins, lengths = zip(*each, strict=True)
+        way = Windows(seen.lengths, counts, ones, seen.dilation, margins, lengths)
         ways.append(((slice(None), *places), offsets, way))
     return tuple(ways)
 
@@ -215,9 +221,15 @@ def _plan(seen: Windows, batch: int, channels: int, filters: int, size: int) -> 
         (BAND // pitch - span) // stride + 1, POSITIONS // columns, -(-lines * batch // PARTS)
     )
     band = min(lines, max(1, band))
-    bands = -(-lines // band)
+    bands, rows = -(-lines // band), (band - 1) * stride + span
+    between = rows * pitch if copied else height * row
+    stack = 1
+    if bands == 1:  # of small images some share what they read of the kernel
+        stack = min(TOGETHER // (lines * columns), 4 * BAND // between, batch // 4)
+        stack = max(1, stack)
+    units = -(-batch // stack) * bands
     bytes_of_kernel = segments * across * channels * filters * size
-    parts = max(1, min(PARTS, HELD // bytes_of_kernel, batch * bands))
+    parts = max(1, min(PARTS, HELD // bytes_of_kernel, units))
     plan = Plan(
         image=height * row,
         height=height,
@@ -226,7 +238,7 @@ def _plan(seen: Windows, batch: int, channels: int, filters: int, size: int) -> 
         lead=left * channels * size,
         copied=int(copied),
         pitch=pitch,
-        spare=((band - 1) * stride + span) * pitch if copied else 0,
+        spare=stack * between if copied else 0,
         segments=segments,
         segment=seen.dilation[0] * pitch,
         span=span,
@@ -236,7 +248,10 @@ def _plan(seen: Windows, batch: int, channels: int, filters: int, size: int) -> 
         columns=columns,
         band=band,
         bands=bands,
-        units=batch * bands,
+        batch=batch,
+        stack=stack,
+        between=between,
+        units=units,
         k=across * channels,
         filters=filters,
         size=size,

@@ -21,6 +21,19 @@ from .parity_of_rows import REFERENCE, Array, Draw, eps, matrix, wide
 channel_counts, filter_counts = st.sampled_from([1, 2, 3, 17]), st.sampled_from([1, 5, 16, 50])
 
 
+def numbers(draw: Draw, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    """Random numbers; in half of the examples some of them, few or most, are not finite.
+
+    Chance decides, since hypothesis would rather have them all finite.
+    """
+    array = matrix(draw, dtype, shape, special=False)
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    if random.random() < 0.5:
+        chosen = random.random(shape) < random.choice([0.02, 0.2, 0.8])
+        array[chosen] = random.choice([np.nan, np.inf, -np.inf, -np.inf])
+    return array
+
+
 def drawn_windows(draw: Draw) -> tuple[int, tuple[int, ...], tuple[int, ...], tuple[Any, ...]]:
     """A batch, sizes, a window, and the options (strides, padding, dilation, groups)."""
     axes = draw(st.integers(1, 2))
@@ -40,23 +53,23 @@ def drawn_windows(draw: Draw) -> tuple[int, tuple[int, ...], tuple[int, ...], tu
 def draw_conv(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
     batch, sizes, window, options = drawn_windows(draw)
     channels, filters = draw(channel_counts), draw(filter_counts)
-    x = matrix(draw, dtype, (batch, *sizes, channels))
-    return [x, matrix(draw, dtype, (*window, channels, filters)), *options]
+    x = numbers(draw, dtype, (batch, *sizes, channels))
+    return [x, numbers(draw, dtype, (*window, channels, filters)), *options]
 
 
 def draw_conv_transpose(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
     batch, sizes, window, options = drawn_windows(draw)
     channels, filters = draw(channel_counts), draw(filter_counts)
     lengths = windows(sizes, window, *options[:3]).lengths
-    kernel = matrix(draw, dtype, (*window, channels, filters), special=draw(st.booleans()))
-    return [matrix(draw, dtype, (batch, *lengths, filters)), kernel, sizes, *options]
+    kernel = numbers(draw, dtype, (*window, channels, filters))
+    return [numbers(draw, dtype, (batch, *lengths, filters)), kernel, sizes, *options]
 
 
 def draw_conv_kernel_gradient(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
     batch, sizes, window, options = drawn_windows(draw)
     lengths = windows(sizes, window, *options[:3]).lengths
-    x = matrix(draw, dtype, (batch, *sizes, draw(channel_counts)))
-    return [x, matrix(draw, dtype, (batch, *lengths, draw(filter_counts))), window, *options]
+    x = numbers(draw, dtype, (batch, *sizes, draw(channel_counts)))
+    return [x, numbers(draw, dtype, (batch, *lengths, draw(filter_counts))), window, *options]
 
 
 def products_allow(name: str) -> Callable[[list[Any], int | None, Array], Array]:
@@ -75,7 +88,7 @@ def products_allow(name: str) -> Callable[[list[Any], int | None, Array], Array]
 def draw_pool(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
     batch, sizes, window, (strides, _, _, _) = drawn_windows(draw)
     shape = (batch, *sizes, draw(channel_counts))
-    x = matrix(draw, dtype, shape)
+    x = numbers(draw, dtype, shape)
     if draw(st.booleans()):  # many are equal
         x = np.clip(np.round(x), -1, 1)
     strides = draw(st.sampled_from([None, strides]))
@@ -86,13 +99,13 @@ def draw_max_pool_backward(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
     x, *options = draw_pool(draw, dtype)
     with np.errstate(all="ignore"):
         y = REFERENCE.max_pool(x, *options)
-    return [matrix(draw, dtype, y.shape), y, x, *options]
+    return [numbers(draw, dtype, y.shape), y, x, *options]
 
 
 def draw_avg_pool_backward(draw: Draw, dtype: np.dtype[Any]) -> list[Any]:
     x, *options = draw_pool(draw, dtype)
     lengths = pools(x.shape, *options).lengths
-    return [matrix(draw, dtype, (len(x), *lengths, x.shape[-1])), x.shape, *options]
+    return [numbers(draw, dtype, (len(x), *lengths, x.shape[-1])), x.shape, *options]
 
 
 def moves_only(arguments: list[Any], position: int | None, after: Array) -> Array:

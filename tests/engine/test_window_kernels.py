@@ -8,6 +8,7 @@ import pytest
 import chainrule as cr
 from chainrule.engine.devices import get_device
 from chainrule.engine.kernels import numba_convolutions, numba_pooling
+from chainrule.engine.windows import windows
 
 kernels, reference = (get_device("cpu").sets[name] for name in ("numba", "reference"))
 OPTIONS = ((1, 1), "same", (1, 1), 1)
@@ -50,6 +51,7 @@ def close(found, expected):
         ((1, 6, 300, 4), 20),  # rows wider than a band
         ((40, 5, 5, 16), 120),  # several panels of filters
         ((2, 4, 4, 700), 60),  # a kernel larger than a panel
+        ((21, 4, 4, 30), 33),  # several images at once, and fewer in the end
     ],
 )
 def test_bands_panels_and_parts(shape, filters):
@@ -119,6 +121,32 @@ def test_what_is_not_finite_in_a_kernel_meets_no_margins_on_the_way_back(bad):
     found = kernels.conv_transpose(*arguments)
     np.testing.assert_array_equal(np.isfinite(found), np.isfinite(expected))
     assert np.isfinite(found[:, -1, :, 0]).all()  # that offset would see what is below the image
+
+
+@pytest.mark.parametrize("strides", [1, 2, 4])
+def test_margins_are_equal_to_elements_that_are_minus_infinity(monkeypatch, strides):
+    """They have their share of the gradient then, as in the reference."""
+    monkeypatch.setattr(numba_pooling, "SMALL", 0)
+    x = np.full((2, 5, 6, 3), -np.inf, "float32")
+    y = reference.max_pool(x, 3, strides, "same")
+    (g,) = arrays(0, y.shape)
+    expected = reference.max_pool_backward(g, y, x, 3, strides, "same")
+    close(kernels.max_pool_backward(g, y, x, 3, strides, "same"), expected)
+
+
+@pytest.mark.parametrize("strides", [(2, 2), (2, 1), (3, 4)])
+@pytest.mark.parametrize("window", [(3, 3), (1, 2), (5, 4)])
+def test_the_way_back_of_strided_windows(strides, window):
+    """Offsets of each remainder meet by themselves; where no window sees anything are zeros."""
+    sizes, padding = (25, 22), ((1, 0), (0, 1))
+    if window == (5, 4):
+        padding = ((4, 2), (1, 3))
+    (kernel,) = arrays(0, (*window, 7, 20))
+    lengths = windows(sizes, window, strides, padding).lengths
+    (g,) = arrays(1, (30, *lengths, 20))
+    arguments = (g, kernel, sizes, strides, padding, (1, 1), 1)
+    expected = reference.conv_transpose(*arguments)
+    close(kernels.conv_transpose(*arguments), expected)
 
 
 @pytest.mark.parametrize("side", ["below", "at"])

@@ -1,9 +1,10 @@
 """Convolutions as products with a matrix of windows that is nowhere written down.
 
-A *band* is some rows of windows of one image. What its windows see is multiplied where it lies, or,
-if there are margins, from a copy with margins that stays in the second cache. Bands are shared
-between the cores. The gradient of the kernel is summed over a part of the bands at a time, and the
-parts are added in order; how many there are depends on shapes alone, and so do all sums.
+A *unit* is a *band*, some rows of windows, of one image, or some small images. What its windows see
+is multiplied where it lies, or, if there are margins, from a copy with margins that stays in the
+second cache. Units are shared between the cores. The gradient of the kernel is summed over a part
+of them at a time, and the parts are added in order; how many there are depends on shapes alone, and
+so do all sums.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ PANEL = 262_144
 #: Positions of a task's words: those of a `Plan` in `numba_convolutions`, and six more.
 (
     IMAGE, HEIGHT, ROW, TOP, LEAD, COPIED, PITCH, SPARE, SEGMENTS, SEGMENT, SPAN, STRIDE, NEXT,
-    LINES, COLUMNS, BAND, BANDS, UNITS, K, FILTERS, SIZE,
+    LINES, COLUMNS, BAND, BANDS, BATCH, STACK, BETWEEN, UNITS, K, FILTERS, SIZE,
     X, B, C, TABLE, HELD, IS_BACK, PARTS, DOWN,
-) = range(29)  # fmt: skip
+) = range(32)  # fmt: skip
 
 if _TILE is not None:
     _three, _two, _one = [window_block(n, masked=False) for n in (3, 2, 1)]
@@ -89,24 +90,26 @@ def _product(
         segments, k, a_k = 1, segments, a_segment
     elif a_segment == k * a_k:
         segments, k = 1, segments * k
-    deep = max(1, PANEL // (k * VECTORS * WIDTH))
-    for first in range(0, segments, deep):
-        some, at_a = min(deep, segments - first), a + first * a_segment
+    whole, unit, step = (k, 1, a_k) if segments == 1 else (segments, k, a_segment)
+    most = max(1, PANEL // (unit * VECTORS * WIDTH))
+    for first in range(0, whole, most):
+        some, at_a = min(most, whole - first), a + first * step
+        segments_now, k_now = (1, some) if segments == 1 else (some, k)
         j = 0
         while j < columns:
-            width, whole = columns - j, (columns - j) // lanes
-            if whole:  # 4 vectors are two times 2, not 3 and 1
-                panels = (whole + VECTORS - 1) // VECTORS
-                width = (whole + panels - 1) // panels * lanes
-            at_b, at_c = b + first * k * b_row + j * size, c + j * size
+            width, vectors = columns - j, (columns - j) // lanes
+            if vectors:  # 4 vectors are two times 2, not 3 and 1
+                panels = (vectors + VECTORS - 1) // VECTORS
+                width = (vectors + panels - 1) // panels * lanes
+            at_b, at_c = b + first * unit * b_row + j * size, c + j * size
             for i in range(0, rows, ROWS):
                 _block(
                     kind,
                     size,
                     min(ROWS, rows - i),
                     width,
-                    some,
-                    k,
+                    segments_now,
+                    k_now,
                     at_a,
                     table + 8 * i,
                     a_segment,
@@ -124,19 +127,20 @@ def _product(
 
 
 @numba.njit
-def _place(task: int, unit: int) -> tuple[int, int, int]:
-    """The image of a band, the first row of windows of it, and how many there are."""
+def _place(task: int, unit: int) -> tuple[int, int, int, int]:
+    """The first image of a unit, how many there are, the first line of windows, and how many."""
+    image = unit // field(task, BANDS) * field(task, STACK)
     first = unit % field(task, BANDS) * field(task, BAND)
-    return unit // field(task, BANDS), first, min(field(task, BAND), field(task, LINES) - first)
+    lines = min(field(task, BAND), field(task, LINES) - first)
+    return image, min(field(task, STACK), field(task, BATCH) - image), first, lines
 
 
 @numba.njit
-def _seen(task: int, unit: int, spare: int) -> int:
-    """Where the first window of a band begins: in x, or in a copy with margins.
+def _seen(task: int, image: int, count: int, first: int, lines: int, spare: int) -> int:
+    """Where the first window of a unit begins: in x, or in a copy with margins.
 
     `spare` is the address of memory for the copy, in which the margins at the sides are zero.
     """
-    image, first, lines = _place(task, unit)
     top = first * field(task, STRIDE) - field(task, TOP)
     x, row, pitch = (
         field(task, X) + image * field(task, IMAGE),
@@ -145,14 +149,15 @@ def _seen(task: int, unit: int, spare: int) -> int:
     )
     if not field(task, COPIED):
         return x + top * row
-    lead = field(task, LEAD)
-    size = min(row, pitch - lead)
-    for i in range((lines - 1) * field(task, STRIDE) + field(task, SPAN)):
-        to = spare + i * pitch + lead
-        if 0 <= top + i < field(task, HEIGHT):
-            copy(to, x + (top + i) * row, size)
-        else:
-            clear(to, size)
+    size = min(row, pitch - field(task, LEAD))
+    for each in range(count):
+        to = spare + each * field(task, BETWEEN) + field(task, LEAD)
+        for i in range(top, top + (lines - 1) * field(task, STRIDE) + field(task, SPAN)):
+            if 0 <= i < field(task, HEIGHT):
+                copy(to, x + each * field(task, IMAGE) + i * row, size)
+            else:
+                clear(to, size)
+            to += pitch
     return spare
 
 
@@ -160,47 +165,49 @@ def _seen(task: int, unit: int, spare: int) -> int:
 
 
 @numba.njit
-def _bands(kind: Any, task: int, chunk: int) -> None:
-    """Every window's product with the kernel, in some bands; on the way back, their part of a sum.
+def _units(kind: Any, task: int, chunk: int) -> None:
+    """Every window's product with the kernel, in some units; on the way back, their part of a sum.
 
-    That is some rows of the gradient of the kernel, from these bands.
+    That is some rows of the gradient of the kernel, from these units.
     """
     back, down = field(task, IS_BACK) != 0, field(task, DOWN)
     lines, columns, size = field(task, LINES), field(task, COLUMNS), field(task, SIZE)
     filters, pitch, table = field(task, FILTERS), field(task, PITCH), field(task, TABLE)
-    part, k = chunk // down, field(task, K)
+    part, k, line = chunk // down, field(task, K), columns * filters * size
     rows = field(task, SEGMENTS) * k
     top, bottom = share(rows, down, chunk % down, ROWS)
     spare = np.zeros(field(task, SPARE), np.uint8)
     begin, end = share(field(task, UNITS), field(task, PARTS), part, 1)
     for unit in range(begin, end):
-        image, first, some = _place(task, unit)
-        here = (image * lines + first) * columns * filters * size
+        image, count, first, some = _place(task, unit)
+        a = _seen(task, image, count, first, some, address(spare))
+        here = (image * lines + first) * line
         if back:
             height, segments, length = bottom - top, some, columns
             to_segment, to_next = field(task, STRIDE) * pitch, field(task, NEXT)
             b, c = field(task, B) + here, top * filters * size
             c += field(task, HELD) + (part - 1) * rows * filters * size if part else field(task, C)
         else:
-            height, segments, length = some * columns, field(task, SEGMENTS), k
+            height, segments, length = count * some * columns, field(task, SEGMENTS), k
             to_segment, to_next = field(task, SEGMENT), size
-            b, c = field(task, B), field(task, C) + here
-        _product(
-            kind,
-            size,
-            height,
-            filters,
-            segments,
-            length,
-            _seen(task, unit, address(spare)),
-            table + 8 * top if back else table,
-            to_segment,
-            to_next,
-            b,
-            filters * size,
-            c,
-            back and unit > begin,
-        )
+            b, c, count = field(task, B), field(task, C) + here, 1
+        for each in range(count):
+            _product(
+                kind,
+                size,
+                height,
+                filters,
+                segments,
+                length,
+                a + each * field(task, BETWEEN),
+                table + 8 * top if back else table,
+                to_segment,
+                to_next,
+                b + each * lines * line,
+                filters * size,
+                c,
+                back and (unit > begin or each > 0),
+            )
     keep(spare)
 
 
@@ -230,12 +237,15 @@ def _convolve(pool: int, kind: Any, x: Any, b: Any, c: Any, way: int, plan: Any)
     around = np.empty(b.size if way == TURNED else 0, b.dtype)
     if way == TURNED and not _turn(kind, b, around, plan[FILTERS], plan[NEXT] // plan[SIZE]):
         return False
-    table = np.empty(plan[SEGMENTS] * k if back else plan[BAND] * columns, np.intp)
+    band = plan[BAND] * columns
+    table = np.empty(plan[SEGMENTS] * k if back else plan[STACK] * band, np.intp)
     for i in range(table.size):
         if back:  # where the first window has each of its numbers
             table[i] = i // k * plan[SEGMENT] + i % k * plan[SIZE]
-        else:  # where the windows of a band begin
-            table[i] = i // columns * plan[STRIDE] * plan[PITCH] + i % columns * plan[NEXT]
+        else:  # where the windows of a unit begin
+            line, column = i % band // columns, i % columns
+            table[i] = line * plan[STRIDE] * plan[PITCH] + column * plan[NEXT]
+            table[i] += i // band * plan[BETWEEN]
     held = np.empty(((chunks - 1) * c.size if back else 0), c.dtype)  # all parts but the first
     if not back:
         work = c.size * plan[SEGMENTS] * k
@@ -243,7 +253,7 @@ def _convolve(pool: int, kind: Any, x: Any, b: Any, c: Any, way: int, plan: Any)
     kernel = address(around) if way == TURNED else address(b)
     at = (address(x), kernel, address(c), address(table), address(held), np.intp(back))
     task = pack(plan[:X] + at + (np.intp(chunks), np.intp(down)))
-    fork_join(pool, address_of(_bands, kind), task, chunks * down)
+    fork_join(pool, address_of(_units, kind), task, chunks * down)
     keep(table)
     keep(around)
     for start in range(0, held.size, c.size):
