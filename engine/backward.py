@@ -16,6 +16,7 @@ from typing import Any
 from .broadcasting import unbroadcast
 from .devices import Device, state
 from .errors import exhausted, misshapen, stale, unhooked
+from .kernels.blocks import joined, whole
 from .offers import pull_into
 from .record import tensor_functions
 from .tape import LATEST, Node, Watch, mark_changed
@@ -111,7 +112,7 @@ def walk(
                     if (
                         contribution is gradient
                         or on_tensors
-                        or contribution.base is not None
+                        or not whole(contribution)
                         or plan.may_alias
                     ):
                         shared.add(parent)
@@ -122,7 +123,10 @@ def walk(
             elif parent in owned:
                 gradients[parent] += contribution
             else:
-                gradients[parent] = gradients[parent] + contribution
+                if on_tensors or contribution.base is None or plan.may_alias:
+                    gradients[parent] = gradients[parent] + contribution
+                else:
+                    gradients[parent] = joined(gradients[parent], contribution, gradient)
                 shared.discard(parent)
                 if parent.shape and not on_tensors:
                     owned.add(parent)

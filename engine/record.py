@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .cases import Case
-from .devices import Device, cpu, state
+from .devices import Device, are_large, cpu, state
 from .errors import GradientError, ShapeError, apart, describe, explain, freed, undefined
 from .foreign import pair, unshared, widened
 from .functions import TensorFunctions
@@ -86,6 +86,7 @@ class Record:
     indices: Sequence[str] = ()
     products: Callable[..., int | dict[str, int]] | None = None
     function: Callable[..., Any] = field(init=False)
+    large: Record | None = field(init=False, default=None)  # see operations/large.py
 
     def __post_init__(self) -> None:
         parameters = list(inspect.signature(self.forward).parameters.values())[1:]
@@ -292,6 +293,7 @@ def compute(
         if mode.observer is not None:
             return mode.observer.compute(record, device, arrays, parents, storages, key, static)
         k = mode.kernels(device)
+    record = record.large if record.large is not None and are_large(arrays) else record
     try:
         result = record.forward(k, *arrays, **static)
     except (ValueError, TypeError, IndexError, MemoryError) as error:

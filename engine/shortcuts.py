@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .devices import state
+from .devices import LARGE, state
 from .errors import explain
 from .foreign import pair, unshared
 from .tape import FIXED, Node, Storage, next_moment
@@ -54,7 +54,7 @@ _SOURCE = """
 def {name}({parameters}):
     {freeze}
     {load}
-    if _device is not None and _state.mode is None and _record.plans is _plans:
+    if _device is not None and _state.mode is None and _record.plans is _plans{small}:
         _k = _device.kernels
         try:
             _y = _record.forward(_k, {arrays}, {keywords})
@@ -94,7 +94,7 @@ _RECORD = """if ({tracked}) and _state.recording:
 
 #: Of two arguments, one may be a number.
 _TWO = """if type({a}) is _Tensor:
-        _device = {a}._device; _x0 = {a}._data; _n0 = {a}._node
+        _device = {a}._device; _x = _x0 = {a}._data; _n0 = {a}._node
         if type({b}) is _Tensor and {b}._device is _device:
             _x1 = {b}._data; _n1 = {b}._node
         elif type({b}) is float or type({b}) is int:
@@ -102,7 +102,7 @@ _TWO = """if type({a}) is _Tensor:
         else:
             _device = None
     elif type({b}) is _Tensor and (type({a}) is float or type({a}) is int):
-        _device = {b}._device; _x0 = {a}; _n0 = None; _x1 = {b}._data; _n1 = {b}._node
+        _device = {b}._device; _x0 = {a}; _n0 = None; _x = _x1 = {b}._data; _n1 = {b}._node
     else:
         _device = None"""
 
@@ -153,6 +153,9 @@ def _source(
         parameters=parameters,
         freeze="; ".join(f"{each} = {text}" for each, text in frozen.items()),
         load=_load(names),
+        small=""
+        if record.large is None
+        else f" and {'_x' if len(names) == 2 else '_x0'}.size < {LARGE}",
         arrays=arrays,
         keywords=", ".join(f"{each}={each}" for each in record.statics),
         static=static,
