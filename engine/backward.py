@@ -87,7 +87,7 @@ def walk(
             contributions = plan.pull_tensors(gradient, node)
         else:
             k = node.kernels
-            if plan.record.products is not None and targets is None and checks is None:
+            if plan.record.offered and targets is None and checks is None:
                 contributions = pull_into(node, gradient, gradients)
             else:
                 contributions = plan.pull(k, gradient, node.saved, node.static)
@@ -123,10 +123,8 @@ def walk(
             elif parent in owned:
                 gradients[parent] += contribution
             else:
-                if on_tensors or contribution.base is None or plan.may_alias:
-                    gradients[parent] = gradients[parent] + contribution
-                else:
-                    gradients[parent] = joined(gradients[parent], contribution, gradient)
+                alone = not (on_tensors or plan.may_alias or contribution is gradient)
+                gradients[parent] = joined(gradients[parent], contribution, alone)
                 shared.discard(parent)
                 if parent.shape and not on_tensors:
                     owned.add(parent)

@@ -15,17 +15,18 @@ from typing import Any
 import numpy as np
 
 from .devices import state
+from .kernels import blocks
 from .tape import Node
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Any:
-    """As `numpy.empty`: memory that was offered for a gradient of that shape, or new memory."""
+    """As `blocks.empty`, or memory that was offered for a gradient of that shape."""
     offers = state.offers
     if offers:
         for i, buffer in enumerate(offers):
             if buffer.shape == shape and buffer.dtype == dtype:
                 return offers.pop(i)
-    return np.empty(shape, dtype)
+    return blocks.empty(shape, dtype)
 
 
 def pull_into(node: Node, gradient: Any, known: dict[Node, Any]) -> Sequence[Any]:
@@ -42,7 +43,7 @@ def pull_into(node: Node, gradient: Any, known: dict[Node, Any]) -> Sequence[Any
             buffers[parents[position]] = _free(parents[position], known)
     offers = [each for each in buffers.values() if each is not None]
     if not offers:
-        return plan.pull(node.kernels, gradient, node.saved, node.static)  # type: ignore[no-any-return]
+        return plan.pull(node.kernels, gradient, node.saved, node.static)
     left = state.offers = offers.copy()
     try:
         contributions = list(plan.pull(node.kernels, gradient, node.saved, node.static))

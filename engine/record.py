@@ -97,6 +97,8 @@ class Record:
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.differentiable = bool(self.vjps or self.joint or self.composed)
         self.builtin = (self.forward.__module__ or "").startswith("chainrule.")
+        #: May gradients of arguments be large? Then they are computed where they are to be kept.
+        self.offered = self.products is not None or bool(self.indices)
         self.plans: dict[int, Plan] = {}
         unknown = set(self.vjps) - set(self.arguments)
         if unknown:

@@ -165,16 +165,15 @@ def whole(array: Any) -> bool:
     return base is None or isinstance(base, Lease)
 
 
-def joined(sum: Any, contribution: Any, gradient: Any) -> Any:
+def joined(sum: Any, contribution: Any, alone: bool) -> Any:
     """`sum + contribution`; in the memory of the contribution, if that is a block.
 
-    Nobody else may have the contribution, unless it is the same array as `gradient`.
+    `alone`: may nobody else have the contribution?
 
     >>> import numpy as np
-    >>> joined(np.ones(2), np.ones(2), None).tolist()
+    >>> joined(np.ones(2), np.ones(2), True).tolist()
     [2.0, 2.0]
     """
-    alone = contribution is not gradient and isinstance(contribution.base, Lease)
-    if alone and sum.dtype == contribution.dtype:
+    if alone and isinstance(contribution.base, Lease) and sum.dtype == contribution.dtype:
         return np.add(sum, contribution, out=contribution)
     return sum + contribution

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..devices import REFERENCE, cpu
 from ..offers import empty
+from . import blocks
 from .numba_products import DTYPES, SMALL
 
 #: Products of numbers in x kernel, or elements of x in x + bias: fewer are left to NumPy.
@@ -41,7 +42,7 @@ def affine(x: Any, kernel: Any, bias: Any, activation: str) -> Any:
     if x.size * units >= max(1, THRESHOLDS["affine"]) and _suit(x, kernel, bias):
         run = _compiled("affine", x.dtype)
         if run is not None:
-            y = np.empty((rows, units), x.dtype)
+            y = blocks.empty((rows, units), x.dtype)
             run(x, kernel, bias, y, NUMBERS[activation])
             return y
     y = cpu.sets["numba"].matmul(x, kernel)
@@ -66,8 +67,8 @@ def affine_backward(g: Any, needed: Any, y: Any, x: Any, kernel: Any, activation
         return _reference("affine_backward", g, needed, y, x, kernel, activation)
     g, nothing = np.ascontiguousarray(g), np.empty((0, 0), dtype)
     linear = activation == "linear"
-    slope = nothing if linear else np.empty(g.shape, dtype)
-    of_x = np.empty(x.shape, dtype) if needed[0] else nothing
+    slope = nothing if linear else blocks.empty(g.shape, dtype)
+    of_x = blocks.empty(x.shape, dtype) if needed[0] else nothing
     of_kernel = empty(kernel.shape, dtype) if needed[1] else nothing
     of_bias = empty(g.shape[1:], dtype)
     y = g if linear else np.ascontiguousarray(y)
@@ -80,7 +81,7 @@ def bias_activation(x: Any, bias: Any, activation: str) -> Any:
     if _fits("bias_activation", x, activation) and _suit(bias) and bias.dtype == x.dtype:
         run = _compiled("biased", x.dtype)
         if run is not None:
-            result, fold = np.empty(x.shape, x.dtype), _fold(x)
+            result, fold = blocks.empty(x.shape, x.dtype), _fold(x)
             rows = (-1, x.shape[-1] * fold)
             bias = np.tile(bias, fold) if fold > 1 else bias
             x = np.ascontiguousarray(x).reshape(rows)
@@ -94,7 +95,7 @@ def bias_activation_backward(g: Any, y: Any, x: Any, bias: Any, kept: Any, activ
     if _fits("bias_activation_backward", y, activation) and g.dtype == y.dtype:
         run = _compiled("unbiased", y.dtype)
         if run is not None:
-            slope, fold = np.empty(y.shape, y.dtype), _fold(y)
+            slope, fold = blocks.empty(y.shape, y.dtype), _fold(y)
             rows, total = (-1, y.shape[-1] * fold), np.empty(y.shape[-1] * fold, y.dtype)
             g, y = (np.ascontiguousarray(each).reshape(rows) for each in (g, y))
             run(g, y, slope.reshape(rows), total, NUMBERS[activation])

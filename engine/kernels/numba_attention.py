@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import REFERENCE, get_device
+from .blocks import empty
 from .numba_products import DTYPES, of_four_axes
 
 #: Elements of x, or of the weights: fewer are left to the reference.
@@ -43,7 +44,7 @@ def attention(query: Any, key: Any, value: Any, mask: Any, scale: float) -> tupl
         if compute is not None:
             shape, dtype = (*lead, query.shape[-2]), query.dtype
             q, k, v = (of_four_axes(each, lead) for each in (query, key, value))
-            p = np.empty((*q.shape[:3], k.shape[2]), dtype)
+            p = empty((*q.shape[:3], k.shape[2]), dtype)
             y = np.empty_like(q, shape=(*q.shape[:3], v.shape[3]))  # laid out as the queries are
             compute(q, k, v, *_mask(mask, p.shape), np.array([scale], dtype), y, p)
             return y.reshape(*shape, v.shape[3]), p.reshape(*shape, k.shape[2])
@@ -131,7 +132,7 @@ def masked_softmax_backward(g: Any, y: Any, mask: Any, axis: Any) -> Any:
 def _softmaxed(x: Any, mask: Any) -> Any:
     from .compiled.softmax import softmax as compiled
 
-    result, x = np.empty(x.shape, x.dtype), _matrices(x)
+    result, x = empty(x.shape, x.dtype), _matrices(x)
     compiled(x.dtype)(x, result.reshape(x.shape), *_blocks(mask, result.shape))
     return result
 
@@ -139,7 +140,7 @@ def _softmaxed(x: Any, mask: Any) -> Any:
 def _pulled(g: Any, y: Any, mask: Any) -> Any:
     from .compiled.softmax import softmax_backward as compiled
 
-    result, y = np.empty(y.shape, y.dtype), _matrices(y)
+    result, y = empty(y.shape, y.dtype), _matrices(y)
     compiled(y.dtype)(_matrices(g), y, result.reshape(y.shape), *_blocks(mask, result.shape))
     return result
 

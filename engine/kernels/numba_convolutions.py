@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import offers
 from ..devices import REFERENCE, get_device
 from ..windows import Windows, windows
+from .blocks import empty
 from .numba_products import DTYPES
 
 #: Products of numbers: fewer are left to the reference.
@@ -82,7 +84,7 @@ def conv(x: Any, kernel: Any, strides: Any, padding: Any, dilation: Any, groups:
     compiled = _compiled(x, kernel, seen, kernel.shape[-2:], groups)
     if compiled is None:
         return _reference("conv", x, kernel, strides, padding, dilation, groups)
-    y = np.empty((len(x), *seen.lengths, kernel.shape[-1]), x.dtype)
+    y = empty((len(x), *seen.lengths, kernel.shape[-1]), x.dtype)
     plan = _plan(seen, len(x), *kernel.shape[-2:], x.itemsize)
     compiled(_flat(x), _flat(kernel), y.reshape(-1), AHEAD, plan)
     return y
@@ -110,7 +112,7 @@ def conv_transpose(
     if compiled is not None:
         x = _flat(x)
         for places, offsets, way in found:
-            part = np.empty((len(given), *way.lengths, channels), given.dtype)
+            part = empty((len(given), *way.lengths, channels), given.dtype)
             plan = _plan(way, len(given), filters, channels, given.itemsize)
             if not compiled(x, _flat(kernel[offsets]), part.reshape(-1), TURNED, plan):
                 break
@@ -141,7 +143,7 @@ def conv_kernel_gradient(
         return _reference(
             "conv_kernel_gradient", x, delta, kernel_size, strides, padding, dilation, groups
         )
-    total = np.empty((*seen.window, channels, filters), x.dtype)
+    total = offers.empty((*seen.window, channels, filters), x.dtype)
     plan = _plan(seen, len(x), channels, filters, x.itemsize)
     compiled(_flat(x), _flat(delta), total.reshape(-1), BACK, plan)
     return total

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import REFERENCE, get_device
+from .blocks import empty
 from .numba_products import DTYPES
 
 #: Numbers: fewer are left to the reference.
@@ -26,7 +27,7 @@ def gelu(x: Any, approximate: bool) -> tuple[Any, Any]:
     from .compiled.gelu import gelu as compiled
 
     x = np.asarray(x, order="C")
-    y, kept = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
+    y, kept = empty(x.shape, x.dtype), empty(x.shape, x.dtype)
     compiled(x.dtype)(x.reshape(-1), y.reshape(-1), kept.reshape(-1), approximate)
     return y, kept
 
@@ -43,7 +44,7 @@ def gelu_backward(g: Any, x: Any, share: Any, approximate: bool) -> Any:
     from .compiled.gelu import gelu_backward as compiled
 
     vectors = [np.asarray(each, order="C").reshape(-1) for each in (g, x, share)]
-    result = np.empty(x.shape, x.dtype)
+    result = empty(x.shape, x.dtype)
     compiled(x.dtype)(*vectors, result.reshape(-1), approximate)
     return result
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import REFERENCE, cpu
+from ..offers import empty
 from .numba_products import DTYPES
 
 #: Values: fewer are left to the reference.
@@ -44,7 +45,8 @@ def _rows_added(values: Any, places: Any, shape: tuple[int, ...]) -> Any:
         values = values.copy()
     places = places.astype(np.int64)  # a copy
     places[places < 0] += shape[0]
-    result = np.zeros((shape[0], values.shape[2]), values.dtype)
+    result = empty((shape[0], values.shape[2]), values.dtype)
+    result[...] = 0
     return result.reshape(shape) if add(values, places, result) else None
 
 

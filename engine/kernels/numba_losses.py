@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import REFERENCE, cpu
+from .blocks import empty
 from .losses import checked_labels
 from .numba_products import DTYPES
 
@@ -37,7 +38,7 @@ def sparse_softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     checked_labels(labels, classes)
     rows, flat = logits.reshape(-1, classes), labels.reshape(-1).astype(np.int64, copy=False)
     if _fits("sparse_softmax_cross_entropy", logits):
-        losses, slopes = np.empty(len(rows), rows.dtype), np.empty(rows.shape, rows.dtype)
+        losses, slopes = np.empty(len(rows), rows.dtype), empty(rows.shape, rows.dtype)
         run = _compiled("sparse", rows.dtype)
         run(np.ascontiguousarray(rows), np.ascontiguousarray(flat), losses, slopes)
     else:
@@ -67,7 +68,7 @@ def softmax_cross_entropy(logits: Any, targets: Any) -> Any:
     if not _fits("softmax_cross_entropy", logits) or not _alike(logits, targets):
         return REFERENCE["softmax_cross_entropy"](cpu.sets["numba"], logits, targets)
     rows = (-1, logits.shape[-1])
-    losses, logs = np.empty(logits.shape[:-1], logits.dtype), np.empty(logits.shape, logits.dtype)
+    losses, logs = np.empty(logits.shape[:-1], logits.dtype), empty(logits.shape, logits.dtype)
     given = (np.ascontiguousarray(each).reshape(rows) for each in (logits, targets))
     _compiled("dense", logits.dtype)(*given, losses.reshape(-1), logs.reshape(rows))
     return losses, logs
@@ -78,7 +79,7 @@ def softmax_cross_entropy_backward(g: Any, log_probabilities: Any, targets: Any)
     name, logs = "softmax_cross_entropy_backward", log_probabilities
     if not _fits(name, logs) or not _alike(logs, targets) or g.dtype != logs.dtype:
         return REFERENCE[name](cpu.sets["numba"], g, logs, targets)
-    rows, result = (-1, logs.shape[-1]), np.empty(logs.shape, logs.dtype)
+    rows, result = (-1, logs.shape[-1]), empty(logs.shape, logs.dtype)
     given = (np.ascontiguousarray(each).reshape(rows) for each in (logs, targets))
     _compiled("pulled", logs.dtype)(
         np.ascontiguousarray(g).reshape(-1), *given, result.reshape(rows)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import REFERENCE, get_device
+from .blocks import empty
 from .normalizations import trailing
 from .numba_products import DTYPES
 
@@ -35,7 +36,7 @@ def layer_norm(
     from .compiled import normalizations as compiled
 
     rows = _rows(x, axes)
-    y, z, weight = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype), _kept(x, axes)
+    y, z, weight = empty(x.shape, x.dtype), empty(x.shape, x.dtype), _kept(x, axes)
     outputs = (y.reshape(rows.shape), z.reshape(rows.shape), weight.reshape(-1))
     parameters = (scale.reshape(-1), offset.reshape(-1), np.array([epsilon], x.dtype))
     compiled.layer_norm(x.dtype)(rows, *parameters, *outputs)
@@ -50,7 +51,7 @@ def layer_norm_backward(
         return _reference("layer_norm_backward", g, z, weight, scale, offset, axes)
     from .compiled import normalizations as compiled
 
-    rows, result = _rows(z, axes), np.empty(z.shape, z.dtype)
+    rows, result = _rows(z, axes), empty(z.shape, z.dtype)
     sums = np.zeros((2, *scale.shape), z.dtype)
     given = (_rows(g, axes), rows, weight.reshape(-1), scale.reshape(-1))
     written = (result.reshape(rows.shape), sums.reshape(2, -1))
@@ -65,7 +66,7 @@ def batch_norm(x: Any, scale: Any, offset: Any, epsilon: float) -> tuple[Any, ..
     from .compiled import normalizations as compiled
 
     rows = _rows(x, (x.ndim - 1,))
-    y, z = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
+    y, z = empty(x.shape, x.dtype), empty(x.shape, x.dtype)
     weight, mean, variance = (np.empty(x.shape[-1], x.dtype) for _ in range(3))
     outputs = (y.reshape(rows.shape), z.reshape(rows.shape), weight, mean, variance)
     parameters = (*map(np.ascontiguousarray, (scale, offset)), np.array([epsilon], x.dtype))
@@ -80,7 +81,7 @@ def batch_norm_backward(g: Any, z: Any, weight: Any, scale: Any) -> tuple[Any, A
         return _reference("batch_norm_backward", g, z, weight, scale)
     from .compiled import normalizations as compiled
 
-    rows, result = _rows(z, axes), np.empty(z.shape, z.dtype)
+    rows, result = _rows(z, axes), empty(z.shape, z.dtype)
     sums = np.zeros((2, z.shape[-1]), z.dtype)
     given = (_rows(g, axes), rows, weight.reshape(-1), np.ascontiguousarray(scale))
     compiled.batch_norm_backward(z.dtype)(*given, result.reshape(rows.shape), sums)

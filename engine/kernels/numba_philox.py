@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .blocks import empty
 from .philox import MULTIPLIERS, ROUNDS, STEPS, threshold
 
 _M0, _M1 = (np.uint64(each) for each in MULTIPLIERS)
@@ -20,7 +21,7 @@ _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 def dropout(x: Any, rate: float, key: int, first: int) -> Any:
     """x / (1 - rate), but 0 where the word that belongs to the element is below the threshold."""
     x = np.asarray(x, order="C")
-    result = np.empty(x.shape, x.dtype)
+    result = empty(x.shape, x.dtype)
     scale = x.dtype.type(1 / (1 - rate))
     numbers = (np.uint64(threshold(rate)), np.uint64(key), np.uint64(first // 4))
     _compiled()(x.reshape(-1), result.reshape(-1), scale, *numbers)

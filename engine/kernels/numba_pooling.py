@@ -10,6 +10,7 @@ import numpy as np
 
 from ..devices import REFERENCE, get_device
 from ..windows import Windows
+from .blocks import empty
 from .numba_products import DTYPES
 from .pooling import pools
 
@@ -64,7 +65,7 @@ def _pooled(name: str, x: Any, *options: Any) -> Any:
     if compiled is None:
         return _reference(name, x, *options)
     seen = pools(x.shape, *options)
-    y = np.empty((len(x), *seen.lengths, x.shape[-1]), x.dtype)
+    y = empty((len(x), *seen.lengths, x.shape[-1]), x.dtype)
     plan = _plan(seen, len(x), x.shape[-1], x.itemsize, name == "max_pool", False)
     compiled[0](_flat(x), y.reshape(-1), plan)
     return y
@@ -76,7 +77,7 @@ def max_pool_backward(g: Any, y: Any, x: Any, pool_size: Any, strides: Any, padd
     if compiled is None:
         return _reference("max_pool_backward", g, y, x, pool_size, strides, padding)
     seen = pools(x.shape, pool_size, strides, padding)
-    total = np.empty(x.shape, g.dtype)
+    total = empty(x.shape, g.dtype)
     plan = _plan(seen, len(x), x.shape[-1], x.itemsize, True, True)
     compiled[1](_flat(g), _flat(y), _flat(x), total.reshape(-1), plan)
     return total
@@ -90,7 +91,7 @@ def avg_pool_backward(
     if compiled is None:
         return _reference("avg_pool_backward", g, x_shape, pool_size, strides, padding)
     seen = pools(x_shape, pool_size, strides, padding)
-    total, flat = np.empty(x_shape, g.dtype), _flat(g)
+    total, flat = empty(x_shape, g.dtype), _flat(g)
     plan = _plan(seen, x_shape[0], x_shape[-1], g.itemsize, False, True)
     compiled[1](flat, flat, flat, total.reshape(-1), plan)
     return total

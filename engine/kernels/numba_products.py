@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..offers import empty
+from . import blocks
 
 #: Products of numbers: fewer are left to NumPy, whose OpenBLAS computes up to here on one thread.
 #: Above, it wakes threads of its own, which spin for long on the cores that ours need.
@@ -69,7 +70,7 @@ def _stack(a: Any, b: Any) -> Any:
     multiply = _stack_multiplier(a.dtype)
     if multiply is None:
         return None
-    c = np.empty((*lead, rows, columns), a.dtype)
+    c = blocks.empty((*lead, rows, columns), a.dtype)
     multiply(of_four_axes(a, lead), of_four_axes(b, lead), of_four_axes(c, lead))
     return c
 

@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import offers
 from ..devices import REFERENCE, get_device
+from .blocks import empty
 
 #: Products of numbers in products of matrices: fewer are left to the reference.
 THRESHOLDS = {
@@ -38,9 +40,9 @@ def lstm_sequence(
     if run is None:
         return _reference("lstm_sequence", x, h0, c0, kernel, recurrent_kernel, bias, mask)
     (batch, steps, _), units = x.shape, h0.shape[1]
-    gates = np.empty((steps, batch, 4 * units), x.dtype)
-    cells = np.empty((steps + 1, batch, units), x.dtype)
-    hidden = np.empty((steps + 2, batch, units), x.dtype)  # h0, h1, ..., and the last c
+    gates = empty((steps, batch, 4 * units), x.dtype)
+    cells = empty((steps + 1, batch, units), x.dtype)
+    hidden = empty((steps + 2, batch, units), x.dtype)  # h0, h1, ..., and the last c
     hidden[0], cells[0] = h0, c0
     none = bias[:0]
     weights = (*map(np.ascontiguousarray, (kernel, recurrent_kernel, bias)), none)
@@ -69,7 +71,7 @@ def lstm_sequence_backward(
         return _reference("lstm_sequence_backward", *arguments)
     (batch, steps, _), units = x.shape, recurrent_kernel.shape[0]
     of_h, of_c = np.zeros((batch, units), x.dtype), np.array(g[:, steps], order="C")
-    slopes = np.empty((steps, batch, 4 * units), x.dtype)
+    slopes = empty((steps, batch, 4 * units), x.dtype)
     states = (of_h, of_c)
     return _back(run, needed, mask is not None, x, weights, mask, kept, g, slopes, states)
 
@@ -80,9 +82,9 @@ def gru_sequence(x: Any, h0: Any, kernel: Any, recurrent_kernel: Any, bias: Any,
     if run is None:
         return _reference("gru_sequence", x, h0, kernel, recurrent_kernel, bias, mask)
     (batch, steps, _), units = x.shape, h0.shape[1]
-    gates = np.empty((steps, batch, 3 * units), x.dtype)
-    candidates = np.empty((steps, batch, units), x.dtype)
-    hidden = np.empty((steps + 1, batch, units), x.dtype)
+    gates = empty((steps, batch, 3 * units), x.dtype)
+    candidates = empty((steps, batch, units), x.dtype)
+    hidden = empty((steps + 1, batch, units), x.dtype)
     hidden[0] = h0
     of_inputs = bias[0].copy()
     of_inputs[: 2 * units] += bias[1, : 2 * units]
@@ -109,7 +111,7 @@ def gru_sequence_backward(
         arguments = (needed, g, gates, candidates, hidden, x, *weights, mask)
         return _reference("gru_sequence_backward", *arguments)
     (batch, steps, _), units = x.shape, recurrent_kernel.shape[0]
-    slopes = np.empty((steps, batch, 4 * units), x.dtype)
+    slopes = empty((steps, batch, 4 * units), x.dtype)
     states, kept = (np.zeros((batch, units), x.dtype),), (gates, hidden, candidates)
     return _back(run, needed, True, x, weights, mask, kept, g, slopes, states)
 
@@ -122,7 +124,7 @@ def simple_rnn_sequence(
     if run is None:
         return _reference("simple_rnn_sequence", x, h0, kernel, recurrent_kernel, bias, mask)
     (batch, steps, _), units = x.shape, h0.shape[1]
-    hidden, none = np.empty((steps + 1, batch, units), x.dtype), np.empty((0, 0, 0), x.dtype)
+    hidden, none = empty((steps + 1, batch, units), x.dtype), np.empty((0, 0, 0), x.dtype)
     hidden[0] = h0
     weights = (*map(np.ascontiguousarray, (kernel, recurrent_kernel, bias)), bias[:0])
     run(_along_features(x), *weights, _bytes(mask), none, hidden, none)
@@ -145,7 +147,7 @@ def simple_rnn_sequence_backward(
         arguments = (needed, g, hidden, x, *weights, mask)
         return _reference("simple_rnn_sequence_backward", *arguments)
     (batch, steps, _), units = x.shape, recurrent_kernel.shape[0]
-    slopes, none = np.empty((steps, batch, units), x.dtype), np.empty((0, 0, 0), x.dtype)
+    slopes, none = empty((steps, batch, units), x.dtype), np.empty((0, 0, 0), x.dtype)
     states, kept = (np.zeros((batch, units), x.dtype),), (none, hidden, none)
     return _back(run, needed, mask is not None, x, weights, mask, kept, g, slopes, states)
 
@@ -213,7 +215,7 @@ def _back(
     shapes = [(steps, batch, features), weights[0].shape, (units, columns), (columns,), (columns,)]
     wanted = [needed[0], *needed[count + 1 :], twice and needed[count + 3]]
     found = [
-        np.empty(shape if each else (0,) * len(shape), dtype)
+        offers.empty(shape, dtype) if each else np.empty((0,) * len(shape), dtype)
         for shape, each in zip(shapes, wanted, strict=True)
     ]
     of_bias = found[3]

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import REFERENCE, get_device
+from .blocks import empty
 from .special import DENSITY, ERF_END, ERFC_END, tables
 
 #: Elements: fewer are left to the C library's function of one number, which for them is faster
@@ -46,7 +47,7 @@ def _choose(name: str, one: Callable[[float], float], loop: Callable[..., None],
     if x.size < THRESHOLDS[name]:
         return REFERENCE[name](get_device("cpu").sets["reference"], x)
     x = np.asarray(x, dtype, order="C")  # ascontiguousarray would give 0-d arrays an axis
-    result = np.empty(x.shape, dtype)
+    result = empty(x.shape, np.dtype(dtype))
     compiled(loop, dtype)(x.reshape(-1), result.reshape(-1), tables()[loop is _erfc])
     return result
 

@@ -215,12 +215,12 @@ def test_a_sum_is_written_into_a_block() -> None:
     """Into that of the second, if it is all of a block: never into another's memory."""
     first, second = (blocks.empty((COUNT,), FLOAT) for _ in range(2))
     first[...], second[...] = 1.0, 2.0
-    assert blocks.joined(first, second, second) is not second
-    found = blocks.joined(first, second, first)
+    assert blocks.joined(first, second, False) is not second
+    found = blocks.joined(first, second, True)
     assert found is second
     assert (found == 3.0).all()
     assert (first == 1.0).all()
     for view in (first[:], np.ones(COUNT), np.broadcast_to(np.float64(1.0), (COUNT,))):
-        found = blocks.joined(second, view, first)
+        found = blocks.joined(second, view, True)
         assert (found == 4.0).all()
         assert (view == 1.0).all()

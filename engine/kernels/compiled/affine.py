@@ -19,7 +19,7 @@ from .building import CONTRACTED, array, build, scalar
 from .elementary import sigmoid, tanh
 from .host import tile
 from .intrinsics import address, address_of, call, field, keep, pack, vector
-from .products import ROWS, WIDTH, part_of, share
+from .products import ROWS, WIDTH, part, share
 from .threads import fork_join, parts, pool
 
 #: Elements of a block of rows, which stays in the first cache.
@@ -235,7 +235,7 @@ def compiled(name: str, dtype: Any) -> Any:
         "pulled": (_pulled, (read, read, any_read, read, written, written, written, sums)),
     }
     function, arrays = kinds[name]
-    given = () if name in ("biased", "unbiased") else part_of(dtype)[:1]
+    given = () if name in ("biased", "unbiased") else (part(dtype),)
     whole = [numba.intp] * len(given)
     machine = build(function, (numba.intp, scalar(dtype), *whole, *arrays, numba.intp))
     kind = dtype.type(0)

@@ -41,8 +41,8 @@ UNDERFLOW, NOTED = {
 #: Kernels return it, and 1 more for underflow, if the processor noted another of these.
 SERIOUS = 2
 
-_forget = types.ExternalFunction("feclearexcept", types.int32(types.int32))
-_noted = types.ExternalFunction("fetestexcept", types.int32(types.int32))
+_forget: Any = types.ExternalFunction("feclearexcept", types.int32(types.int32))
+_noted: Any = types.ExternalFunction("fetestexcept", types.int32(types.int32))
 
 
 @numba.njit

@@ -212,7 +212,8 @@ def _pointer(typing: Any, kind: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[1], context.get_data_type(kind).as_pointer())
 
-    return types.CPointer(kind)(kind, types.intp), generate
+    pointer: Any = vars(types)["CPointer"](kind)
+    return pointer(kind, types.intp), generate
 
 
 @njit

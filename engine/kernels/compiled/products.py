@@ -205,22 +205,6 @@ def _place(kind: Any) -> Any:
     return address_of(_part, kind)
 
 
-@functools.cache
-def _placed(dtype: Any) -> tuple[int, Any]:
-    """The same for a dtype; and who keeps it there."""
-    compiled = build(_place, (scalar(dtype),))
-    return compiled(dtype.type(0)), compiled
-
-
-def part(dtype: Any) -> int:
-    """The address of the product of matrices of a dtype; 0 on an unknown processor.
-
-    A kernel that calls it, by `multiply_at`, needs no machine code of its own for products, which
-    would take a second to make.
-    """
-    return 0 if _TILE is None else _placed(dtype)[0]
-
-
 @numba.njit
 def multiply_at(
     part: int,
@@ -301,20 +285,18 @@ def _multiply_stack(pool: int, kind: Any, part: int, a: Any, b: Any, c: Any) -> 
 # For Python -------------------------------------------------------------------------------------
 
 
-def _place(kind: Any) -> int:
-    """The address of `_part`."""
-    return address_of(_part, kind)
-
-
 @functools.cache
-def part_of(dtype: Any) -> tuple[int, Any]:
-    """The address of `_part` for a dtype, to be called by other kernels, and what keeps it there.
+def _placed(dtype: Any) -> Any:
+    return build(_place, (scalar(dtype),))  # kept: the machine code is its
 
-    A kernel that is given it is compiled in a fraction of the time that one takes which contains
-    the product.
+
+def part(dtype: Any) -> int:
+    """The address of `_part` as machine code; 0 on an unknown processor.
+
+    A kernel that has the product within, which is long, takes seconds to compile; one that calls
+    it, by `multiply_at`, or by `call` with the task that is written there, takes a fraction.
     """
-    compiled = build(_place, (scalar(dtype),))
-    return compiled(dtype.type(0)), compiled
+    return 0 if _TILE is None else int(_placed(dtype)(dtype.type(0)))
 
 
 @functools.cache
@@ -345,22 +327,3 @@ def stack_multiplier(dtype: Any) -> Any:
         compiled(pool(), 0, place, a, b, c)
 
     return multiply
-
-
-def _code(kind: Any) -> int:
-    return address_of(_part, kind)
-
-
-@functools.cache
-def _compiled_code(dtype: Any) -> Any:
-    return build(_code, (scalar(dtype),))  # kept: the machine code is its
-
-
-def code(dtype: Any) -> int:
-    """The address of `product` as machine code, for kernels that `call` it with a task.
-
-    A kernel that has the product within, which is long, takes seconds to compile. The task is
-    pack((a, a_row, a_k, b, b_row, b_column, c, c_row, c_column, size, rows, columns, k, 1, 1,
-    add)), the chunk 0.
-    """
-    return int(_compiled_code(dtype)(dtype.type(0)))

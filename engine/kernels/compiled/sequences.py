@@ -16,7 +16,7 @@ from .building import array, build, scalar
 from .cells import gru_step, gru_step_back, lstm_step, lstm_step_back, simple_step, simple_step_back
 from .host import tile
 from .intrinsics import address, address_of, keep, pack
-from .products import code
+from .products import part
 from .recurrent import CELL, backward, chunks, forward, of_weights, turn
 from .threads import fork_join, parts, pool
 
@@ -161,7 +161,7 @@ def sequence(name: str, dtype: Any) -> Any:
     if tile() is None:
         return None
     body = build(_CODES[name][0], (scalar(dtype),))
-    call, place, multiply = _compiled(dtype, False), body(dtype.type(0)), code(dtype)
+    call, place, multiply = _compiled(dtype, False), body(dtype.type(0)), part(dtype)
 
     def run(*arguments: Any) -> None:
         call(pool(), multiply, place, *arguments)
@@ -181,7 +181,7 @@ def sequence_backward(name: str, dtype: Any) -> Any:
         return None
     kind = dtype.type(0)
     body = build(_CODES[name][1], (scalar(dtype),))
-    call, place, multiply = _compiled(dtype, True), body(kind), code(dtype)
+    call, place, multiply = _compiled(dtype, True), body(kind), part(dtype)
 
     def run(*arguments: Any) -> None:
         call(pool(), multiply, place, kind, *arguments)

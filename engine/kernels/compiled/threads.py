@@ -65,13 +65,13 @@ PATIENCE = 10_000
 #: helpers if it was.
 LATE, PENALTY = 300_000, 500
 
-_lock = types.ExternalFunction("pthread_mutex_lock", types.int32(types.intp))
-_unlock = types.ExternalFunction("pthread_mutex_unlock", types.int32(types.intp))
-_wait = types.ExternalFunction("pthread_cond_wait", types.int32(types.intp, types.intp))
-_wake = types.ExternalFunction("pthread_cond_broadcast", types.int32(types.intp))
-_yield = types.ExternalFunction("sched_yield", types.int32())
-_clock = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.intp))
-_usage = types.ExternalFunction("getrusage", types.int32(types.int32, types.intp))
+_lock: Any = types.ExternalFunction("pthread_mutex_lock", types.int32(types.intp))
+_unlock: Any = types.ExternalFunction("pthread_mutex_unlock", types.int32(types.intp))
+_wait: Any = types.ExternalFunction("pthread_cond_wait", types.int32(types.intp, types.intp))
+_wake: Any = types.ExternalFunction("pthread_cond_broadcast", types.int32(types.intp))
+_yield: Any = types.ExternalFunction("sched_yield", types.int32())
+_clock: Any = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.intp))
+_usage: Any = types.ExternalFunction("getrusage", types.int32(types.int32, types.intp))
 _MONOTONIC = 6 if sys.platform == "darwin" else 1
 _LINUX = sys.platform == "linux"
 

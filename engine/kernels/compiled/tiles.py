@@ -18,6 +18,7 @@ from numba.extending import intrinsic
 
 from .host import tile as host_tile
 from .intrinsics import WORD
+from .vectors import first
 
 _BIT, _INT = ir.IntType(1), ir.IntType(32)
 
@@ -88,14 +89,6 @@ class _Vectors:
         function = _external(self.builder, f"llvm.fma.{self.suffix}", self.kind, [self.kind] * 3)
         return self.builder.call(function, [a, b, c])
 
-    def mask(self, count: Any) -> Any:
-        """True in the first `count` elements."""
-        builder, integers = self.builder, ir.VectorType(WORD, self.lanes)
-        nothing = ir.Constant(integers, ir.Undefined)
-        first = builder.insert_element(nothing, count, ir.Constant(_INT, 0))
-        counts = builder.shuffle_vector(first, nothing, self.constant([0] * self.lanes, _INT))
-        return builder.icmp_signed("<", self.constant(list(range(self.lanes)), WORD), counts)
-
 
 @functools.cache
 def block(vectors: int, masked: bool) -> Any:
@@ -107,7 +100,7 @@ def block(vectors: int, masked: bool) -> Any:
     j < columns. `kind` is a number of the elements' type; a, b and c are addresses; `row_step` and
     `k_step` are the bytes from a[r, p] to a[r + 1, p] and to a[r, p + 1], `b_step` and `c_step`
     those from row to row of b and c, in which elements are neighbours. `rows` is at least 1 and at
-    most that of a tile; without a mask, `columns` is all.
+    most that of a tile; without a mask, `columns` is all, and with one the last vector has a part.
     """
     shape = host_tile()
     assert shape is not None
@@ -136,9 +129,9 @@ def block(vectors: int, masked: bool) -> Any:
             unit = _Vectors(builder, itemsize)
             size = unit.lanes * itemsize
             masks: list[Any] = [None] * vectors
-            if masked:
-                left = [builder.sub(columns, _constant(v * unit.lanes)) for v in range(vectors)]
-                masks = [unit.mask(each) for each in left]
+            if masked:  # the last vector is not whole
+                before_last = _constant((vectors - 1) * unit.lanes)
+                masks[-1] = first(builder, builder.sub(columns, before_last), unit.lanes)
             # Rows beyond the last are the last again, and are not stored.
             last = builder.sub(rows, _constant(1))
             starts, targets = [], []
@@ -183,7 +176,7 @@ def block(vectors: int, masked: bool) -> Any:
             at_k.add_incoming(next_k, loop)
             at_a.add_incoming(builder.add(at_a, k_step), loop)
             at_b.add_incoming(builder.add(at_b, b_step), loop)
-            builder.cbranch(builder.icmp_signed("<", next_k, k), loop, end)
+            as_it_is(builder, builder.cbranch(builder.icmp_signed("<", next_k, k), loop, end))
             builder.position_at_end(end)
             for r in range(height):
                 with builder.if_then(builder.icmp_signed("<", _constant(r), rows)):
@@ -201,3 +194,12 @@ def block(vectors: int, masked: bool) -> Any:
 
 def _pairs(rows: int, vectors: int) -> list[tuple[int, int]]:
     return [(r, v) for r in range(rows) for v in range(vectors)]
+
+
+def as_it_is(builder: Any, branch: Any) -> None:
+    """Keeps LLVM from unrolling the loop that a branch closes: there are no registers for that."""
+    module = builder.module
+    disable = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    loop = module.add_metadata([ir.MetaDataString(module, f"loop {len(module.metadata)}"), disable])
+    loop.operands = (loop, disable)
+    branch.set_metadata("llvm.loop", loop)

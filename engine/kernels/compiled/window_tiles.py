@@ -11,13 +11,12 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
 from .host import tile as host_tile
 from .intrinsics import WORD
-from .tiles import _constant, _pairs, _Vectors
+from .tiles import _constant, _pairs, _Vectors, as_it_is
 from .vectors import first
 
 
@@ -124,7 +123,7 @@ def window_block(vectors: int, masked: bool) -> Any:
             at_a.add_incoming(next_a, loop)
             at_b.add_incoming(next_b, loop)
             again = builder.cbranch(builder.icmp_signed("!=", next_a, a_end), loop, after)
-            _as_it_is(builder, again)
+            as_it_is(builder, again)
 
             builder.position_at_end(after)
             next_segment = builder.add(at_segment, _constant(1))
@@ -134,7 +133,7 @@ def window_block(vectors: int, masked: bool) -> Any:
             for r, v in _pairs(height, vectors):
                 begun[r][v].add_incoming(more[r][v], after)
             again = builder.cbranch(builder.icmp_signed("<", next_segment, segments), outer, end)
-            _as_it_is(builder, again)
+            as_it_is(builder, again)
 
             builder.position_at_end(end)
             for r in range(height):
@@ -149,12 +148,3 @@ def window_block(vectors: int, masked: bool) -> Any:
         return types.void(kind, *whole, types.boolean), generate
 
     return compute
-
-
-def _as_it_is(builder: Any, branch: Any) -> None:
-    """Keeps LLVM from unrolling the loop that a branch closes: there are no registers for that."""
-    module = builder.module
-    disable = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
-    loop = module.add_metadata([ir.MetaDataString(module, f"loop {len(module.metadata)}"), disable])
-    loop.operands = (loop, disable)
-    branch.set_metadata("llvm.loop", loop)
