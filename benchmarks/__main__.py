@@ -194,6 +194,12 @@ def _draw(file: str, results: list[Result], machine: dict[str, Any]) -> None:
         draw_growth(path.with_name(f"{path.stem}-growth.png"), grown, subtitle)
 
 
+def products(limit: dict[str, float]) -> str:
+    """The rates of products of matrices, by whom."""
+    names = {"gemm_flops": "NumPy", "gemm_flops_ours": "chainrule", "gemm_flops_mkl": "MKL"}
+    return ", ".join(f"{limit[k] / 1e9:.0f} ({names[k]})" for k in names if k in limit)
+
+
 def _introduce(about: dict[str, Any]) -> None:
     machine, limit = about["machine"], about["limits"]
     print(
@@ -203,7 +209,7 @@ def _introduce(about: dict[str, Any]) -> None:
     print(", ".join(f"{name} {version}" for name, version in about["versions"].items()))
     print("environment:", " ".join(f"{k}={v}" for k, v in about["environment"].items()) or "-")
     print(
-        f"limits: GEMM {limit['gemm_flops'] / 1e9:.0f} GFLOP/s (NumPy, float32, 1000³), copy "
+        f"limits: GEMM of float32, 1000³: {products(limit)} GFLOP/s, copy "
         f"{limit['copy_bytes_per_second'] / 1e9:.1f} GB/s (read and written)\n",
         flush=True,
     )

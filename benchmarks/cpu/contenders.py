@@ -35,12 +35,9 @@ class Contender:
         return None
 
 
-PLAIN = {"CHAINRULE_MKL": "0"}
-
 CONTENDERS = [
-    Contender("chainrule", "chainrule", "ours", environment=PLAIN),
-    Contender("chainrule, MKL", "chainrule", "ours", "mkl"),
-    Contender("chainrule, train_on_batch", "train_on_batch", "beside", environment=PLAIN),
+    Contender("chainrule", "chainrule", "ours"),
+    Contender("chainrule, train_on_batch", "train_on_batch", "beside"),
     Contender("PyTorch", "torch", "eager", "torch"),
     Contender("PyTorch, channels last", "torch-channels-last", "eager", "torch"),
     Contender("torch.compile", "torch-compile", "compiled", "torch", compiler=True),

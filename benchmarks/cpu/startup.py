@@ -116,8 +116,17 @@ def _imports(options: Options) -> Result:
 
 def _import_seconds(module: str, environment: dict[str, str]) -> float:
     command = [sys.executable, "-c", IMPORT.format(module)]
+    environment = _as_installed(environment)
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return float(done.stdout)
+
+
+def _as_installed(environment: dict[str, str]) -> dict[str, str]:
+    """Where modules are compiled to bytecode once, as pip has it, also those of a checkout."""
+    folder = str(Path(tempfile.gettempdir(), "chainrule-benchmarks-bytecode"))
+    found = {**environment, "PYTHONPYCACHEPREFIX": folder}
+    found.pop("PYTHONDONTWRITEBYTECODE", None)
+    return found
 
 
 def _until_told(program: str, environment: dict[str, str], cold: bool) -> float:
@@ -127,6 +136,7 @@ def _until_told(program: str, environment: dict[str, str], cold: bool) -> float:
             environment = {**environment, "NUMBA_CACHE_DIR": str(Path(folder, "cache"))}
         told, output = Path(folder, "told"), Path(folder, "run")
         command = [sys.executable, "-c", program, str(told), str(output)]
+        environment = _as_installed(environment)
         begin = time.time()
         subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
         return float(told.read_text()) - begin

@@ -6,6 +6,7 @@ Whatever libraries print goes to standard error.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import math
@@ -13,9 +14,12 @@ import os
 import sys
 import time
 import traceback
+from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+
+from chainrule.engine.kernels import numba_products
 
 from .memory import forget_peak, peak_bytes, resident_bytes, trim
 from .workload import Program, Workload, workloads
@@ -104,12 +108,29 @@ class Worker:
         a, b = generator.standard_normal((2, size, size), np.float32)
         source = np.ones(length, np.float32)
         target = np.empty_like(source)
-        product = _least(lambda: a @ b, 50)
+        ours = _least(lambda: numba_products.matmul(a, b), 50)
         copy = _least(lambda: np.copyto(target, source), 50)
+        mkl = _mkl(a, b)
+        others = {} if mkl is None else {"gemm_flops_mkl": 2 * size**3 / _least(mkl, 50)}
+        product = _least(lambda: a @ b, 50)
         return {
             "gemm_flops": 2 * size**3 / product,
+            "gemm_flops_ours": 2 * size**3 / ours,
+            **others,
             "copy_bytes_per_second": 2 * source.nbytes / copy,
         }
+
+
+def _mkl(a: Any, b: Any) -> Any:
+    """The product of two square matrices by MKL, if its package is installed."""
+    found = [*Path(sys.prefix, "lib").glob("libmkl_rt.so*")]
+    if not found:
+        return None
+    multiply, size, c = ctypes.CDLL(str(found[0])).cblas_sgemm, len(a), np.empty_like(a)
+    rows, plain, one, zero = 101, 111, ctypes.c_float(1), ctypes.c_float(0)
+    p, q, r = (ctypes.c_void_p(each.ctypes.data) for each in (a, b, c))
+    shape = (rows, plain, plain, size, size, size)
+    return lambda: multiply(*shape, one, p, size, q, size, zero, r, size)
 
 
 def _least(function: Any, repeats: int) -> float:
