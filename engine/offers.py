@@ -16,7 +16,7 @@ import numpy as np
 
 from .devices import state
 from .kernels import blocks
-from .tape import Node
+from .tape import Node, mark_changed
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Any:
@@ -38,32 +38,41 @@ def pull_into(node: Node, gradient: Any, known: dict[Node, Any]) -> Sequence[Any
     assert plan is not None, "it is not a leaf"
     assert parents is not None, "it has not been freed"
     buffers: dict[Node | None, Any] = {}
+    storages = []
     for position in plan.positions:
-        if parents[position] not in buffers:
-            buffers[parents[position]] = _free(parents[position], known)
+        parent = parents[position]
+        if parent not in buffers:
+            buffers[parent] = watch = _free(parent, known)
+            if watch is not None:
+                buffers[parent] = watch.buffer
+                storages.append(watch.storage)
+    if not storages:
+        return plan.pull(node.kernels, gradient, node.saved, node.static)  # type: ignore[no-any-return]
+    mark_changed(*storages)  # graphs that saved a buffer are stale
     offers = [each for each in buffers.values() if each is not None]
-    if not offers:
-        return plan.pull(node.kernels, gradient, node.saved, node.static)
     left = state.offers = offers.copy()
     try:
         contributions = list(plan.pull(node.kernels, gradient, node.saved, node.static))
     finally:
         state.offers = None
+    if len(left) == len(offers):
+        return contributions
     taken = [each for each in offers if not any(each is other for other in left)]
-    given: set[Node | None] = set()
     for i, position in enumerate(plan.positions):
-        contribution, parent = contributions[i], parents[position]
-        for buffer in taken:
-            if buffer is buffers[parent] and parent not in given:
-                continue
-            if isinstance(contribution, np.ndarray) and np.may_share_memory(contribution, buffer):
-                contributions[i] = contribution.copy()
-        given.add(parent)
+        contribution, buffer = contributions[i], buffers[parents[position]]
+        if contribution is buffer:
+            buffers[parents[position]] = None  # given: what comes for it next is another array
+        elif (
+            isinstance(contribution, np.ndarray)
+            and not blocks.whole(contribution)
+            and any(np.may_share_memory(contribution, each) for each in taken)
+        ):
+            contributions[i] = contribution.copy()
     return contributions
 
 
 def _free(parent: Node | None, known: dict[Node, Any]) -> Any:
-    """The buffer of a leaf whose gradient is asked for the first time, if nobody sees it."""
+    """The watch of a leaf whose gradient is asked for the first time, if nobody sees its buffer."""
     if parent is None or parent.plan is not None or parent in known:
         return None
     watch = parent.watch
@@ -75,5 +84,4 @@ def _free(parent: Node | None, known: dict[Node, Any]) -> Any:
     # may have saved what is in the buffer, and be pulled back later in this walk.
     if sys.getrefcount(watch.storage) > 3:
         return None
-    watch.vacate()
-    return watch.buffer
+    return watch

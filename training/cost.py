@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.engine.errors import ShapeError
+from chainrule.engine.kernels import blocks
 from chainrule.engine.random import moment, replaying
 from chainrule.engine.tape import enable_grad, no_grad
 from chainrule.engine.tensor import Tensor
@@ -303,7 +304,8 @@ def _peak(step: Callable[[], None]) -> int:
     try:
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
-        step()
+        with blocks.aside():  # what waits there to be used again would not be counted
+            step()
         return max(0, tracemalloc.get_traced_memory()[1] - before)
     finally:
         if not running:

@@ -43,8 +43,12 @@ def _workload(name: str, count: str, shapes: Shapes, target: float) -> Workload:
         values, gradients = drawn()
         parameters = [cr.tensor(each, requires_grad=True) for each in values]
         optimizer = cr.optim.Adam(parameters, learning_rate=RATES["adam"])
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = cr.tensor(gradient)
+        # Gradients are where backward() leaves them: once a step has packed the parameters, there.
+        for _ in range(2):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = None
+                (parameter * cr.tensor(gradient)).sum().backward()
+            optimizer.step()
         return _stepping(optimizer)
 
     def torch(compiled: bool) -> Program:

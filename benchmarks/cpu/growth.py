@@ -50,6 +50,7 @@ def points(kind: str, sizes: Sequence[int], seconds: float) -> list[dict[str, fl
         if kind != "chain" or not found:
             _made(kind, size)[1]()  # loads what is loaded on demand
         point = {"size": float(size), "seconds": float("inf")}
+        _made(kind, size)[1]()  # what is loaded on demand is loaded now
         tracemalloc.start()
         model, step = _made(kind, size)
         for _ in range(2):

@@ -19,8 +19,6 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from chainrule.engine.kernels import numba_products
-
 from .memory import forget_peak, peak_bytes, resident_bytes, trim
 from .workload import Program, Workload, workloads
 
@@ -83,7 +81,8 @@ class Worker:
         """The peak of resident memory in some steps, beyond what a tiny one has loaded."""
         self.prepare(workload, builder, smoke=True)
         if builder == "chainrule":
-            importlib.import_module("numba")  # an import, which the tiny size does not need
+            # The tiny size needs no Numba, which goes on importing until it has loaded a kernel.
+            importlib.import_module("chainrule.engine.kernels.compiled.threads").pool()
         self.program = None
         trim()
         before = resident_bytes()
@@ -102,7 +101,9 @@ class Worker:
         return {"points": points(kind, sizes, seconds)}
 
     def limits(self, smoke: bool) -> dict[str, Any]:
-        """What this machine gives at most: GEMM rate and copy bandwidth, by NumPy."""
+        """What this machine gives at most: rates of products, and copy bandwidth by NumPy."""
+        from chainrule.engine.kernels import numba_products
+
         size, length = (200, 100_000) if smoke else (1000, 20_000_000)
         generator = np.random.default_rng(0)
         a, b = generator.standard_normal((2, size, size), np.float32)
@@ -128,9 +129,13 @@ def _mkl(a: Any, b: Any) -> Any:
         return None
     multiply, size, c = ctypes.CDLL(str(found[0])).cblas_sgemm, len(a), np.empty_like(a)
     rows, plain, one, zero = 101, 111, ctypes.c_float(1), ctypes.c_float(0)
-    p, q, r = (ctypes.c_void_p(each.ctypes.data) for each in (a, b, c))
     shape = (rows, plain, plain, size, size, size)
-    return lambda: multiply(*shape, one, p, size, q, size, zero, r, size)
+
+    def product() -> None:
+        p, q, r = (ctypes.c_void_p(each.ctypes.data) for each in (a, b, c))
+        multiply(*shape, one, p, size, q, size, zero, r, size)
+
+    return product
 
 
 def _least(function: Any, repeats: int) -> float:

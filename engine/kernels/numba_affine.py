@@ -21,12 +21,12 @@ import numpy as np
 from ..devices import REFERENCE, cpu
 from ..offers import empty
 from . import blocks
-from .numba_products import DTYPES, SMALL
+from .numba_products import DTYPES
 
 #: Products of numbers in x kernel, or elements of x in x + bias: fewer are left to NumPy.
 THRESHOLDS = {
-    "affine": SMALL + 1,
-    "affine_backward": SMALL + 1,
+    "affine": 131_072,  # as many as make a Dense layer one operation
+    "affine_backward": 131_072,
     "bias_activation": 16_384,
     "bias_activation_backward": 16_384,
 }

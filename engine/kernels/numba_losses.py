@@ -23,11 +23,13 @@ from .blocks import empty
 from .losses import checked_labels
 from .numba_products import DTYPES
 
-#: Logits: fewer are left to NumPy.
-THRESHOLDS = dict.fromkeys(
-    ("softmax_cross_entropy", "softmax_cross_entropy_backward", "sparse_softmax_cross_entropy"),
-    32_768,
-)
+#: Logits: fewer are left to NumPy. From labels a batch of ten classes is computed here, as it is at
+#: the end of most classifiers: 17 µs of a step by NumPy, 4 by the loop.
+THRESHOLDS = {
+    "softmax_cross_entropy": 32_768,
+    "softmax_cross_entropy_backward": 32_768,
+    "sparse_softmax_cross_entropy": 256,
+}
 
 
 def sparse_softmax_cross_entropy(logits: Any, labels: Any) -> Any:

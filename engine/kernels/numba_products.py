@@ -26,7 +26,8 @@ DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 def matmul(a: Any, b: Any) -> Any:
     """The product of two matrices, or of stacks of them, as `numpy.matmul`."""
-    if a.dtype == b.dtype and a.ndim >= 2 <= b.ndim and a.shape[-1] == b.shape[-2]:
+    given = type(a) is np.ndarray and type(b) is np.ndarray  # numbers are NumPy's to refuse
+    if given and a.dtype == b.dtype and a.ndim >= 2 <= b.ndim and a.shape[-1] == b.shape[-2]:
         if a.ndim == 2 and b.ndim == 2:
             found = _product(a, b)
         elif b.ndim == 2 and a.flags.c_contiguous and a.size:  # one matrix meets all rows

@@ -34,19 +34,19 @@ def _probabilities(logits: Any, targets: Any) -> Any:
 def _labels(logits: Any, labels: Any) -> Any:
     """Labels, if they are integers, and one for each row."""
     labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
+    if labels.dtype.kind in "iu" and labels.shape == logits.shape[:-1]:
+        return labels
     told = f"logits has {describe(logits)}, labels has {describe(labels)}"
     if labels.dtype.kind not in "iu":
         raise DtypeError(
             f"sparse_softmax_cross_entropy: labels must be integers; {told}; use .astype('int64'), "
             "or cr.softmax_cross_entropy for probabilities"
         )
-    if labels.shape != logits.shape[:-1]:
-        remedy = "; labels.squeeze(-1) would fit" if labels.shape == (*logits.shape[:-1], 1) else ""
-        raise ShapeError(
-            f"sparse_softmax_cross_entropy: labels must have shape {logits.shape[:-1]}, one for "
-            f"each row of logits; {told}{remedy}"
-        )
-    return labels
+    remedy = "; labels.squeeze(-1) would fit" if labels.shape == (*logits.shape[:-1], 1) else ""
+    raise ShapeError(
+        f"sparse_softmax_cross_entropy: labels must have shape {logits.shape[:-1]}, one for "
+        f"each row of logits; {told}{remedy}"
+    )
 
 
 softmax_cross_entropy = operation(
@@ -80,7 +80,11 @@ sparse_softmax_cross_entropy = operation(
     forward=lambda k, logits, labels: k.sparse_softmax_cross_entropy(
         logits, _labels(logits, labels)
     ),
-    vjp={"logits": lambda k, g, residuals: k.expand_dims(g, -1) * residuals},
+    vjp={
+        "logits": lambda k, g, residuals: k.times(
+            k.broadcast_to(k.expand_dims(g, -1), residuals.shape), residuals
+        )
+    },
     indices=("labels",),
     notes="""
     The slopes, softmax(logits) - one_hot(label), are computed along with the loss.

@@ -106,8 +106,9 @@ def test_torch_keeps_it() -> None:
     assert address(blocks.empty((COUNT,), FLOAT)) == first
 
 
-def test_no_more_is_kept_than_was_in_use_at_once() -> None:
+def test_no_more_is_kept_than_was_in_use_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Arrays of many sizes, one at a time: what waits is never more than the largest."""
+    monkeypatch.setattr(blocks, "SLACK", 0)
     random = np.random.default_rng(0)
     largest = 0
     for count in random.integers(COUNT, 9 * COUNT, 200):
@@ -118,6 +119,16 @@ def test_no_more_is_kept_than_was_in_use_at_once() -> None:
     held = [blocks.empty((COUNT,), FLOAT) for _ in range(40)]
     del held
     assert blocks._pool.waiting() <= 40 * blocks.LEAST
+
+
+def test_some_megabytes_may_wait_for_other_sizes() -> None:
+    sizes = [COUNT * i for i in range(1, 9)]
+    for _ in range(3):  # by turns, as in a step: after the first all are there
+        found = {address(blocks.empty((each,), FLOAT)) for each in sizes}
+    assert {address(blocks.empty((each,), FLOAT)) for each in sizes} == found
+    for count in range(COUNT, 60 * COUNT, COUNT):
+        blocks.empty((count,), FLOAT)
+        assert blocks._pool.waiting() <= blocks.SLACK + count * FLOAT.itemsize * 9 // 8
 
 
 def test_what_waits_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

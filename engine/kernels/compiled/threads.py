@@ -21,13 +21,12 @@ The words that all share, and how they are used:
     SLEEPING    helpers that must be woken
     STOP        are helpers to end?
     HELPERS     how many there are
-    ALONE       kernels that are still to be computed without helpers
-    SWITCHES    how often, at the last count, the system had taken a thread that calls off its core
+    ALONE       until when kernels are computed without helpers, by the clock, in nanoseconds
 
 Where more threads want the cores than there are, helpers cost more than they gain: one that is
 taken off its core in the middle of a chunk is waited for, and one that is woken may take the core
-of who woke it. So after a kernel that was late for such a reason, a number of kernels are computed
-without helpers.
+of who woke it. So when a kernel was late for such a reason, those of some time afterwards are
+computed without helpers: of so much time that what is lost by being late is a small part.
 """
 
 from __future__ import annotations
@@ -50,20 +49,20 @@ from .intrinsics import add, address, address_of, call, field, load, pack, pause
 
 # Positions of words, far enough apart to lie in cache lines of their own.
 GENERATION, OPEN, NEXT, INSIDE, BUSY, SLEEPING, STOP = range(0, 7 * 16, 16)
-FUNCTION, TASK, CHUNKS, HELPERS, ALONE, SWITCHES = range(112, 118)
+FUNCTION, TASK, CHUNKS, HELPERS, ALONE = range(112, 117)
 MUTEX, CONDITION = 128, 144  # of the operating system: at most 64 bytes each
 WORDS = 160
 
-#: How often a helper looks for the next kernel before it sleeps: for about 50 µs.
-SPINS = 2_000
+#: How often a helper looks for the next kernel before it sleeps: for about 150 µs.
+SPINS = 5_000
 #: Products of numbers, at 8 ps each, that are worth sharing; worth waking a helper for; and
 #: that are worth several chunks for a core, so that one which is late does not make others wait.
 SHARED, WAKING, LARGE = 300_000, 4_000_000, 20_000_000
 #: How often who waits for a helper looks before it lets others have the core.
 PATIENCE = 10_000
-#: Nanoseconds from which on a kernel may have been late; and how many kernels are computed without
-#: helpers if it was.
-LATE, PENALTY = 300_000, 500
+#: Nanoseconds from which on a kernel may have been late; and how many times as long as it was late
+#: kernels are computed without helpers, up to a limit.
+LATE, PENALTY, LONGEST = 300_000, 10, 50_000_000
 
 _lock: Any = types.ExternalFunction("pthread_mutex_lock", types.int32(types.intp))
 _unlock: Any = types.ExternalFunction("pthread_mutex_unlock", types.int32(types.intp))
@@ -85,16 +84,13 @@ def _now() -> Any:
 
 
 @numba.njit
-def _switched(pool: Any) -> Any:
-    """Has the system taken a thread that calls off its core, since this was last asked?"""
+def _switches() -> Any:
+    """How often the system has taken the thread that asks off its core, wanted by others."""
     if not _LINUX:
-        return False
-    words = np.empty(18, np.int64)
-    _usage(1, address(words))  # of the thread that asks; the last word counts them
-    found = words[17]
-    before = load(pool, SWITCHES)
-    store(pool, SWITCHES, found)
-    return found != before
+        return 0
+    words = np.zeros(18, np.int64)
+    _usage(1, address(words))  # of this thread
+    return words[17]
 
 
 @numba.njit
@@ -115,8 +111,8 @@ def parts(pool: Any, work: Any) -> Any:
     """
     if pool == 0 or work < SHARED or (work < WAKING and load(pool, SLEEPING) > 0):
         return 1
-    if load(pool, ALONE) > 0:
-        add(pool, ALONE, -1)
+    alone = load(pool, ALONE)
+    if alone > 0 and _now() < alone:
         return 1
     threads = field(pool, HELPERS) + 1
     return threads if work < LARGE else 4 * threads
@@ -133,6 +129,8 @@ def fork_join(pool: Any, function: Any, task: Any, chunks: Any) -> None:
         for chunk in range(chunks):
             call(function, task, chunk)
         return
+    asleep = load(pool, SLEEPING) > 0
+    switches = _switches() if asleep else 0
     start = _now()
     store(pool, FUNCTION, function)
     store(pool, TASK, task)
@@ -154,8 +152,11 @@ def fork_join(pool: Any, function: Any, task: Any, chunks: Any) -> None:
         else:
             _yield()
     end = _now()
-    if end - start > LATE and (_switched(pool) or end - done > max(LATE, done - start)):
-        store(pool, ALONE, PENALTY)
+    if end - start > LATE:
+        if end - done > max(LATE, done - start):
+            store(pool, ALONE, end + min(LONGEST, PENALTY * (end - done)))
+        elif asleep and _switches() != switches:
+            store(pool, ALONE, end + min(LONGEST, PENALTY * (end - start)))
     store(pool, BUSY, 0)
 
 
