@@ -47,7 +47,7 @@ def pull_into(node: Node, gradient: Any, known: dict[Node, Any]) -> Sequence[Any
                 buffers[parent] = watch.buffer
                 storages.append(watch.storage)
     if not storages:
-        return plan.pull(node.kernels, gradient, node.saved, node.static)  # type: ignore[no-any-return]
+        return plan.pull(node.kernels, gradient, node.saved, node.static)
     mark_changed(*storages)  # graphs that saved a buffer are stale
     offers = [each for each in buffers.values() if each is not None]
     left = state.offers = offers.copy()
