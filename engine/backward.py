@@ -8,18 +8,17 @@ than its inputs, a node has received every contribution before it is visited.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from heapq import heappop, heappush, heappushpop
 from typing import Any
 
 from .broadcasting import unbroadcast
-from .devices import Device, state
+from .devices import state
 from .errors import exhausted, misshapen, stale, unhooked
 from .kernels.blocks import joined, whole
-from .offers import pull_into
+from .offers import keep, pull_into, undo
 from .record import tensor_functions
-from .tape import LATEST, Node, Watch, mark_changed
+from .tape import LATEST, Node, Watch
 from .tensor import Tensor, is_array, one, seed, wrap
 
 
@@ -29,13 +28,14 @@ def walk(
     on_tensors: bool = False,
     targets: Sequence[Node] | None = None,
     retain_graph: bool = False,
+    early: list[Watch] | None = None,
 ) -> dict[Node, Any]:
     """Goes back over the graph from `seeds`, pairs of a node and the gradient that it is given.
 
     Gradients are raw arrays; or Tensors, computed by recorded operations, if `on_tensors`.
     Without `targets` gradients are kept where they are watched: in leaves, and where
-    `retain_grad()` asked. With targets, nothing is kept, and the gradients of these nodes are
-    returned.
+    `retain_grad()` asked; `early` is given those that are kept before the end. With targets,
+    nothing is kept, and the gradients of these nodes are returned.
     """
     gradients: dict[Node, Any] = {}
     found: dict[Node, Any] = {}
@@ -87,8 +87,8 @@ def walk(
             contributions = plan.pull_tensors(gradient, node)
         else:
             k = node.kernels
-            if plan.record.offered and targets is None and checks is None:
-                contributions = pull_into(node, gradient, gradients)
+            if early is not None and plan.record.offered and checks is None:
+                contributions = pull_into(node, gradient, gradients, early)
             else:
                 contributions = plan.pull(k, gradient, node.saved, node.static)
         if not retain_graph:
@@ -153,7 +153,7 @@ def _give(node: Node, gradient: Any, alien: bool, checks: Any, targets: Any, fou
                 raw = gradient.copy() if alien else gradient
                 watch.grad = wrap(raw, node.kernels.device)
             else:
-                _keep(watch, gradient, node.kernels.device)
+                keep(watch, gradient, node.kernels.device)
     if targets is not None and node in targets:
         found[node] = gradient
     return gradient
@@ -180,10 +180,14 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
         upstream = one(node.dtype, self._device)
     else:
         upstream = seed(self, gradient, "backward")._data
+    early: list[Watch] = []
     try:
-        walk(((node, upstream),), retain_graph=retain_graph)  # type: ignore[arg-type]
-    except MemoryError as error:
-        raise exhausted(error, "backward", self._device) from error
+        walk(((node, upstream),), retain_graph=retain_graph, early=early)  # type: ignore[arg-type]
+    except BaseException as error:
+        undo(early)
+        if isinstance(error, MemoryError):
+            raise exhausted(error, "backward", self._device) from error
+        raise
 
 
 Tensor.backward = backward  # type: ignore[method-assign]
@@ -204,26 +208,3 @@ def _call_hooks(node: Node, watch: Watch, gradient: Any) -> Any:
             answer = answer.astype(node.dtype)
         gradient = answer._data if raw else answer
     return gradient
-
-
-def _keep(watch: Watch, gradient: Any, device: Device) -> None:
-    """Adds a gradient to the one kept, or copies it."""
-    kept, buffer = watch.grad, watch.buffer
-    if type(gradient) is Tensor or (kept is not None and kept._node is not None):
-        if type(gradient) is not Tensor:
-            gradient = wrap(gradient, device)
-        watch.grad = gradient * 1 if kept is None else kept + gradient
-        return
-    if buffer is None:
-        watch.grad = wrap(kept._data + gradient, device)
-    elif kept is not None and kept._data is buffer:
-        buffer += gradient
-        mark_changed(kept._storage)
-    else:
-        if kept is not None:
-            gradient = kept._data + gradient
-        if gradient is not buffer:  # it was not computed into it
-            watch.vacate()
-            buffer[...] = gradient
-        watch.grad = wrap(buffer, device, None, watch.storage)
-        watch.previous = weakref.ref(watch.grad)

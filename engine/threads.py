@@ -63,8 +63,9 @@ def set_num_threads(threads: int) -> None:
         raise ValueError(f"set_num_threads: threads must be at least 1, got {number}")
     _set = number
     helpers = sys.modules.get(f"{__package__}.kernels.compiled.threads")
-    if helpers is not None:
-        helpers.limit(number)
+    limit = getattr(helpers, "limit", None)  # another thread may be loading it
+    if limit is not None:
+        limit(number)
 
 
 def cores() -> int:

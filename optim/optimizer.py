@@ -44,8 +44,8 @@ class Optimizer(ABC):
     one buffer per dtype and device, in which one kernel call steps all neighbours. Parameters
     remain the Tensors that they were; but what shared their memory before (`.numpy()`,
     `.detach()`) keeps the old values from then on. Gradients lie in such a buffer too: a `.grad`
-    that you hold keeps its values, a NumPy view of it (`.grad.numpy()`) shows the next gradient
-    after the next `backward()`; copy it to keep it.
+    that you hold keeps its values; what shares its memory (`.grad.numpy()`, `.grad.detach()`,
+    `.grad.T`) shows the next gradient after the next `backward()`; copy it to keep it.
 
     A parameter is stepped if it requires gradients and has one. Any other is left entirely alone:
     no momentum, no weight decay, and the step does not count for it.

@@ -48,9 +48,8 @@ class Block:
 class Place:
     """Where a parameter lies in a block: elements `start` to `stop`; the next begins at `end`.
 
-    `value` and `gradient` are views of the parameter's shape, `storage` is the gradient's. `watch`
-    is where the engine keeps the parameter's gradient; a parameter that was frozen and unfrozen
-    has a new one.
+    `value` and `gradient` are views of the parameter's shape. `watch` is where the engine keeps the
+    parameter's gradient; a parameter that was frozen and unfrozen has a new one.
     """
 
     __slots__ = (
@@ -60,7 +59,6 @@ class Place:
         "gradient",
         "start",
         "stop",
-        "storage",
         "tensor",
         "value",
         "watch",
@@ -71,7 +69,6 @@ class Place:
         self.end = start + padded(tensor)
         self.value = block.values[start : self.stop].reshape(tensor.shape)
         self.gradient = block.gradients[start : self.stop].reshape(tensor.shape)
-        self.storage = Storage()  # of the gradient
         self.tensor = weakref.ref(tensor)
         self.watch: Watch | None = None
         self.value[...] = tensor._data
@@ -84,7 +81,7 @@ class Place:
             self.watch.vacate()
             self.watch.buffer = None
         self.watch = watch
-        watch.buffer, watch.storage = self.gradient, self.storage
+        watch.buffer, watch.storage = self.gradient, Storage()
 
     def receive(self, watch: Watch) -> None:
         """Copies a gradient that lies elsewhere, and stays there, into the block."""
@@ -96,9 +93,9 @@ class Place:
         """Before the gradient is changed in place: makes it the one that the parameter has."""
         watch = self.watch
         assert watch is not None, "it has been adopted"
-        mark_changed(self.storage)
+        mark_changed(watch.storage)
         if watch.grad._data is not self.gradient:
-            watch.grad = wrap(self.gradient, self.block.device, None, self.storage)
+            watch.grad = wrap(self.gradient, self.block.device, None, watch.storage)
             watch.previous = weakref.ref(watch.grad)
 
 

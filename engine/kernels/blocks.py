@@ -98,7 +98,7 @@ class _Pool:
 
     def give_up(self, enough: int) -> None:
         """Gives blocks that wait back to the system until that is enough, in bytes; large first."""
-        for size, blocks in sorted(self.free.items(), reverse=True):
+        for size, blocks in sorted(self.free.copy().items(), reverse=True):
             while enough > 0 and blocks:
                 self.drop(size, 1)
                 enough -= size

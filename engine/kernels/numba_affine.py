@@ -105,7 +105,8 @@ def bias_activation_backward(g: Any, y: Any, x: Any, bias: Any, kept: Any, activ
 
 def _fits(name: str, x: Any, activation: str) -> bool:
     """Is it large enough, of a dtype that is computed here, and the activation a known one?"""
-    return x.size >= THRESHOLDS[name] and x.size > 0 and activation in NUMBERS and _plain(x)
+    fused = activation in NUMBERS and activation != "linear"
+    return x.size >= THRESHOLDS[name] and x.size > 0 and fused and _plain(x)
 
 
 def _fold(x: Any) -> int:

@@ -47,7 +47,9 @@ def _rows_added(values: Any, places: Any, shape: tuple[int, ...]) -> Any:
     places[places < 0] += shape[0]
     result = empty((shape[0], values.shape[2]), values.dtype)
     result[...] = 0
-    return result.reshape(shape) if add(values, places, result) else None
+    if not add(values, places, result):
+        return None
+    return result if result.shape == shape else result.reshape(shape)
 
 
 @functools.cache

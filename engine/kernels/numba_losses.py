@@ -36,7 +36,7 @@ def sparse_softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     """-log_softmax(logits)[label] of each row, and softmax(logits) - one_hot(label), its slopes."""
     if logits.dtype.kind != "f" or not logits.size:
         return REFERENCE["sparse_softmax_cross_entropy"](cpu.sets["numba"], logits, labels)
-    classes, labels = logits.shape[-1], np.asarray(labels)
+    classes, labels = logits.shape[-1], np.array(labels)  # nobody changes a copy once it is checked
     checked_labels(labels, classes)
     rows, flat = logits.reshape(-1, classes), labels.reshape(-1).astype(np.int64, copy=False)
     if _fits("sparse_softmax_cross_entropy", logits):

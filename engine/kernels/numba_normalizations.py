@@ -38,7 +38,7 @@ def layer_norm(
     rows = _rows(x, axes)
     y, z, weight = empty(x.shape, x.dtype), empty(x.shape, x.dtype), _kept(x, axes)
     outputs = (y.reshape(rows.shape), z.reshape(rows.shape), weight.reshape(-1))
-    parameters = (scale.reshape(-1), offset.reshape(-1), np.array([epsilon], x.dtype))
+    parameters = (*map(_flat, (scale, offset)), np.array([epsilon], x.dtype))
     compiled.layer_norm(x.dtype)(rows, *parameters, *outputs)
     return y, z, weight
 
@@ -53,7 +53,7 @@ def layer_norm_backward(
 
     rows, result = _rows(z, axes), empty(z.shape, z.dtype)
     sums = np.zeros((2, *scale.shape), z.dtype)
-    given = (_rows(g, axes), rows, weight.reshape(-1), scale.reshape(-1))
+    given = (_rows(g, axes), rows, weight.reshape(-1), _flat(scale))
     written = (result.reshape(rows.shape), sums.reshape(2, -1))
     compiled.layer_norm_backward(z.dtype)(*given, *written)
     return result, sums[0], sums[1]
@@ -116,3 +116,7 @@ def _kept(x: Any, axes: tuple[int, ...]) -> Any:
 
 def _reference(name: str, *arguments: Any) -> Any:
     return REFERENCE[name](get_device("cpu").sets["reference"], *arguments)
+
+
+def _flat(x: Any) -> Any:
+    return np.ascontiguousarray(x).reshape(-1)

@@ -78,6 +78,8 @@ def adam_step(
         REFERENCE["adam_step"](_reference_set(), w, g, m, v, *rest)
         return
     rate = learning_rate * c / (1 - beta_1**t)
+    if weight_decay:  # where it is rounded to 0, it is 0 for both
+        weight_decay = float(w.dtype.type(weight_decay))
     numbers = (rate, beta_1, beta_2, 1 - beta_1, 1 - beta_2, c * epsilon, weight_decay)
     if w.nbytes >= THRESHOLDS["adam_step"] or _loaded:
         _step("adapt", w.dtype)(numbers, w, g, m, v)

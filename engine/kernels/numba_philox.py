@@ -24,7 +24,7 @@ def dropout(x: Any, rate: float, key: int, first: int) -> Any:
     result = empty(x.shape, x.dtype)
     scale = x.dtype.type(1 / (1 - rate))
     numbers = (np.uint64(threshold(rate)), np.uint64(key), np.uint64(first // 4))
-    _compiled()(x.reshape(-1), result.reshape(-1), scale, *numbers)
+    _compiled(x.dtype)(x.reshape(-1), result.reshape(-1), scale, *numbers)
     return result
 
 
@@ -51,7 +51,8 @@ def _loop(x: Any, y: Any, scale: Any, limit: Any, key: Any, first: Any) -> None:
 
 
 @functools.cache
-def _compiled() -> Any:
-    import numba
+def _compiled(dtype: Any) -> Any:
+    from .compiled.building import array, build, scalar
 
-    return numba.njit(cache=True, nogil=True)(_loop)
+    word = scalar(np.uint64)
+    return build(_loop, (array(dtype), array(dtype, written=True), scalar(dtype), *[word] * 3))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import chainrule as cr
 from chainrule.engine.devices import cpu
 
 KERNELS = cpu.sets["numba"]
@@ -75,3 +76,17 @@ def test_threads_do_not_change_a_bit(compute: Callable[[], list[Any]]) -> None:
         threads.limit(count)
         for one, other in zip(alone, compute(), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_layer_norm_of_weights_that_lie_apart() -> None:
+    w = np.random.default_rng(0).standard_normal((256, 2)).astype("float32")
+    x = np.random.default_rng(1).standard_normal((512, 256)).astype("float32")
+    found = []
+    for name in ("reference", "numba"):
+        with cr.kernels(name):
+            tensor = cr.tensor(w, requires_grad=True)
+            y = cr.layer_norm(x, tensor[:, 0], tensor[::-1, 1])
+            (y * x).sum().backward()
+            found.append((y.numpy(), tensor.grad.numpy()))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)

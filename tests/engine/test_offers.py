@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -180,6 +181,63 @@ def test_an_error_on_the_way_leaves_no_offer() -> None:
     assert b.grad is None
 
 
+def test_a_held_gradient_outlives_its_optimizer() -> None:
+    a, b = parameters()
+    ((a @ b) * upstream()).sum().backward()
+    held, values = a.grad, a.grad.numpy().copy()
+    _kept.clear()
+    gc.collect()
+    another = cr.optim.Adam([a, b])
+    another.zero_grad()
+    ((a @ b) * upstream() * 3).sum().backward()
+    np.testing.assert_array_equal(held.numpy(), values)
+
+
+def test_a_hook_that_goes_back_itself() -> None:
+    def gradient_of(weights: list[cr.Tensor]) -> Array:
+        b = weights[1]
+        x = cr.tensor(np.random.default_rng(3).standard_normal((N, N)), dtype="float32")
+        inner = cr.tensor(np.ones((N, N)), dtype="float32", requires_grad=True)
+        h = inner * 1
+        h.register_hook(lambda g: ((x @ b) * 5).sum().backward())
+        ((h @ b) * upstream()).sum().backward()
+        return b.grad.numpy()
+
+    packed = parameters()
+    loose = [cr.tensor(each.numpy(), requires_grad=True) for each in packed]
+    np.testing.assert_allclose(gradient_of(packed), gradient_of(loose), rtol=1e-4, atol=1e-3)
+
+
+def test_a_hook_that_returns_an_old_gradient() -> None:
+    """It lies in the memory that the next gradient would be computed into."""
+
+    def gradient_of(weights: list[cr.Tensor]) -> Array:
+        a, b = weights
+        x = upstream()
+        ((x @ b) * upstream()).sum().backward()
+        old = [b.grad]
+        a.grad = b.grad = None
+        y = x @ b
+        y.register_hook(lambda g: old.pop())
+        y.sum().backward()
+        return b.grad.numpy()
+
+    packed = parameters()
+    loose = [cr.tensor(each.numpy(), requires_grad=True) for each in packed]
+    np.testing.assert_allclose(gradient_of(packed), gradient_of(loose), rtol=1e-4, atol=1e-2)
+
+
+def test_an_error_further_back_leaves_no_gradient(taken: list[Array]) -> None:
+    a, b = parameters()
+    wrong = cr.operation("wrong_factor", forward=lambda k, x: x * 1, vjp=lambda k, g: 1 / 0)
+    y = wrong(a * 1) @ b
+    with pytest.raises(ZeroDivisionError):
+        (y * upstream()).sum().backward()
+    assert taken, "the gradient of b was computed first"
+    assert a.grad is None
+    assert b.grad is None
+
+
 def test_training_is_the_same_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     def trained() -> list[Array]:
         cr.seed(0)
@@ -192,6 +250,6 @@ def test_training_is_the_same_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> Non
         return list(model.get_weights())
 
     with_offers = trained()
-    monkeypatch.setattr(offers, "_free", lambda parent, known: None)
+    monkeypatch.setattr(offers, "_free", lambda *about: None)
     for one, other in zip(with_offers, trained(), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -1,7 +1,8 @@
 """Instructions that Numba's Python has no words for: addresses, atomic memory, calls by address.
 
 A *task* is what a kernel hands to its threads: integers in a row in memory, made by `pack` and read
-by `field`. Addresses are integers too.
+by `field`. The word before the first tells whether a chunk of it failed, for want of memory: a task
+that runs on another thread has nobody to raise an error to. Addresses are integers too.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ def pack(typing: Any, words: Any) -> Any:
     """The address of a tuple of integers, written to the stack of the function that calls."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = cgutils.alloca_once(builder, ir.ArrayType(WORD, max(1, len(words))))
-        for i, word in enumerate(cgutils.unpack_tuple(builder, arguments[0])):
+        place = cgutils.alloca_once(builder, ir.ArrayType(WORD, len(words) + 1))
+        fine = ir.Constant(WORD, 0)
+        for i, word in enumerate([fine, *cgutils.unpack_tuple(builder, arguments[0])]):
             builder.store(word, cgutils.gep_inbounds(builder, place, 0, i))
-        return builder.ptrtoint(place, WORD)
+        return builder.ptrtoint(cgutils.gep_inbounds(builder, place, 0, 1), WORD)
 
     if any(word != types.intp for word in words):
         raise TypeError(f"pack: words must be a tuple of integers of 64 bits, got {words}")
@@ -128,9 +130,26 @@ def pause(typing: Any) -> Any:
     return types.void(), generate
 
 
+@njit
+def call(function: Any, task: Any, chunk: Any) -> None:
+    """Calls the machine code at an address: what `address_of` gives.
+
+    Raises MemoryError if there was none for what it needed.
+    """
+    start(function, task, chunk)
+    check(task)
+
+
+@njit
+def check(task: Any) -> None:
+    """Raises MemoryError if a chunk of the task failed."""
+    if load(task, -1) != 0:
+        raise MemoryError("a kernel has no memory for what it computes with")
+
+
 @intrinsic
-def call(typing: Any, function: Any, task: Any, chunk: Any) -> Any:
-    """Calls the machine code at an address: what `address_of` gives."""
+def start(typing: Any, function: Any, task: Any, chunk: Any) -> Any:
+    """As `call`, but whoever started the task is to `check` it."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), [WORD, WORD])
@@ -162,7 +181,12 @@ def address_of(typing: Any, function: Any, kind: Any) -> Any:
             plain.linkage = "internal"
             within = ir.IRBuilder(plain.append_basic_block())
             given = [ir.Constant(context.get_value_type(kind), 0), *plain.args]
-            context.call_conv.call_function(within, target, types.void, arguments, given)
+            status, _ = context.call_conv.call_function(
+                within, target, types.void, arguments, given
+            )
+            with within.if_then(status.is_error, likely=False):
+                place = _address(within, plain.args[0], ir.Constant(WORD, -1))
+                within.store_atomic(ir.Constant(WORD, 1), place, "seq_cst", 8)
             within.ret_void()
         return builder.ptrtoint(plain, WORD)
 

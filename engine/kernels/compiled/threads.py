@@ -45,7 +45,7 @@ from numba.core import types
 
 from ...threads import get_num_threads
 from .building import build
-from .intrinsics import add, address, address_of, call, field, load, pack, pause, store, take
+from .intrinsics import add, address_of, check, field, load, pack, pause, start, store, take
 
 # Positions of words, far enough apart to lie in cache lines of their own.
 GENERATION, OPEN, NEXT, INSIDE, BUSY, SLEEPING, STOP = range(0, 7 * 16, 16)
@@ -88,9 +88,9 @@ def _switches() -> Any:
     """How often the system has taken the thread that asks off its core, wanted by others."""
     if not _LINUX:
         return 0
-    words = np.zeros(18, np.int64)
-    _usage(1, address(words))  # of this thread
-    return words[17]
+    words = pack((0,) * 18)
+    _usage(1, words)  # of this thread
+    return field(words, 17)
 
 
 @numba.njit
@@ -98,7 +98,7 @@ def _take_chunks(pool: Any) -> None:
     function, task, chunks = field(pool, FUNCTION), field(pool, TASK), field(pool, CHUNKS)
     chunk = add(pool, NEXT, 1)
     while chunk < chunks:
-        call(function, task, chunk)
+        start(function, task, chunk)
         chunk = add(pool, NEXT, 1)
 
 
@@ -123,15 +123,16 @@ def fork_join(pool: Any, function: Any, task: Any, chunks: Any) -> None:
     """Runs a function of a task and a chunk for all chunks, on as many cores as are free.
 
     `pool` is the address that `pool()` gives, or 0; `function` is from `address_of`, `task` from
-    `pack`.
+    `pack`. Raises MemoryError if there was none for a chunk.
     """
     if chunks < 2 or pool == 0 or not take(pool, BUSY):
         for chunk in range(chunks):
-            call(function, task, chunk)
+            start(function, task, chunk)
+        check(task)
         return
     asleep = load(pool, SLEEPING) > 0
     switches = _switches() if asleep else 0
-    start = _now()
+    begin = _now()
     store(pool, FUNCTION, function)
     store(pool, TASK, task)
     store(pool, CHUNKS, chunks)
@@ -152,12 +153,13 @@ def fork_join(pool: Any, function: Any, task: Any, chunks: Any) -> None:
         else:
             _yield()
     end = _now()
-    if end - start > LATE:
-        if end - done > max(LATE, done - start):
+    if end - begin > LATE:
+        if end - done > max(LATE, done - begin):
             store(pool, ALONE, end + min(LONGEST, PENALTY * (end - done)))
         elif asleep and _switches() != switches:
-            store(pool, ALONE, end + min(LONGEST, PENALTY * (end - start)))
+            store(pool, ALONE, end + min(LONGEST, PENALTY * (end - begin)))
     store(pool, BUSY, 0)
+    check(task)
 
 
 @numba.njit
@@ -259,7 +261,8 @@ def pool() -> int:
 
     The helpers are made when it is first called.
     """
-    return _pool.address if _pool is not None else _made(get_num_threads() - 1).address
+    found = _pool
+    return found.address if found is not None else _made(get_num_threads() - 1).address
 
 
 def _made(helpers: int) -> Pool:

@@ -83,6 +83,29 @@ def test_helpers_do_work(run: Any) -> None:
         assert busy > 0.9 * (now.elapsed - used.elapsed) or os.getloadavg()[0] > 1.5
 
 
+@numba.njit
+def _fail(kind: Any, task: int, chunk: int) -> None:
+    if chunk == field(task, 0):
+        raise MemoryError
+
+
+def _run_failing(pool: int, failing: int, chunks: int) -> None:
+    threads.fork_join(pool, address_of(_fail, 0.0), pack((failing, 0)), chunks)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_chunk_that_fails_is_told_to_who_called(count: int, run: Any) -> None:
+    failing = build(_run_failing, (numba.intp,) * 3)
+    cr.set_num_threads(count)
+    for chunk in range(4):
+        with pytest.raises(MemoryError):
+            failing(threads.pool(), chunk, 4)
+    failing(threads.pool(), 7, 4)
+    counts = np.zeros(5)
+    run(threads.pool(), counts, 5, 3)
+    np.testing.assert_array_equal(counts, 1)
+
+
 def test_threads_of_python_compute_at_once(run: Any) -> None:
     cr.set_num_threads(3)
     arrays = [np.zeros(5) for _ in range(4)]
