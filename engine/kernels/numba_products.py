@@ -44,7 +44,7 @@ def _product(a: Any, b: Any) -> Any:
     """The product of two matrices; None if it is better left to NumPy."""
     rows, columns = a.shape[0], b.shape[1]
     work = a.size * columns
-    least = SMALL_VECTOR if rows == 1 or columns == 1 else SMALL
+    least = SMALL_VECTOR if columns == 1 else SMALL // 2 if rows == 1 else SMALL
     if work > least and _suits(a) and _suits(b):
         multiply = _multiplier(a.dtype)
         if multiply is not None:
