@@ -24,6 +24,15 @@ settings.register_profile(
 settings.load_profile("ci" if os.environ.get("CI", "").lower() in ("1", "true") else "local")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """CHAINRULE_TEST_KERNELS=reference runs all tests with that kernel set of the CPU."""
+    name = os.environ.get("CHAINRULE_TEST_KERNELS")
+    if name:
+        from chainrule.engine.devices import cpu
+
+        cpu.kernels = cpu.sets[name]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where there is no GPU, tests for one are left out, unless `-m gpu` or the like asks for them.
 
