@@ -34,7 +34,7 @@ LENGTHS = (100, 1_000, 10_000, 100_000, 1_000_000)
 
 #: By what grows: what it is, its sizes, and those of a smoke run.
 KINDS: dict[str, tuple[str, Sequence[int], Sequence[int]]] = {
-    "batch": ("MLP 100-500-500-10, Adam, batch 1 to 4096", BATCHES, (1, 4)),
+    "batch": ("MLP 100-500-500-10, Adam, batch 1 to 4096", BATCHES, (4, 16)),
     "width": ("MLP 100-n-n-10, Adam, batch 32, n from 50 to 4000", WIDTHS, (8, 16)),
     "chain": ("a chain of 100 to 1,000,000 operations, forward and backward", LENGTHS, (10, 100)),
 }
@@ -50,7 +50,6 @@ def points(kind: str, sizes: Sequence[int], seconds: float) -> list[dict[str, fl
         if kind != "chain" or not found:
             _made(kind, size)[1]()  # loads what is loaded on demand
         point = {"size": float(size), "seconds": float("inf")}
-        _made(kind, size)[1]()  # what is loaded on demand is loaded now
         tracemalloc.start()
         model, step = _made(kind, size)
         for _ in range(2):

@@ -38,7 +38,9 @@ def lstm_sequence(
     """See the reference."""
     run = _suited("lstm", x, h0, c0, kernel, recurrent_kernel, bias)
     if run is None:
-        return _reference("lstm_sequence", x, h0, c0, kernel, recurrent_kernel, bias, mask)
+        return _reference(
+            "lstm_sequence", _in_rows(x), h0, c0, kernel, recurrent_kernel, bias, mask
+        )
     (batch, steps, _), units = x.shape, h0.shape[1]
     gates = empty((steps, batch, 4 * units), x.dtype)
     cells = empty((steps + 1, batch, units), x.dtype)
@@ -80,7 +82,7 @@ def gru_sequence(x: Any, h0: Any, kernel: Any, recurrent_kernel: Any, bias: Any,
     """See the reference."""
     run = _suited("gru", x, h0, kernel, recurrent_kernel, bias)
     if run is None:
-        return _reference("gru_sequence", x, h0, kernel, recurrent_kernel, bias, mask)
+        return _reference("gru_sequence", _in_rows(x), h0, kernel, recurrent_kernel, bias, mask)
     (batch, steps, _), units = x.shape, h0.shape[1]
     gates = empty((steps, batch, 3 * units), x.dtype)
     candidates = empty((steps, batch, units), x.dtype)
@@ -122,7 +124,9 @@ def simple_rnn_sequence(
     """See the reference."""
     run = _suited("simple_rnn", x, h0, kernel, recurrent_kernel, bias)
     if run is None:
-        return _reference("simple_rnn_sequence", x, h0, kernel, recurrent_kernel, bias, mask)
+        return _reference(
+            "simple_rnn_sequence", _in_rows(x), h0, kernel, recurrent_kernel, bias, mask
+        )
     (batch, steps, _), units = x.shape, h0.shape[1]
     hidden, none = empty((steps + 1, batch, units), x.dtype), np.empty((0, 0, 0), x.dtype)
     hidden[0] = h0
@@ -180,6 +184,11 @@ def compiled(name: str, dtype: Any, back: bool) -> Any:
 
 def _reference(name: str, *arguments: Any) -> Any:
     return REFERENCE[name](get_device("cpu").sets["numba"], *arguments)
+
+
+def _in_rows(x: Any) -> Any:
+    """x as it lies in memory when it is made: NumPy sums what lies back to front in another way."""
+    return np.ascontiguousarray(x)
 
 
 def _along_features(x: Any) -> Any:

@@ -57,8 +57,7 @@ def test_what_grows_is_measured_beside_the_model(kind):
     small, large = growth.points(kind, growth.KINDS[kind][2], 0.0)
     assert 0 < small["seconds"] < float("inf")
     assert small["operations"] < large["operations"]
-    # Not always more memory: in larger batches gradients are made where they are kept.
-    assert all(0 < each[name] < 1e9 for each in (small, large) for name in ("memory", "bytes"))
+    assert small["memory"] < large["memory"] and small["bytes"] < large["bytes"]
 
 
 def test_the_largest_step_is_found_where_it_is():
