@@ -122,7 +122,7 @@ def cache_folder() -> tuple[Path | None, str]:
     if chosen:
         places = [(Path(chosen), "NUMBA_CACHE_DIR, writable")]
     else:
-        kernels = importlib.util.find_spec("chainrule.engine.kernels")
+        kernels = importlib.util.find_spec("chainrule.engine.kernels.compiled")
         places = [(_user_cache(), "the user's cache, writable")]
         if kernels is not None and kernels.origin is not None:
             beside = Path(kernels.origin).parent / "__pycache__"

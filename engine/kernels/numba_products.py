@@ -16,7 +16,8 @@ from ..offers import empty
 from . import blocks
 
 #: Products of numbers: fewer are left to NumPy, whose OpenBLAS computes up to here on one thread.
-#: Above, it wakes threads of its own, which spin for long on the cores that ours need.
+#: Above, it wakes threads of its own, which spin for long on the cores that ours need. Of a single
+#: row half as many, so that a sample alone has no kernel compiled that its batch does not need.
 SMALL, SMALL_VECTOR = 262_144, 9_216
 #: The same of each product of a stack, which NumPy gives to OpenBLAS one by one.
 SMALL_IN_STACK = 4_096

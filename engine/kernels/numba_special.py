@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import math
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -84,18 +83,7 @@ def _erfc(x: Any, result: Any, table: Any) -> None:
 @functools.cache
 def compiled(loop: Callable[..., None], dtype: Any) -> Callable[..., None]:
     """A loop as machine code for arrays of one dtype: compiled once, then kept on disk."""
-    import numba
+    from .compiled.building import array, build
 
-    kind = numba.from_dtype(dtype)
-    signature = (kind[::1], kind[::1], numba.float64[:, ::1])
-
-    def machine(cache: bool) -> Any:
-        function = numba.njit(error_model="numpy", nogil=True, cache=cache)(loop)
-        function.compile(signature)
-        return function
-
-    try:
-        return machine(cache=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
-        # As in numba_optimizers: no folder for the cache, a full disk, or a damaged file.
-        return machine(cache=False)
+    whole = array(dtype), array(dtype, written=True), array(np.float64, 2)
+    return build(loop, whole, fastmath=())

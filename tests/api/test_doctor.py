@@ -107,7 +107,7 @@ def test_kernel_cache_beside_the_kernels_or_else_the_users(monkeypatch, tmp_path
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setattr(doctor, "writable", lambda folder: folder.name == "__pycache__")
     folder, why = doctor.cache_folder()
-    assert folder.parent.name == "kernels"
+    assert folder.parent.name == "compiled"
     assert why.startswith("beside the kernels")
     monkeypatch.setattr(doctor, "writable", lambda folder: folder.name != "__pycache__")
     for platform, variables, expected in (
