@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 Logs: TypeAlias = dict[str, Any]
@@ -36,6 +36,9 @@ class Callback:
     those of the validation under `val_...`. Whatever a callback adds to the logs of
     `on_epoch_end` is seen by later callbacks and recorded in the history.
 
+    A checkpoint holds what `state()` returns, and a resumed run calls `load_state` with it, after
+    `on_train_begin`. A callback that remembers something from epoch to epoch overrides both.
+
     >>> class StopWhenGood(Callback):
     ...     def on_epoch_end(self, epoch, logs=None):
     ...         if logs["accuracy"] > 0.99:
@@ -53,6 +56,31 @@ class Callback:
     def set_model(self, model: Any) -> None:
         """Receive the model."""
         self.model = model
+
+    def state(self) -> dict[str, Any]:
+        """What `load_state` needs to go on as if there had been no interruption: by default {}.
+
+        Plain data (None, numbers, strings, lists, dicts with strings as keys) and NumPy arrays,
+        which nothing may change afterwards.
+        """
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take on what `state()` of a callback of the same class returned; all of it or nothing.
+
+        Raises:
+            ValueError: the state does not fit.
+        """
+        if state:
+            raise ValueError(
+                f"{type(self).__name__}: load_state: it has no state to load, got "
+                f"{', '.join(map(repr, state))}; a class that overrides state() overrides "
+                "load_state(state) too"
+            )
+
+    def may_save(self) -> bool:
+        """May a checkpoint be written now? It may if all callbacks return True, as by default."""
+        return True
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Called once, before the first epoch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from chainrule.training.callbacks import Callback, Logs
@@ -54,6 +55,43 @@ class History(Callback):
         for name, series in self.history.items():
             series.append(values.get(name, math.nan))
         self.epoch.append(epoch)
+
+    def state(self) -> dict[str, Any]:
+        """The epochs and their values so far: copies.
+
+        >>> history = History()
+        >>> history.on_epoch_end(0, {"loss": 2.0})
+        >>> history.state()
+        {'epoch': [0], 'history': {'loss': [2.0]}}
+        """
+        series = {name: list(values) for name, values in self.history.items()}
+        return {"epoch": list(self.epoch), "history": series}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on with the epochs and values that `state()` returned; nothing is changed if they
+        do not fit.
+
+        Raises:
+            ValueError: something is missing, or a list has not one number for each epoch.
+        """
+        try:
+            epoch = [int(each) for each in state["epoch"]]
+            history = {
+                str(name): [float(value) for value in values]
+                for name, values in state["history"].items()
+            }
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"History: load_state: not the state of a History ({error!r}); it has 'epoch', a "
+                "list of numbers, and 'history', lists of numbers by name"
+            ) from error
+        for name, values in history.items():
+            if len(values) != len(epoch):
+                raise ValueError(
+                    f"History: load_state: {name!r} has {len(values)} values for {len(epoch)} "
+                    "epochs; every list must have one for each"
+                )
+        self.epoch, self.history = epoch, history
 
     def __repr__(self) -> str:
         count = len(self.epoch)
