@@ -172,12 +172,29 @@ def _overrides(callback: Callback, hook: str) -> bool:
     return getattr(getattr(callback, hook), "__func__", None) is not getattr(Callback, hook)
 
 
+def _add_note(error: Exception, note: str) -> None:
+    """What `error.add_note` does; before Python 3.11, which has it, the message is lengthened."""
+    add = getattr(error, "add_note", None)
+    if add is not None:
+        add(note)
+        return
+    vars(error)["__notes__"] = [*getattr(error, "__notes__", []), note]
+    # A KeyError shows the repr of its argument, which is a key rather than a message.
+    if len(error.args) == 1 and isinstance(error.args[0], str) and not isinstance(error, KeyError):
+        error.args = (f"{error.args[0]}\n{note}",)
+
+
 class CallbackList:
     """Several callbacks as one: each hook calls those that override it, in order.
 
     Building the logs of a batch costs time, so `train_batch_hooks`, `test_batch_hooks` and
     `predict_batch_hooks` tell whether any callback wants them; where False, the loop may leave
     both hooks of the batch uncalled. What overrides which hook is looked up once, here.
+
+    An exception in a hook goes on to the caller with its own type, and with a note that says
+    which callback raised it, and where. `interrupted` is then the call that was cut off: the
+    hook's name, the index of the callback that it was cut off in, and the hook's arguments with
+    the logs; of several, the first. `finish` makes up for it in a run that is taken up again.
 
     Arguments:
         callbacks: callbacks in any iterable, a single one, or None for none.
@@ -209,12 +226,18 @@ class CallbackList:
             callbacks = (callbacks,)
         elif isinstance(callbacks, (str, type)) or not isinstance(callbacks, Iterable):
             raise _refusal(callbacks, "callbacks", where)
+        self._where = where
+        self.interrupted: tuple[str, int, tuple[Any, ...]] | None = None
         self.callbacks: list[Callback] = list(callbacks)
         for index, callback in enumerate(self.callbacks):
             if not isinstance(callback, Callback):
                 raise _refusal(callback, f"callbacks[{index}]", where)
         self._hooks = {
-            hook: [getattr(each, hook) for each in self.callbacks if _overrides(each, hook)]
+            hook: [
+                (index, getattr(each, hook))
+                for index, each in enumerate(self.callbacks)
+                if _overrides(each, hook)
+            ]
             for hook in HOOKS
         }
         self.train_batch_hooks = any(self._hooks[hook] for hook in TRAIN_BATCH_HOOKS)
@@ -224,11 +247,49 @@ class CallbackList:
             callback.set_params({} if params is None else params)
             callback.set_model(model)
 
-    def _call(self, hook: str, *arguments: Any) -> None:
+    def _call(self, hook: str, *arguments: Any, first: int = 0) -> None:
         *position, logs = arguments
         logs = {} if logs is None else logs  # one dictionary for all, so that additions are seen
-        for function in self._hooks[hook]:
-            function(*position, logs)
+        index = 0
+        try:
+            for index, function in self._hooks[hook]:
+                if index >= first:
+                    function(*position, logs)
+        except BaseException as error:
+            self._cut_off(error, hook, index, (*position, logs))
+            raise
+
+    def _cut_off(self, error: BaseException, hook: str, index: int, arguments: Any) -> None:
+        """Note down which call an exception has cut off, here and, unless it is an interrupt of
+        the user's or an exit, on the exception.
+        """
+        if self.interrupted is None:
+            self.interrupted = hook, index, arguments
+        if isinstance(error, Exception):
+            unit = "batch" if "_batch_" in hook else "epoch"
+            called = ", ".join(f"{unit}={position!r}" for position in arguments[:-1])
+            name = type(self.callbacks[index]).__name__
+            text = f"raised by the callback {name} (callbacks[{index}]) in {hook}({called})"
+            _add_note(error, f"{self._where}: {text}")
+
+    def finish(self, hook: str, first: int, *arguments: Any) -> None:
+        """Call a hook of the callbacks from index `first` on, as after a call that was cut off.
+
+        Arguments:
+            hook: the name of a hook.
+            first: index, in `callbacks`, of the first that is to be called.
+            arguments: those of the hook, the logs last.
+
+        Raises:
+            ValueError: there is no such hook.
+
+        >>> callbacks = CallbackList([Callback(), LambdaCallback(on_train_end=print)])
+        >>> callbacks.finish("on_train_end", 1, {"loss": 0.5})
+        {'loss': 0.5}
+        """
+        if hook not in HOOKS:
+            raise ValueError(f"finish: there is no hook {hook!r}; the hooks are {', '.join(HOOKS)}")
+        self._call(hook, *arguments, first=first)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Call `on_train_begin` of each."""
