@@ -38,6 +38,10 @@ class MatrixError(np.linalg.LinAlgError):
     """A matrix on which an operation is not defined: singular, or not positive definite."""
 
 
+class CheckpointError(ValueError):
+    """A saved file or folder that is damaged, incomplete, foreign, or of a newer chainrule."""
+
+
 class CheckError(AssertionError):
     """An operation that does not do what its record claims."""
 

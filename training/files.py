@@ -98,6 +98,31 @@ def atomic_write(
     _flush_folder(target.parent)
 
 
+def read_bytes(path: str | os.PathLike[str], *, where: str, remedy: str) -> bytes:
+    """All of a file's bytes.
+
+    Arguments:
+        path: the file.
+        where: name of the public function, for messages.
+        remedy: what to do if it cannot be read, for messages.
+
+    Raises:
+        OSError: it cannot be read, of the class that fits (`FileNotFoundError`, ...).
+
+    >>> read_bytes("nothing", where="load", remedy="save it first")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: load: cannot read 'nothing' (No such file or directory); save it first
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        reason = error.strerror or error
+        explained = type(error)(f"{where}: cannot read {str(path)!r} ({reason}); {remedy}")
+        explained.errno = error.errno
+        raise explained from error
+
+
 def _flush_folder(folder: Path) -> None:
     """Make the new name itself last; Windows cannot open a folder, some file systems refuse."""
     with suppress(OSError):
@@ -106,6 +131,35 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def make_folder(path: str | os.PathLike[str], *, where: str = "make_folder") -> Path:
+    """Create the folder, with its parents, so that their names last.
+
+    Arguments:
+        path: the folder; it may be there already.
+        where: name of the public function, for messages.
+
+    Returns:
+        the folder's path.
+
+    Raises:
+        OSError: it cannot be created, or is a file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     make_folder(Path(folder, "runs", "digits")).is_dir()
+    True
+    """
+    folder = Path(path)
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _explained(error, folder, where) from error
+    for each in missing:
+        _flush_folder(each.parent)
+    return folder
 
 
 def check_writable_folder(
@@ -130,10 +184,9 @@ def check_writable_folder(
     ...     check_writable_folder(Path(folder, "runs", "digits")).is_dir()
     True
     """
-    folder = Path(path)
+    folder = make_folder(path, where=where)
     probe = folder / f".writable.{secrets.token_hex(4)}.tmp"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         try:
             probe.write_bytes(b"written")
         finally:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
-from .files import atomic_write
+from .files import atomic_write, read_bytes
 
 
 def write_json(value: Any, path: str | os.PathLike[str], *, where: str) -> None:
@@ -16,6 +15,7 @@ def write_json(value: Any, path: str | os.PathLike[str], *, where: str) -> None:
     Raises OSError if the file cannot be written.
 
     >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_json({"a": [1, 2]}, Path(folder, "a.json"), where="save")
     ...     read_json(Path(folder, "a.json"), where="load")
@@ -31,15 +31,8 @@ def read_json(path: str | os.PathLike[str], *, where: str) -> Any:
 
     Raises OSError if the file cannot be read, ValueError if it is no JSON.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        explained = type(error)(
-            f"{where}: cannot read {str(path)!r} ({error.strerror or error}); give the path of a "
-            "file that save has written"
-        )
-        explained.errno = error.errno
-        raise explained from error
+    remedy = "give the path of a file that save has written"
+    content = read_bytes(path, where=where, remedy=remedy)
     try:
         return json.loads(content.decode())
     except (ValueError, RecursionError) as error:
