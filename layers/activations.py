@@ -204,7 +204,7 @@ def get_activation(identifier: Any, dtype: Any = None) -> Layer:
     if isinstance(identifier, Layer):
         return identifier
     if isinstance(identifier, dict):
-        return from_config(identifier)
+        return from_config(identifier, place="activation")
     if isinstance(identifier, type) and issubclass(identifier, Layer):
         return identifier(dtype=dtype)
     return Activation(identifier, dtype=dtype)

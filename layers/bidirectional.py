@@ -162,7 +162,7 @@ def _several(result: Any) -> list[Any]:
 def _recurrent(layer: Any, name: str) -> Recurrent:
     """A recurrent layer, also from its configuration."""
     if isinstance(layer, dict):
-        layer = from_config(layer)
+        layer = from_config(layer, place=name)
     if not isinstance(layer, Recurrent):
         raise TypeError(
             f"Bidirectional: {name} must be a recurrent layer, such as LSTM(64), got {layer!r}"

@@ -2,108 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
-
-import numpy as np
-
-from chainrule.engine.errors import describe
-from chainrule.engine.habits import explains_arguments
-from chainrule.engine.tensor import Tensor
+from chainrule.engine import configured
+from chainrule.engine.configured import plain
 
 from .habits import ARGUMENTS
 
-_ABSENT = object()
+__all__ = ["Configured", "plain"]
 
 
-class Configured:
-    """Something that keeps each constructor argument in an attribute of the same name."""
+class Configured(configured.Configured):
+    """Something that keeps each constructor argument in an attribute of the same name.
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        explains_arguments(cls, ARGUMENTS)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor arguments as plain data, which JSON can hold.
-
-        Raises TypeError for an argument that is not kept in an attribute of its name, and for
-        one that is no plain data, such as a function of your own.
-        """
-        config = {}
-        for name, value in self._arguments().items():
-            where = f"{type(self).__name__}.get_config: argument {name!r}"
-            if value is _ABSENT:
-                raise TypeError(
-                    f"{where} is not kept: write self.{name} = {name} in __init__, or define "
-                    "get_config"
-                )
-            config[name] = plain(value, where)
-        return config
-
-    def to_config(self) -> dict[str, Any]:
-        """Class and constructor arguments: `{"class_name": ..., "config": ...}`."""
-        return {"class_name": type(self).__name__, "config": self.get_config()}
-
-    def identifier(self) -> Any:
-        """What names it as another constructor's argument: a plain name where there is one."""
-        return self.to_config()
-
-    def _arguments(self) -> dict[str, Any]:
-        """Each constructor argument with its value, as it is kept."""
-        return {name: getattr(self, name, _ABSENT) for name in _parameters(type(self))}
-
-    def _defaults(self) -> dict[str, Any]:
-        """What each constructor argument is, as plain data, where nothing is said of it."""
-        return {name: each.default for name, each in _parameters(type(self)).items()}
-
-    def __repr__(self) -> str:
-        defaults, shown = self._defaults(), []
-        for name, given in self._arguments().items():
-            try:
-                value = plain(given, name)
-            except TypeError:  # shown by its own repr
-                if given is _ABSENT:
-                    continue
-                value = given
-            if value != defaults[name]:
-                made = isinstance(given, Configured) and not isinstance(value, str)
-                shown.append(f"{name}={given!r}" if made else f"{name}={describe(value)}")
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-
-def _parameters(cls: type) -> dict[str, inspect.Parameter]:
-    """The constructor's parameters; those of the parent class too, where it takes **options."""
-    found: dict[str, inspect.Parameter] = {}
-    for each in cls.__mro__:
-        if "__init__" not in vars(each):
-            continue
-        parameters = list(inspect.signature(vars(each)["__init__"]).parameters.values())[1:]
-        for p in parameters:
-            if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-                found.setdefault(p.name, p)
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
-    return found
-
-
-def plain(value: Any, where: str) -> Any:
-    """A value as None, numbers, strings, lists and dicts of them.
-
-    Raises TypeError where it is none.
-
-    >>> plain((np.float32(0.5), np.dtype("float32")), "example")
-    [0.5, 'float32']
+    An argument that Keras or PyTorch has and that is not here is told what stands for it.
     """
-    if isinstance(value, Configured):
-        return value.identifier()
-    if isinstance(value, (np.ndarray, np.generic, Tensor)):
-        return value.tolist()
-    if isinstance(value, np.dtype):
-        return value.name
-    if isinstance(value, (list, tuple)):
-        return [plain(each, where) for each in value]
-    if isinstance(value, dict):
-        return {str(key): plain(each, where) for key, each in value.items()}
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    raise TypeError(f"{where} is {describe(value)}, which is no plain data; give a known name")
+
+    elsewhere = ARGUMENTS

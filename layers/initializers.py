@@ -14,6 +14,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from chainrule.engine.errors import ShapeError
+from chainrule.engine.making import Kind, made
 from chainrule.engine.random import draw_truncated_normal, generator
 
 from .config import Configured
@@ -264,6 +265,8 @@ INITIALIZERS: dict[str, type[Initializer]] = {
         *(GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal),
     )
 }
+#: What a configuration of an initialiser may describe.
+KIND = Kind("initializer", Initializer, {cls.__name__: cls for cls in INITIALIZERS.values()})
 #: Short names, as in Keras.
 SHORT = {"uniform": "random_uniform", "normal": "random_normal"}
 
@@ -295,9 +298,7 @@ def get_initializer(identifier: Any) -> Callable[[tuple[int, ...], Any], Any]:
     if isinstance(identifier, str) and SHORT.get(identifier, identifier) in INITIALIZERS:
         return INITIALIZERS[SHORT.get(identifier, identifier)]()
     if isinstance(identifier, dict) and set(identifier) == {"class_name", "config"}:
-        classes = {cls.__name__: cls for cls in INITIALIZERS.values()}
-        if identifier["class_name"] in classes:
-            return classes[identifier["class_name"]](**identifier["config"])
+        return cast("Initializer", made(identifier, KIND))
     elif isinstance(identifier, type) and issubclass(identifier, Initializer):
         return identifier()
     elif callable(identifier):

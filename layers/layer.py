@@ -15,6 +15,7 @@ from chainrule.engine.devices import state
 from chainrule.engine.dtypes import as_dtype, default_layer_dtype
 from chainrule.engine.errors import DtypeError, ShapeError, describe
 from chainrule.engine.hosted import brought
+from chainrule.engine.making import Kind, made, making
 from chainrule.engine.masks import mask_of, with_mask
 from chainrule.engine.tape import no_grad
 from chainrule.engine.tensor import Tensor, to_array
@@ -290,11 +291,6 @@ class Layer(Weighted):
 
     # Configuration --------------------------------------------------------------------------
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Layer:
-        """A layer, not built, from what `get_config` returned."""
-        return cls(**config)
-
     def _default_name(self) -> str:
         words = r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])"  # Conv2D is conv2d, as in Keras
         return re.sub(words, "_", type(self).__name__).lower()
@@ -349,25 +345,30 @@ def registered(cls: AnyLayer) -> AnyLayer:
     return cls
 
 
-def from_config(config: dict[str, Any]) -> Layer:
+#: What a configuration of a layer may describe.
+KIND = Kind("layer", Layer, LAYERS)  # type: ignore[arg-type]  # a dict of subclasses
+
+
+def from_config(
+    config: dict[str, Any],
+    custom_objects: dict[str, Any] | None = None,
+    *,
+    place: str = "",
+) -> Layer:
     """A layer, not built, from `layer.to_config()`: `{"class_name": ..., "config": {...}}`.
 
-    Raises ValueError for anything else, and for a class that is not in `LAYERS`.
+    Arguments: `custom_objects`, classes of your own by their names; `place`, where the
+    configuration lies within that of the layer around it, for messages.
+
+    Raises ValueError for anything else, for a class that is neither in `LAYERS` nor given, and for
+    arguments that its constructor refuses.
 
     >>> from chainrule import layers
     >>> layers.from_config(layers.Dense(10, activation="relu").to_config())
     Dense(units=10, activation='relu')
     """
-    if not isinstance(config, dict) or set(config) != {"class_name", "config"}:
-        raise ValueError(
-            "from_config: expected a dict with the keys 'class_name' and 'config', got "
-            f"{describe(config)}"
-        )
-    name, arguments = config["class_name"], config["config"]
-    if not isinstance(name, str) or name not in LAYERS:
-        raise ValueError(
-            f"from_config: class_name {name!r} is unknown; known: {', '.join(sorted(LAYERS))}"
-        )
-    if not isinstance(arguments, dict):
-        raise ValueError(f"from_config: config must be a dict, got {describe(arguments)}")
-    return LAYERS[name].from_config(arguments)
+    if custom_objects is None:
+        found: Layer = made(config, KIND, place)
+        return found
+    with making(custom_objects=custom_objects):
+        return from_config(config, place=place)

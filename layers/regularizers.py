@@ -7,6 +7,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
+from chainrule.engine.making import Kind, made
 from chainrule.engine.operations.arithmetic import square
 from chainrule.engine.tensor import Tensor
 
@@ -112,6 +113,8 @@ class L1L2(Regularizer):
 
 #: Every regulariser by its name, which is Keras's.
 REGULARIZERS: dict[str, type[Regularizer]] = {cls.name: cls for cls in (L1, L2, L1L2)}
+#: What a configuration of a regulariser may describe.
+KIND = Kind("regularizer", Regularizer, {cls.__name__: cls for cls in REGULARIZERS.values()})
 
 
 def _factor(value: Any, where: str) -> float:
@@ -134,9 +137,7 @@ def get_regularizer(identifier: Any) -> Callable[[Tensor], Tensor] | None:
     if isinstance(identifier, str) and identifier in REGULARIZERS:
         return REGULARIZERS[identifier].by_name()
     if isinstance(identifier, dict) and set(identifier) == {"class_name", "config"}:
-        classes = {cls.__name__: cls for cls in REGULARIZERS.values()}
-        if identifier["class_name"] in classes:
-            return classes[identifier["class_name"]](**identifier["config"])
+        return cast("Regularizer", made(identifier, KIND))
     elif isinstance(identifier, type) and issubclass(identifier, Regularizer):
         return identifier.by_name()
     elif callable(identifier):
