@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .errors import describe
@@ -32,11 +33,13 @@ class _Scope(NamedTuple):
 
     where: str = "from_config"
     path: str = ""
-    custom: Mapping[str, Any] = {}
+    custom: Mapping[str, Any] = MappingProxyType({})
     depth: int = 0
 
 
-_scope: ContextVar[_Scope] = ContextVar("scope", default=_Scope())
+_OUTSIDE = _Scope()
+
+_scope: ContextVar[_Scope] = ContextVar("scope", default=_OUTSIDE)
 
 
 class ConfigError(ValueError):

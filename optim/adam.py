@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,11 @@ class Adam(Optimizer):
     gradient, or is frozen, for some steps goes on from where it was.
 
     Arguments: `parameters`, Tensors, or None if `attach` gives them later; `learning_rate`,
-    positive; `beta_1` and `beta_2`, in [0, 1); `epsilon`, positive: 1e-8 as in the paper and in
-    PyTorch, where Keras takes 1e-7; `weight_decay`, not negative: an L2 penalty as in PyTorch's
-    Adam, whose gradient m and v see too (not the decoupled one of AdamW); `clipnorm`, `clipvalue`,
-    `global_clipnorm`, one of them, positive: to what gradients are clipped (see `Optimizer`);
+    positive, or a schedule (see `Optimizer`); `beta_1` and `beta_2`, in [0, 1); `epsilon`,
+    positive: 1e-8 as in the paper and in PyTorch, where Keras takes 1e-7; `weight_decay`,
+    not negative: an L2 penalty as in PyTorch's Adam, whose gradient m and v see too (not the
+    decoupled one of AdamW); `clipnorm`, `clipvalue`, `global_clipnorm`, one of them, positive: to
+    what gradients are clipped (see `Optimizer`);
     `as_printed`: step by the rule that the source of the derivations prints in place of the last
     line,
 
@@ -65,7 +66,7 @@ class Adam(Optimizer):
     def __init__(
         self,
         parameters: Iterable[Any] | None = None,
-        learning_rate: float = 0.001,
+        learning_rate: float | Callable[[int], float] = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,

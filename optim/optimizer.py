@@ -7,37 +7,26 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import compress
 from operator import add
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from chainrule.engine.devices import Device, Kernels, active_kernels, moved
 from chainrule.engine.errors import Allocating, ShapeError, describe
-from chainrule.engine.habits import explains_arguments
 from chainrule.engine.tape import mark_changed
 from chainrule.engine.tensor import Tensor
 
 from .arguments import checked, number
 from .clipping import Clipping
 from .packing import Block, Place, adjacent, pack, place_of
+from .rated import Rated
 from .segments import Run, Segment
 
-#: Arguments of optimisers elsewhere, and what stands for them here.
-ELSEWHERE = {
-    "lr": "it is called learning_rate",
-    "params": "it is called parameters",
-    "betas": "they are called beta_1 and beta_2",
-    "eps": "it is called epsilon",
-    "max_norm": "it is called global_clipnorm",
-    "grad_clip": "there are clipnorm, clipvalue and global_clipnorm",
-    "decay": "set optimizer.learning_rate between epochs, in a callback",
-}
 
-
-class Optimizer(ABC):
+class Optimizer(Rated, ABC):
     """Changes parameters step by step so that a loss falls.
 
     At its first step an optimiser packs its parameters: their values are copied, to the bit, into
@@ -57,8 +46,9 @@ class Optimizer(ABC):
     together, `clipvalue` of each element. `.grad` holds the clipped gradient afterwards.
 
     Arguments: `parameters`, Tensors (any iterable, or pairs of a name and a Tensor); one that
-    occurs twice counts once; None if `attach` gives them later. `learning_rate`, positive;
-    `clipping`, or None.
+    occurs twice counts once; None if `attach` gives them later. `learning_rate`, positive, or a
+    schedule (see `optim.schedules`; any function of the number of steps taken), which then gives
+    the rate of each step; `clipping`, or None.
 
     Raises ValueError if there are no parameters, or a number is outside its range; TypeError for
     what is no Tensor, or no number; DtypeError for integers; GradientError for a Tensor that was
@@ -72,23 +62,13 @@ class Optimizer(ABC):
     #: Operations of a step for each parameter: additions, multiplications, quotients, roots.
     operations = 2
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        explains_arguments(cls, ELSEWHERE)
-
     def __init__(
         self,
         parameters: Iterable[Any] | None,
-        learning_rate: float,
+        learning_rate: float | Callable[[int], float],
         clipping: Clipping | None = None,
     ) -> None:
-        self._clipping = clipping
-        self._learning_rate = number(
-            learning_rate,
-            f"{type(self).__name__}: learning_rate",
-            "positive, such as 0.01; to keep a parameter as it is, set its requires_grad=False",
-            lambda rate: 0 < rate < math.inf,
-        )
+        super().__init__(learning_rate, clipping)
         self._parameters: tuple[Tensor, ...] = ()
         self._start_anew()
         if parameters is not None:
@@ -144,36 +124,6 @@ class Optimizer(ABC):
         """The Tensors that it steps, each once."""
         return self._parameters
 
-    def _renamed(self, value: Any = None) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__}: lr is called learning_rate")
-
-    lr = property(_renamed, _renamed)  # or setting it would change nothing, without a word
-
-    @property
-    def learning_rate(self) -> float:
-        """How far a step goes. It may be set between steps, to 0 too."""
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = number(
-            value,
-            f"{type(self).__name__}: learning_rate",
-            "a finite number, not negative, such as 0.01",
-            lambda rate: 0 <= rate < math.inf,
-        )
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The arguments of the rule other than the learning rate, by name."""
-        return {}
-
-    def __repr__(self) -> str:
-        told = {"learning_rate": self._learning_rate, **self.settings}
-        if self._clipping is not None:
-            told[self._clipping.name] = self._clipping.limit
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in told.items())})"
-
     # Stepping -------------------------------------------------------------------------------
 
     def zero_grad(self) -> None:
@@ -196,6 +146,8 @@ class Optimizer(ABC):
                 f"{name}: step: it has no parameters yet; make it as {name}(parameters, ...), or "
                 "give it some by attach(parameters)"
             )
+        if self._schedule is not None:
+            self._learning_rate = self._scheduled(self._schedule)
         if not self._undisturbed():
             active = self._gather()
             if active != self._active:
@@ -209,6 +161,7 @@ class Optimizer(ABC):
         for run in self._runs:
             kernels = active_kernels(run.device)
             self._update(kernels, run.w, run.g, *run.memory, t=self._steps[run.first])
+        self._iterations += 1
 
     @abstractmethod
     def _update(self, kernels: Kernels, w: Any, g: Any, *memory: Any, t: int) -> None:
@@ -318,14 +271,16 @@ class Optimizer(ABC):
     def state(self) -> dict[str, Any]:
         """What `load_state` needs to go on as if there had been no interruption: copies.
 
-        A dict of numbers and NumPy arrays: "learning_rate", and for each parameter, by its
-        position, "steps.0" and one array for each thing that the rule remembers, as "m.0".
+        A dict of numbers and NumPy arrays: "learning_rate", None where a schedule gives it;
+        "iterations"; and for each parameter, by its position, "steps.0" and one array for each
+        thing that the rule remembers, as "m.0".
 
         >>> import chainrule as cr
         >>> sorted(cr.optim.Adam([cr.ones(2)]).state())
-        ['learning_rate', 'm.0', 'steps.0', 'v.0']
+        ['iterations', 'learning_rate', 'm.0', 'steps.0', 'v.0']
         """
-        state: dict[str, Any] = {"learning_rate": self._learning_rate}
+        rate = self._learning_rate if self._schedule is None else None
+        state: dict[str, Any] = {"learning_rate": rate, "iterations": self._iterations}
         for i, (parameter, memory) in enumerate(zip(self._parameters, self._memory, strict=True)):
             state[f"steps.{i}"], home = self._steps[i], self._homes[i]
             for name in self._remembers:
@@ -339,15 +294,20 @@ class Optimizer(ABC):
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Takes on what `state()` of an optimiser of the same kind returned.
 
-        Nothing is changed unless all of it fits.
+        Nothing is changed unless all of it fits. A learning rate that was set takes the place of
+        the optimiser's, and of its schedule. An old state without "iterations" is read if there
+        is no schedule: the parameter with most steps tells them.
 
-        Raises ValueError if names are missing or unknown, or if it has no parameters yet;
-        ShapeError if an array does not have its parameter's shape.
+        Raises ValueError if names are missing or unknown, if it has no parameters yet, or if the
+        learning rate was a schedule's and there is none now; ShapeError if an array does not have
+        its parameter's shape.
         """
         where = f"{type(self).__name__}: load_state"
         if not self._parameters:
             raise ValueError(f"{where}: it has no parameters yet; call attach(parameters) first")
         expected = self.state()
+        if self._schedule is None and "iterations" not in state:
+            del expected["iterations"]
         if set(state) != set(expected):
             missing = sorted(set(expected) - set(state))
             unknown = sorted(set(state) - set(expected))
@@ -355,23 +315,18 @@ class Optimizer(ABC):
                 f"{where}: the state is of another optimiser or other parameters: missing "
                 f"{missing}, unknown {unknown}"
             )
-        rate = number(
-            state["learning_rate"],
-            f"{where}: learning_rate",
-            "a finite number, not negative",
-            lambda rate: 0 <= rate < math.inf,
-        )
-        steps = [
-            int(
-                number(
-                    state[f"steps.{i}"],
-                    f"{where}: steps.{i}",
-                    "a whole number, not negative",
-                    lambda count: count >= 0 and count == int(count),
-                )
+        schedule, rate = self._schedule, state["learning_rate"]
+        if rate is not None:
+            schedule, rate = None, self._checked_rate(rate, "load_state: learning_rate")
+        elif schedule is None:
+            raise ValueError(
+                f"{where}: the learning rate followed a schedule, and this optimiser has none; "
+                "give it the same learning_rate=schedule"
             )
-            for i in range(len(self._parameters))
-        ]
+        steps = [_count(state[f"steps.{i}"], where, i) for i in range(len(self._parameters))]
+        iterations = max(steps)
+        if "iterations" in state:
+            iterations = _count(state["iterations"], where)
         arrays: list[dict[str, Any]] = []
         for i, parameter in enumerate(self._parameters):
             arrays.append({})
@@ -383,7 +338,8 @@ class Optimizer(ABC):
                         f"{describe(parameter)}"
                     )
                 arrays[i][name] = np.array(array, dtype=parameter.dtype)
-        self._learning_rate, self._steps = rate, steps
+        self._schedule, self._iterations, self._steps = schedule, iterations, steps
+        self._learning_rate = self._learning_rate if rate is None else rate
         for i, (memory, loaded) in enumerate(zip(self._memory, arrays, strict=True)):
             for name, array in loaded.items():
                 there = self._homes[i].from_host(array)
@@ -406,3 +362,9 @@ class Optimizer(ABC):
         memory = [dict(each) for each in self._memory]
         lists = {"_memory": memory, "_steps": list(self._steps), "_homes": list(self._homes)}
         return {**self.__dict__, **layout, **lists}
+
+
+def _count(value: Any, where: str, parameter: int | None = None) -> int:
+    name = "iterations" if parameter is None else f"steps.{parameter}"
+    rule = "a whole number, not negative"
+    return int(number(value, f"{where}: {name}", rule, lambda n: 0 <= n < math.inf and n == int(n)))

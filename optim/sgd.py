@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from chainrule.engine.devices import Kernels
@@ -26,9 +26,10 @@ class SGD(Optimizer):
         w       <- w - learning_rate * (g + momentum * velocity)       nesterov
 
     Arguments: `parameters`, Tensors, or None if `attach` gives them later; `learning_rate`,
-    positive; `momentum`, in [0, 1); `nesterov`, needs momentum; `weight_decay`, not negative: the
-    factor of w in the gradient of the penalty weight_decay * |w|^2 / 2; `clipnorm`, `clipvalue`,
-    `global_clipnorm`, one of them, positive: to what gradients are clipped (see `Optimizer`).
+    positive, or a schedule (see `Optimizer`); `momentum`, in [0, 1); `nesterov`, needs momentum;
+    `weight_decay`, not negative: the factor of w in the gradient of the penalty
+    weight_decay * |w|^2 / 2; `clipnorm`, `clipvalue`, `global_clipnorm`, one of them, positive: to
+    what gradients are clipped (see `Optimizer`).
 
     Raises ValueError for numbers outside of these ranges, for two ways of clipping and for an empty
     `parameters`; TypeError for what is no number or no Tensor.
@@ -48,7 +49,7 @@ class SGD(Optimizer):
     def __init__(
         self,
         parameters: Iterable[Any] | None = None,
-        learning_rate: float = 0.01,
+        learning_rate: float | Callable[[int], float] = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
