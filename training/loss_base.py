@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.engine.configured import Configured
 from chainrule.engine.dtypes import as_dtype
 from chainrule.engine.errors import DtypeError, GradientError, ShapeError, apart, describe
 from chainrule.engine.hosted import host_array
@@ -16,8 +17,11 @@ from chainrule.engine.tensor import Tensor
 REDUCTIONS = {"mean": "mean", "sum_over_batch_size": "mean", "sum": "sum", None: None}
 
 
-class Loss:
+class Loss(Configured):
     """Base of losses: a subclass gives the value of each sample in `call`.
+
+    Constructor arguments of a subclass, kept in attributes of the same names, are its
+    configuration: with them a model is saved and made again (see `chainrule.load_model`).
 
     Arguments:
         name: name in messages.

@@ -6,10 +6,13 @@ So the result is that of the whole data set, whatever the batches, the short las
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from chainrule.engine.configured import Configured
+from chainrule.engine.errors import describe
 from chainrule.engine.hosted import brought, host_array
 from chainrule.engine.tensor import Tensor, wrap
 
@@ -31,7 +34,7 @@ class Mean:
 
     total: float
     count: int
-    _waiting: Tensor | None  # a sum on a device, which has not been read yet
+    _waiting: Tensor | float | None  # a sum of a device, which has not been added yet
 
     def __init__(self, name: str = "mean") -> None:
         self.name = name
@@ -54,7 +57,7 @@ class Mean:
     def result(self) -> float:
         """The average so far; NaN before the first sample."""
         if self._waiting is not None:
-            self.total, self._waiting = self.total + self._waiting.item(), None
+            self.total, self._waiting = self.total + _read(self._waiting), None
         return self.total / self.count if self.count else math.nan
 
     def reset(self) -> None:
@@ -63,12 +66,54 @@ class Mean:
         self.count = 0
         self._waiting = None
 
+    def state(self) -> dict[str, Any]:
+        """The sums so far, as plain data: what `load_state` needs to go on from here.
 
-class Metric:
+        A sum of a device is read, and told apart, so that going on adds in the same order.
+
+        >>> mean = Mean()
+        >>> mean.update(0.5, 4)
+        >>> mean.state()
+        {'total': 2.0, 'count': 4, 'waiting': None}
+        """
+        waiting = None if self._waiting is None else _read(self._waiting)
+        return {"total": self.total, "count": self.count, "waiting": waiting}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Takes on what `state()` returned.
+
+        Raises ValueError if it is something else; nothing is changed then.
+        """
+        if not isinstance(state, Mapping) or set(state) != {"total", "count", "waiting"}:
+            raise ValueError(
+                f"{self.name}: load_state: expected a dict of total, count and waiting, got "
+                f"{describe(state)}"
+            )
+        total, count, waiting = state["total"], state["count"], state["waiting"]
+        numbers = [total] if waiting is None else [total, waiting]
+        if not all(isinstance(each, float) for each in numbers):
+            raise ValueError(f"{self.name}: load_state: sums must be floats, got {numbers}")
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise ValueError(
+                f"{self.name}: load_state: count must be a whole number, not negative, got "
+                f"{describe(count)}"
+            )
+        self.total, self.count, self._waiting = total, count, waiting
+
+
+def _read(waiting: Tensor | float) -> float:
+    return float(waiting.item()) if isinstance(waiting, Tensor) else waiting
+
+
+class Metric(Configured):
     """Base of metrics: a subclass says in `values` how good each sample, or position, is.
 
     `values` is given arrays of NumPy. Of a model on a GPU, they are copied to the host for it, in
     every batch; the metrics of this module compute on the GPU instead.
+
+    Constructor arguments of a subclass, kept in attributes of the same names, are its
+    configuration. One that keeps sums of its own, in an `update` and a `reset` of its own, defines
+    `state` and `load_state` too, so that a training that is interrupted can go on.
 
     Arguments:
         name: name in logs.
@@ -125,6 +170,38 @@ class Metric:
     def reset(self) -> None:
         """Start again, as at the beginning of an epoch."""
         self._mean.reset()
+
+    def state(self) -> dict[str, Any]:
+        """The sums so far, as plain data: what `load_state` needs to go on from here.
+
+        Raises TypeError if a subclass has an `update` or a `reset` of its own, and no `state`.
+        """
+        self._require_own("state")
+        return self._mean.state()
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Takes on what `state()` returned.
+
+        Raises ValueError if it is something else, TypeError as `state` does; nothing is changed.
+        """
+        self._require_own("load_state")
+        try:
+            self._mean.load_state(state)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from error
+
+    def _require_own(self, method: str) -> None:
+        """Raises TypeError if there may be sums of which `_mean` does not know."""
+        for cls in type(self).__mro__:
+            if cls in (Metric, Portable) or method in vars(cls):
+                return
+            own = [name for name in ("update", "reset") if name in vars(cls)]
+            if own:
+                raise TypeError(
+                    f"{self.name}: {cls.__name__} defines {' and '.join(own)}, and may keep sums "
+                    f"of its own, which {method} does not know; define state(self), which returns "
+                    "them as plain data, and load_state(self, state) in it"
+                )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r})"

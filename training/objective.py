@@ -9,7 +9,7 @@ activation. It is decided here, once, by kind, for training and evaluation alike
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -122,6 +122,46 @@ class Objective:
         self.average.reset()
         for metric in self.metrics:
             metric.reset()
+
+    def state(self) -> dict[str, Any]:
+        """The averages so far, as plain data: what `load_state` needs to go on from here.
+
+        Raises TypeError if a metric cannot tell its own; see `Metric.state`.
+
+        >>> sorted(Objective("mse", ["mae"], None).state())
+        ['loss', 'metrics']
+        """
+        metrics = {metric.name: metric.state() for metric in self.metrics}
+        return {"loss": self.average.state(), "metrics": metrics}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Takes on what `state()` of an objective with the same metrics returned.
+
+        Raises ValueError if it is something else; nothing is changed then.
+        """
+        fits = isinstance(state, Mapping) and set(state) == {"loss", "metrics"}
+        if not fits or not isinstance(state["metrics"], Mapping):
+            raise ValueError(
+                "load_state: expected the averages of the loss and of the metrics, got "
+                f"{describe(state)}"
+            )
+        names = [metric.name for metric in self.metrics]
+        if set(state["metrics"]) != set(names):
+            raise ValueError(
+                f"load_state: the averages are of the metrics {list(state['metrics'])}, but the "
+                f"model was compiled with {names}"
+            )
+        before = self.state()
+        try:
+            self._take_on(state)
+        except BaseException:
+            self._take_on(before)
+            raise
+
+    def _take_on(self, state: Mapping[str, Any]) -> None:
+        self.average.load_state(state["loss"])
+        for metric in self.metrics:
+            metric.load_state(state["metrics"][metric.name])
 
     def outputs(self, model: Predictor, x: Any) -> Tensor:
         """What the loss reads: the model's predictions; its logits where they are fused."""
