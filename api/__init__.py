@@ -52,6 +52,7 @@ from chainrule.engine.transforms import grad, value_and_grad
 if TYPE_CHECKING:
     from chainrule import (
         callbacks,
+        data,
         datasets,
         images,
         layers,
@@ -70,8 +71,8 @@ if TYPE_CHECKING:
     __version__: str
 
 _SUBMODULES = (
-    *("callbacks", "datasets", "images", "layers", "losses", "metrics", "models", "optim"),
-    *("testing", "text", "utils"),
+    *("callbacks", "data", "datasets", "images", "layers", "losses", "metrics", "models"),
+    *("optim", "testing", "text", "utils"),
 )
 
 
@@ -99,6 +100,8 @@ _elsewhere = names_elsewhere(
         "regularizers": "L1, L2 and L1L2 are in chainrule.layers",
         "initializers": "HeNormal, GlorotUniform, ... are in chainrule.layers",
         "activations": "they are functions, as chainrule.relu; Dense(10, activation='relu')",
+        "DataLoader": "use chainrule.data.from_arrays(x, y).shuffle().batch(32)",
+        "Dataset": "use chainrule.data.from_arrays(x, y), or from_generator(function)",
         "preprocessing": "there are chainrule.text and chainrule.images",
     },
 )
@@ -139,6 +142,7 @@ __all__ = [
     "callbacks",
     "checkpoint",
     "composition",
+    "data",
     "datasets",
     "default_device",
     "default_dtype",

@@ -7,9 +7,11 @@ the numbers: so they are the same on every device, and can be made again from tw
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,12 +26,31 @@ from .tensor import Tensor
 class _Source:
     """Where random numbers come from: a generator, a key, and the first of its words not taken."""
 
+    generator: np.random.Generator
+    key: int
+
     def __init__(self, generator: np.random.Generator, key: int, reserved: int = 0) -> None:
         self.generator, self.key, self.reserved = generator, key, reserved
 
 
+class _Derived(_Source):
+    """The source that belongs to some integers; made when a number is drawn, as few need be."""
+
+    def __init__(self, words: tuple[int, ...]) -> None:
+        self._words, self.reserved = words, 0
+
+    @cached_property
+    def generator(self) -> np.random.Generator:  # type: ignore[override]
+        return np.random.Generator(np.random.PCG64(seed_sequence(*self._words)))
+
+    @cached_property
+    def key(self) -> int:  # type: ignore[override]
+        # A word more than the generator's, which would else begin with the key's own bits.
+        return int(seed_sequence(*self._words, 1).generate_state(1, np.uint64)[0])
+
+
 class _Replay(threading.local):
-    """The source of a thread that draws numbers again."""
+    """The source of a thread that has one of its own, or draws numbers again."""
 
     source: _Source | None = None
 
@@ -115,6 +136,65 @@ def replaying(then: Moment) -> Iterator[None]:
         yield
     finally:
         _replay.source = before
+
+
+def seed_sequence(*words: int) -> np.random.SeedSequence:
+    """NumPy's seed that belongs to some integers of any size: other integers, another seed.
+
+    `SeedSequence` itself does not tell (1,) from (1, 0), nor (2**32,) from (0, 1).
+
+    Raises TypeError for what is no integer, ValueError for one that is negative.
+
+    >>> states = [seed_sequence(*words).generate_state(1) for words in ((1,), (1, 0))]
+    >>> bool(states[0] == states[1])
+    False
+    """
+    limbs = [len(words)]
+    for word in words:
+        try:
+            left = operator.index(word)
+        except TypeError:
+            raise TypeError(f"random.apart: words must be integers, got {word!r}") from None
+        if left < 0:
+            raise ValueError(f"random.apart: words must not be negative, got {left}")
+        at = len(limbs)
+        limbs.append(0)
+        while left:
+            limbs.append(left & 0xFFFFFFFF)
+            left >>= 32
+        limbs[at] = len(limbs) - at - 1
+    return np.random.SeedSequence(np.array(limbs, np.uint32))  # type: ignore[arg-type]
+
+
+class apart:  # noqa: N801 - used as a function is
+    """Draws, within a `with` block, from a source of its own that these integers seed.
+
+    In this thread, all of chainrule's random numbers come from it; afterwards the source is where
+    it was, and other threads do not notice. One that is kept and entered again goes on where it
+    stopped. The source is made when the first number is drawn.
+
+    Arguments: `words`, integers of 0 or more, of any size. Other words, other numbers.
+
+    Raises TypeError or ValueError for other words, when the first number is drawn.
+
+    >>> import chainrule as cr
+    >>> with cr.random.apart(7, 0):
+    ...     first = cr.random.normal(3).tolist()
+    >>> with cr.random.apart(7, 0):
+    ...     first == cr.random.normal(3).tolist()
+    True
+    """
+
+    def __init__(self, *words: int) -> None:
+        self._own = _Derived(words)
+        self._before: list[_Source | None] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_replay.source)
+        _replay.source = self._own
+
+    def __exit__(self, *error: object) -> None:
+        _replay.source = self._before.pop()
 
 
 def _result(array: Any, dtype: Any, where: str, requires_grad: bool, device: Any) -> Tensor:

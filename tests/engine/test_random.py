@@ -6,9 +6,11 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.engine.random import moment, replaying, reserve
+from chainrule.engine.random import apart, generator, moment, replaying, reserve, seed_sequence
 
 DRAWS = {
     "normal": lambda **k: cr.random.normal((2, 3), **k),
@@ -95,3 +97,71 @@ def test_other_threads_do_not_notice_a_replay():
         thread.join()
         assert reserve(4)[1] == 4
     assert found == [8] and reserve(4)[1] == 12
+
+
+words = st.lists(st.integers(0, 2**70), max_size=5).map(tuple)
+
+
+@given(words, words)
+def test_other_words_are_another_seed(one, other):
+    states = [tuple(seed_sequence(*each).generate_state(4)) for each in (one, other)]
+    assert (states[0] == states[1]) == (one == other)
+
+
+@pytest.mark.parametrize(("one", "other"), [((1,), (1, 0)), ((2**32,), (0, 1)), ((), (0,))])
+def test_words_are_told_apart_that_numpys_seeds_are_not(one, other):
+    first, second = (seed_sequence(*each).generate_state(4).tolist() for each in (one, other))
+    assert first != second
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_numbers_drawn_apart_are_those_of_the_words_and_leave_the_source_alone(name):
+    def drawn(*numbers):
+        with apart(*numbers):
+            return DRAWS[name]().numpy().tolist(), reserve(4)
+
+    cr.seed(0)
+    then = moment()
+    first = drawn(1, 2)
+    assert moment() == then
+    cr.seed(5)
+    assert drawn(1, 2) == first
+    others = [drawn(2, 1), drawn(1), drawn(1, 2, 0)]
+    assert all(a != first[0] and b[0] != first[1][0] for a, b in others)
+
+
+def test_what_is_drawn_apart_nests_goes_on_when_entered_again_and_can_be_replayed():
+    with apart(1):
+        whole = generator().random(4).tolist()
+    kept = apart(1)
+    with kept:
+        assert generator().random(2).tolist() == whole[:2]
+        with apart(2), kept:
+            assert generator().random() == whole[2]
+        then = moment()
+        last = generator().random()
+        with replaying(then):
+            assert generator().random() == last
+        cr.seed(9)
+        seeded = generator().random()
+    cr.seed(9)
+    assert last == whole[3] and generator().random() == seeded
+
+
+def test_an_error_ends_what_is_drawn_apart_and_other_threads_do_not_notice():
+    cr.seed(0)
+    reserve(8)
+    found = []
+    with pytest.raises(KeyError), apart(1):
+        assert reserve(4)[1] == 0
+        thread = threading.Thread(target=lambda: found.append(reserve(4)[1]))
+        thread.start()
+        thread.join()
+        raise KeyError
+    assert found == [8] and reserve(4)[1] == 12
+
+
+@pytest.mark.parametrize(("word", "error"), [(-1, ValueError), (1.5, TypeError), ("a", TypeError)])
+def test_words_that_are_no_numbers_are_refused(word, error):
+    with pytest.raises(error, match=r"random\.apart: words must"), apart(0, word):
+        generator()
