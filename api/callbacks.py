@@ -3,12 +3,12 @@
 from chainrule.engine.habits import names_elsewhere
 from chainrule.training.callbacks import Callback, LambdaCallback
 from chainrule.training.history import History
+from chainrule.training.stopping import EarlyStopping, TerminateOnNaN
 
-__all__ = ["Callback", "History", "LambdaCallback"]
+__all__ = ["Callback", "EarlyStopping", "History", "LambdaCallback", "TerminateOnNaN"]
 
 #: What Keras has under these names, and what it is here.
 _KERAS = {
-    "EarlyStopping": "in on_epoch_end(epoch, logs) of a Callback, set self.model.stop_training",
     "ModelCheckpoint": "in on_epoch_end(epoch, logs) of a Callback, call self.model.save_weights",
     "LearningRateScheduler": "in on_epoch_begin(epoch) of a Callback, set "
     "self.model.optimizer.learning_rate",

@@ -66,8 +66,8 @@ def check_epochs(epochs: Any, initial_epoch: Any) -> tuple[int, int]:
     >>> check_epochs(10, 0)
     (10, 0)
     """
-    last = _integer(epochs, "epochs", least=1)
-    first = _integer(initial_epoch, "initial_epoch", least=0)
+    last = check_integer(epochs, "epochs", least=1, where="fit")
+    first = check_integer(initial_epoch, "initial_epoch", least=0, where="fit")
     if first >= last:
         raise ValueError(
             f"fit: initial_epoch={first} leaves nothing to train up to epochs={last}; epochs is "
@@ -90,16 +90,25 @@ def check_flag(value: Any, name: str, *, where: str) -> bool:
     return bool(value)
 
 
-def _integer(value: Any, name: str, *, least: int) -> int:
+def check_integer(value: Any, name: str, *, least: int, where: str) -> int:
+    """An argument that is an integer of at least `least`.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is too small.
+
+    >>> check_integer(3, "patience", least=0, where="EarlyStopping")
+    3
+    """
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
         number = operator.index(value)
     except TypeError:
         raise TypeError(
-            f"fit: {name} must be an integer of at least {least}, got {value!r} "
+            f"{where}: {name} must be an integer of at least {least}, got {value!r} "
             f"({type(value).__name__})"
         ) from None
     if number < least:
-        raise ValueError(f"fit: {name} must be at least {least}, got {number}")
+        raise ValueError(f"{where}: {name} must be at least {least}, got {number}")
     return number

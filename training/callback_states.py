@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .callbacks import Callback
+from chainrule.training.callbacks import Callback
 
 
 def callback_states(callbacks: Iterable[Callback], *, where: str = "fit") -> list[dict[str, Any]]:

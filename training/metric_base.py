@@ -128,6 +128,10 @@ class Metric(Configured):
     0.6667
     """
 
+    #: Is a higher value better (True), or a lower one (False)? None says that it is not known, so
+    #: that callbacks which look for the best value must be told, as by `mode="max"`.
+    higher_is_better: bool | None = None
+
     def __init__(self, name: str) -> None:
         self.name = name
         self._mean = Mean()

@@ -68,6 +68,8 @@ class BinaryAccuracy(Portable):
     0.6667
     """
 
+    higher_is_better = True
+
     def __init__(
         self,
         threshold: float = 0.5,
@@ -104,6 +106,8 @@ class CategoricalAccuracy(Portable):
     0.5
     """
 
+    higher_is_better = True
+
     def __init__(self, *, name: str = "categorical_accuracy") -> None:
         super().__init__(name)
 
@@ -124,6 +128,8 @@ class SparseCategoricalAccuracy(Portable):
     >>> metric.result()
     0.5
     """
+
+    higher_is_better = True
 
     def __init__(self, *, name: str = "sparse_categorical_accuracy") -> None:
         super().__init__(name)
@@ -154,6 +160,8 @@ class MeanSquaredError(Portable):
     2.0
     """
 
+    higher_is_better = False
+
     def __init__(self, *, name: str = "mean_squared_error") -> None:
         super().__init__(name)
 
@@ -171,6 +179,8 @@ class MeanAbsoluteError(Portable):
     >>> metric.result()
     1.0
     """
+
+    higher_is_better = False
 
     def __init__(self, *, name: str = "mean_absolute_error") -> None:
         super().__init__(name)
@@ -202,6 +212,8 @@ class Accuracy(Portable):
     >>> metric.result()
     0.5
     """
+
+    higher_is_better = True
 
     def __init__(
         self, loss: str | None = None, *, from_logits: bool = False, name: str = "accuracy"
