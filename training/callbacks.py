@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
+from .notes import add_note
+
 Logs: TypeAlias = dict[str, Any]
 
 TRAIN_BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end")
@@ -172,18 +174,6 @@ def _overrides(callback: Callback, hook: str) -> bool:
     return getattr(getattr(callback, hook), "__func__", None) is not getattr(Callback, hook)
 
 
-def _add_note(error: Exception, note: str) -> None:
-    """What `error.add_note` does; before Python 3.11, which has it, the message is lengthened."""
-    add = getattr(error, "add_note", None)
-    if add is not None:
-        add(note)
-        return
-    vars(error)["__notes__"] = [*getattr(error, "__notes__", []), note]
-    # A KeyError shows the repr of its argument, which is a key rather than a message.
-    if len(error.args) == 1 and isinstance(error.args[0], str) and not isinstance(error, KeyError):
-        error.args = (f"{error.args[0]}\n{note}",)
-
-
 class CallbackList:
     """Several callbacks as one: each hook calls those that override it, in order.
 
@@ -270,7 +260,7 @@ class CallbackList:
             called = ", ".join(f"{unit}={position!r}" for position in arguments[:-1])
             name = type(self.callbacks[index]).__name__
             text = f"raised by the callback {name} (callbacks[{index}]) in {hook}({called})"
-            _add_note(error, f"{self._where}: {text}")
+            add_note(error, f"{self._where}: {text}")
 
     def finish(self, hook: str, first: int, *arguments: Any) -> None:
         """Call a hook of the callbacks from index `first` on, as after a call that was cut off.

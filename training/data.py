@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from chainrule.engine.hosted import host_array
 from chainrule.engine.tensor import Tensor
 
 from .inputs import count, mapped, parts, rows
+
+#: Samples computed together, unless a user says otherwise.
+DEFAULT_BATCH_SIZE = 32
 
 CHUNK = 1 << 20  # elements looked at together: the mask of a whole memory map may not fit
 
@@ -343,14 +346,53 @@ class Batches:
         self.y = y
         self.generator = generator
 
+    #: All samples are looked at before a run.
+    unchecked = False
+
     def __len__(self) -> int:
         return -(-count(self.x) // self.batch_size)
 
+    @property
+    def steps(self) -> int:
+        """How many batches there are."""
+        return len(self)
+
     def __iter__(self) -> Iterator[tuple[Any, np.ndarray | None]]:
+        return self.open(self.draw())
+
+    def first(self) -> tuple[Any, np.ndarray | None]:
+        """The first sample, and all targets: what a model is built and tried with."""
+        return rows(self.x, slice(0, 1)), self.y
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells these samples, and how they come, from others, as plain data."""
+        from .pipeline.fingerprints import array_fingerprint
+
+        return {
+            "x": array_fingerprint(self.x),
+            "y": None if self.y is None else array_fingerprint(self.y),
+            "batch_size": self.batch_size,
+            "shuffle": self.generator is not None,
+        }
+
+    def draw(self, epoch: int = 0) -> np.ndarray | None:
+        """The order of a pass, shape (samples,), drawn anew; None if it is that of the arrays."""
+        return None if self.generator is None else self.generator.permutation(count(self.x))
+
+    def open(
+        self, order: np.ndarray | None = None, start: int = 0, epoch: int = 0
+    ) -> Generator[tuple[Any, np.ndarray | None], None, None]:
+        """The batches of a pass in an order that `draw` gave, from the batch `start` on.
+
+        >>> batches = Batches(np.arange(5), None, 2, np.random.default_rng(0))
+        >>> order = batches.draw()
+        >>> whole, rest = list(batches.open(order)), list(batches.open(order, start=2))
+        >>> (rest[0][0] == whole[2][0]).all()
+        np.True_
+        """
         x, y = self.x, self.y
-        order = None if self.generator is None else self.generator.permutation(count(x))
-        for start in range(0, count(x), self.batch_size):
-            which: Any = slice(start, start + self.batch_size)
+        for begin in range(start * self.batch_size, count(x), self.batch_size):
+            which: Any = slice(begin, begin + self.batch_size)
             if order is not None:
                 which = order[which]
             yield rows(x, which), None if y is None else y[which]

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from chainrule.training.callbacks import Callback, Logs
-from chainrule.training.progress import format_value
+from .callbacks import Callback, Logs
+from .progress import format_value
 
 
 class History(Callback):

@@ -13,7 +13,8 @@ from chainrule.engine.tape import enable_grad, no_grad
 from chainrule.engine.tensor import Tensor
 
 from .callbacks import CallbackList
-from .data import Batches, describe
+from .data import describe
+from .feeds import Feed
 from .objective import Objective, Predictor
 from .progress import ProgressLine
 
@@ -23,6 +24,9 @@ class Trainable(Predictor, Protocol):
 
     optimizer: Any
     stop_training: bool
+
+    def check_inputs(self, x: Any, where: str, name: str = "x") -> None:
+        """Prove that samples are ones that it can compute with."""
 
 
 @contextmanager
@@ -35,10 +39,19 @@ def mode(training: bool) -> Iterator[None]:
         state.training = before
 
 
-def train_step(model: Trainable, objective: Objective, x: Any, y: np.ndarray) -> None:
-    """Forward pass, loss, backward pass, and one step of the optimiser."""
+def train_step(
+    model: Trainable, objective: Objective, x: Any, y: np.ndarray, *, batch: int | None = None
+) -> None:
+    """Forward pass, loss, backward pass, and one step of the optimiser.
+
+    Arguments: `batch`, the number of a batch that was not proved to fit before: it is now.
+    """
     with enable_grad(), mode(training=True):
+        if batch is not None:
+            model.check_inputs(x, "fit", f"x of batch {batch}")
         outputs = objective.outputs(model, x)
+        if batch is not None:
+            objective.check_targets(y, outputs, where="fit", y_name=f"y of batch {batch}")
         learn(model, objective, y, outputs)
 
 
@@ -51,10 +64,22 @@ def learn(model: Trainable, objective: Objective, y: np.ndarray, outputs: Any) -
     model.optimizer.step()
 
 
-def evaluate_step(model: Predictor, objective: Objective, x: Any, y: np.ndarray) -> None:
-    """Forward pass and loss, without recording."""
+def evaluate_step(
+    model: Any,
+    objective: Objective,
+    x: Any,
+    y: np.ndarray,
+    *,
+    where: str = "evaluate",
+    batch: int | None = None,
+) -> None:
+    """Forward pass and loss, without recording; `batch` is as for `train_step`."""
     with no_grad(), mode(training=False):
+        if batch is not None:
+            model.check_inputs(x, where, f"x of batch {batch}")
         outputs = objective.outputs(model, x)
+        if batch is not None:
+            objective.check_targets(y, outputs, where=where, y_name=f"y of batch {batch}")
         objective.evaluate(y, outputs, model.losses)
     objective.update_metrics(y, outputs)
 
@@ -85,51 +110,23 @@ def augmented(augment: Callable[[np.ndarray], Any], x: np.ndarray) -> np.ndarray
     )
 
 
-def train_epoch(
-    model: Trainable,
-    objective: Objective,
-    batches: Batches,
-    hooks: CallbackList,
-    line: ProgressLine,
-    augment: Callable[[np.ndarray], Any] | None = None,
-) -> dict[str, float]:
-    """Go through the batches once; ends early if a callback has set `stop_training`.
-
-    Returns:
-        loss and metrics by name, averages over the samples seen, each batch as it was before its
-        step.
-    """
-    objective.reset()
-    for index, (x, y) in enumerate(batches):
-        if hooks.train_batch_hooks:
-            hooks.on_train_batch_begin(index)
-        assert y is not None
-        if augment is not None:
-            x = augmented(augment, x)
-        train_step(model, objective, x, y)
-        line.update(index + 1, objective.logs)
-        if hooks.train_batch_hooks:
-            hooks.on_train_batch_end(index, objective.logs())
-        if model.stop_training:
-            break
-    return objective.logs()
-
-
 def evaluate(
     model: Predictor,
     objective: Objective,
-    batches: Batches,
+    batches: Feed,
     hooks: CallbackList,
     line: ProgressLine | None = None,
+    *,
+    where: str = "evaluate",
 ) -> dict[str, float]:
     """Loss and metrics by name, averages over all samples."""
     objective.reset()
     hooks.on_test_begin()
-    for index, (x, y) in enumerate(batches):
+    for index, (x, y) in enumerate(batches.open()):
         if hooks.test_batch_hooks:
             hooks.on_test_batch_begin(index)
-        assert y is not None
-        evaluate_step(model, objective, x, y)
+        number = index if batches.unchecked else None
+        evaluate_step(model, objective, x, y, where=where, batch=number)
         if line is not None:
             line.update(index + 1, objective.logs)
         if hooks.test_batch_hooks:
@@ -152,15 +149,15 @@ def one_output(outputs: Any, where: str) -> Tensor:
     )
 
 
-def predict(
-    model: Predictor, batches: Batches, hooks: CallbackList, line: ProgressLine
-) -> np.ndarray:
+def predict(model: Any, batches: Feed, hooks: CallbackList, line: ProgressLine) -> np.ndarray:
     """The outputs for all samples, one after the other."""
     parts = []
     hooks.on_predict_begin()
-    for index, (x, _) in enumerate(batches):
+    for index, (x, _) in enumerate(batches.open()):
         if hooks.predict_batch_hooks:
             hooks.on_predict_batch_begin(index)
+        if batches.unchecked:
+            model.check_inputs(x, "predict", f"x of batch {index}")
         with no_grad(), mode(training=False):
             parts.append(one_output(model(x), "predict").cpu().numpy())
         line.update(index + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,27 +11,22 @@ from typing import Any
 import numpy as np
 
 from chainrule import optim
-from chainrule.engine import random
 from chainrule.engine.errors import ShapeError
 from chainrule.engine.tape import enable_grad, no_grad
 from chainrule.layers.layer import shape_of
 
 from . import loop
-from .arguments import (
-    VALIDATION_NAMES,
-    check_epochs,
-    check_flag,
-    check_samples,
-    check_validation_data,
-)
+from .arguments import check_samples
 from .callbacks import Callback, CallbackList
-from .calls import require_no_lone_sample, require_one_argument, require_own_layers
-from .data import Batches, check_arrays, split_validation
+from .calls import require_one_argument
+from .data import Batches, check_arrays
 from .described import Described
+from .feeds import Feed, feed_of
+from .fitting import Options, fit
 from .history import History
 from .inputs import mapped, mapped_shapes, rows, several, several_shapes, structure
 from .objective import Objective
-from .progress import ProgressLine, check_verbose
+from .progress import ProgressLine
 
 Callbacks = Iterable[Callback] | Callback | None
 
@@ -139,7 +135,7 @@ class Model(Described):
         self,
         x: Any = None,
         y: Any = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
         callbacks: Callbacks = None,
@@ -149,6 +145,9 @@ class Model(Described):
         shuffle: bool = True,
         initial_epoch: int = 0,
         augment: Callable[[np.ndarray], np.ndarray] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
+        resume: bool | str = False,
     ) -> History:
         """Train on samples and their targets, in batches, epoch by epoch.
 
@@ -157,10 +156,18 @@ class Model(Described):
         cleanly: callbacks hear of the end, `self.history` holds the epochs so far, the weights
         stay as the last step left them, and the interrupt goes on to the caller.
 
+        With a folder of checkpoints a run that was killed at any moment, or stopped by an error,
+        goes on in another process from its last checkpoint, within an epoch too, and ends with the
+        same weights and history, bit for bit. For that it must be the same program: a run with
+        other data, model, optimiser or loss is refused. Only what callbacks say in their `state()`
+        is kept of them, and of random generators only the global ones, and those that `augment`
+        holds on to.
+
         Arguments:
-            x: samples, shape (samples, ...); a tuple or a dict of arrays for several inputs.
+            x: samples, shape (samples, ...); a tuple or a dict of arrays for several inputs; or a
+                pipeline of batches (see `chainrule.data`), which has the targets too.
             y: targets, shape (samples, ...), as the loss wants them.
-            batch_size: samples per step.
+            batch_size: samples per step, 32 unless given.
             epochs: number of the last epoch; `initial_epoch` of them are already done.
             verbose: 0 silent, 1 or "auto" a progress bar, 2 one line per epoch.
             callbacks: `Callback`s, whose hooks are called.
@@ -174,13 +181,19 @@ class Model(Described):
                 `lambda batch: cr.images.random_shift(batch, 2)`. It is given each batch to train
                 with, drawn and in order, as an array, and returns one of the same shape and
                 dtype; samples to validate with are never shown to it.
+            checkpoint: a folder in which the run is kept; made if need be. It holds the newest two
+                checkpoints.
+            checkpoint_every: steps from one checkpoint to the next; None for one after each epoch.
+            resume: True goes on with the run in `checkpoint`, "auto" does so if there is one. The
+                number of epochs may be another.
 
         Returns:
             the `History`, whose `history["loss"]` and so on are lists with a value per epoch.
 
         Raises:
-            RuntimeError: the model is not compiled.
+            RuntimeError: the model is not compiled, or another run has the folder of checkpoints.
             ValueError, TypeError: arguments or data that cannot be trained on; see the message.
+            OSError: a checkpoint cannot be written or read; those before it are whole.
 
         >>> import chainrule as cr
         >>> from chainrule.layers import Dense
@@ -194,59 +207,31 @@ class Model(Described):
         (['accuracy', 'loss'], 3)
         """
         self._require_compiled("fit")
-        epochs, initial_epoch = check_epochs(epochs, initial_epoch)
-        verbose = check_verbose(verbose)
-        shuffle = check_flag(shuffle, "shuffle", where="fit")
-        if augment is not None and not callable(augment):
-            raise TypeError(f"fit: augment must be a function of a batch of x, got {augment!r}")
-        x, y = check_samples(x, y, where="fit")
-        if augment is not None and several(x):
-            raise TypeError(f"fit: augment changes one array, but x is {structure(x)}")
-        chosen, history = CallbackList(callbacks).callbacks, History()
-        held_out = None
-        if validation_data is not None:
-            x_val, y_val = check_validation_data(validation_data)
-            held_out = Batches(x_val, y_val, batch_size)
-        elif validation_split != 0:
-            generator = random.generator()
-            x, y, x_val, y_val = split_validation(x, y, validation_split, generator)
-            held_out = Batches(x_val, y_val, batch_size)
-        batches = Batches(x, y, batch_size, random.generator() if shuffle else None)
-        self._prepare(x, y, where="fit")
-        require_own_layers(self, rows(x, slice(0, 1)), "fit")
-        require_no_lone_sample(self, len(y), batches.batch_size, "fit")
-        if held_out is not None:
-            x_name, y_name = VALIDATION_NAMES
-            self._prepare(held_out.x, held_out.y, where="fit", x_name=x_name, y_name=y_name)
-        self._attach("fit")
-        params = {"epochs": epochs, "steps": len(batches), "verbose": verbose}
-        hooks = CallbackList([*chosen, history], model=self, params=params)
-        self.history, self.stop_training = history, False
-        line, logs = ProgressLine(len(batches), verbose=verbose), {}
-        with self._run() as objective:
-            try:
-                hooks.on_train_begin()
-                for epoch in range(initial_epoch, epochs):
-                    line.start(epoch=epoch + 1, epochs=epochs)
-                    hooks.on_epoch_begin(epoch)
-                    logs = loop.train_epoch(self, objective, batches, hooks, line, augment)
-                    if held_out is not None:
-                        found = loop.evaluate(self, objective, held_out, hooks)
-                        logs |= {f"val_{name}": value for name, value in found.items()}
-                    line.finish(logs)
-                    hooks.on_epoch_end(epoch, logs)
-                    if self.stop_training:
-                        break
-            finally:
-                line.close()
-                hooks.on_train_end(logs)
-        return history
+        return fit(
+            self,
+            x,
+            y,
+            Options(
+                batch_size,
+                epochs,
+                verbose,
+                callbacks,
+                validation_split,
+                validation_data,
+                shuffle,
+                initial_epoch,
+                augment,
+                checkpoint,
+                checkpoint_every,
+                resume,
+            ),
+        )
 
     def evaluate(
         self,
         x: Any = None,
         y: Any = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         verbose: int | str = "auto",
         *,
         callbacks: Callbacks = None,
@@ -255,9 +240,10 @@ class Model(Described):
         """Loss and metrics on samples and their targets, as averages over the samples.
 
         Arguments:
-            x: samples, shape (samples, ...); a tuple or a dict of arrays for several inputs.
+            x: samples, shape (samples, ...); a tuple or a dict of arrays for several inputs; or a
+                pipeline of batches, which has the targets too.
             y: targets, shape (samples, ...).
-            batch_size: samples computed together.
+            batch_size: samples computed together, 32 unless given.
             verbose: 0 silent, 1 or "auto" a progress bar, 2 one line.
             callbacks: `Callback`s, whose hooks for tests are called.
             return_dict: return the values by name?
@@ -270,12 +256,11 @@ class Model(Described):
         """
         self._require_compiled("evaluate")
         line = ProgressLine(verbose=verbose, where="evaluate")
-        x, y = check_samples(x, y, where="evaluate")
-        batches = Batches(x, y, batch_size, where="evaluate")
-        line.total = len(batches)
-        params = {"steps": len(batches), "verbose": line.verbose}
+        batches = feed_of(x, y, batch_size, where="evaluate")
+        line.total = batches.steps
+        params = {"steps": batches.steps, "verbose": line.verbose}
         hooks = CallbackList(callbacks, model=self, params=params, where="evaluate")
-        self._prepare(x, y, where="evaluate")
+        self._build_and_check(batches, "evaluate")
         with self._run() as objective:
             try:
                 line.start()
@@ -288,7 +273,7 @@ class Model(Described):
     def predict(
         self,
         x: Any,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         verbose: int | str = 0,
         *,
         callbacks: Callbacks = None,
@@ -296,8 +281,9 @@ class Model(Described):
         """The model's outputs for samples, computed in batches without recording gradients.
 
         Arguments:
-            x: samples, shape (samples, ...); a tuple or a dict of arrays for several inputs.
-            batch_size: samples computed together.
+            x: samples, shape (samples, ...); a tuple or a dict of arrays for several inputs; or a
+                pipeline of batches, whose targets, if it has any, are not looked at.
+            batch_size: samples computed together, 32 unless given.
             verbose: 0 silent, 1 or "auto" a progress bar, 2 one line.
             callbacks: `Callback`s, whose hooks for predictions are called.
 
@@ -308,13 +294,13 @@ class Model(Described):
             ValueError, TypeError: as for `fit`.
         """
         line = ProgressLine(verbose=verbose, where="predict")
-        x, _ = check_arrays(x, where="predict")
-        batches = Batches(x, None, batch_size, where="predict")
-        line.total = len(batches)
-        params = {"steps": len(batches), "verbose": line.verbose}
+        batches = feed_of(x, None, batch_size, where="predict", needs_y=False)
+        line.total = batches.steps
+        params = {"steps": batches.steps, "verbose": line.verbose}
         hooks = CallbackList(callbacks, model=self, params=params, where="predict")
         require_one_argument(self, "predict")
-        self.check_inputs(x, "predict")
+        if isinstance(batches, Batches):
+            self.check_inputs(batches.x, "predict")
         try:
             line.start()
             outputs = loop.predict(self, batches, hooks, line)
@@ -402,14 +388,20 @@ class Model(Described):
             self._objective = Objective(self._loss, self._metrics, self.final_activation)
         return self._objective
 
-    def _prepare(self, x: Any, y: Any, *, where: str, x_name: str = "x", y_name: str = "y") -> None:
-        """Build the model if need be, and prove on one sample, and all targets, that data fit."""
+    def _build_and_check(self, feed: Feed, where: str, names: tuple[str, str] = ("x", "y")) -> None:
+        """Build the model if need be, and prove on one sample, and all targets, that data fit.
+
+        Of a pipeline, it is the targets of the first batch; the others are looked at in their turn.
+        """
+        x_name, y_name = names
         require_one_argument(self, where)
-        self.check_inputs(x, where, x_name)
+        x, y = feed.first()
+        self.check_inputs(feed.x if isinstance(feed, Batches) else x, where, x_name)
+        x = rows(x, slice(0, 1))
         objective = self._current_objective().copy()
         with no_grad(), loop.mode(training=False):
             try:
-                outputs = objective.outputs(self, rows(x, slice(0, 1)))
+                outputs = objective.outputs(self, x)
             except ShapeError as error:
                 raise ShapeError(f"{where}: {x_name} does not fit the model: {error}") from error
             objective.check(y, outputs, 1, where=where, y_name=y_name)

@@ -279,6 +279,12 @@ class Objective:
                 "keep the first axis, (batch, ...)"
             )
         self.computed.check_predictions(outputs)
+        self.check_targets(y, outputs, where=where, y_name=y_name)
+
+    def check_targets(
+        self, y: np.ndarray, outputs: Tensor, *, where: str, y_name: str = "y"
+    ) -> None:
+        """Prove that targets fit such outputs; see `check`."""
         try:
             self.computed.check(y, (len(y), *outputs.shape[1:]), where=where, y_name=y_name)
         except ValueError as error:

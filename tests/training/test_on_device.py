@@ -124,7 +124,7 @@ def test_the_progress_line_reads_when_it_is_redrawn_only(monkeypatch):
     def run(seconds):
         now = iter(np.arange(0, 1000, seconds))
         monkeypatch.setattr(
-            "chainrule.training.model.ProgressLine",
+            "chainrule.training.fitting.ProgressLine",
             lambda total=None, **options: ProgressLine(
                 total, stream=Terminal(), clock=lambda: float(next(now)), **options
             ),
