@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.engine.errors import ShapeError, describe
+from chainrule.engine.making import Kind, made
 from chainrule.engine.tensor import Tensor
 
 from .crossentropy import (
@@ -85,7 +86,7 @@ class FunctionLoss(Loss):
         return values
 
 
-LOSSES: dict[str, Callable[..., Loss]] = {
+LOSSES: dict[str, type[Any]] = {
     "mean_squared_error": MeanSquaredError,
     "half_squared_error": HalfSquaredError,
     "mean_absolute_error": MeanAbsoluteError,
@@ -99,6 +100,8 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "categorical_crossentropy": CategoricalCrossentropy,
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
 }
+#: What a configuration of a loss may describe.
+KIND = Kind("loss", Loss, {cls.__name__: cls for cls in LOSSES.values()})
 ABBREVIATIONS = {
     "mse": "mean_squared_error",
     "mae": "mean_absolute_error",
@@ -107,12 +110,15 @@ ABBREVIATIONS = {
 }
 
 
-def get_loss(identifier: str | Loss | Callable[..., Any], *, where: str = "get_loss") -> Loss:
+def get_loss(
+    identifier: str | Loss | dict[str, Any] | Callable[..., Any], *, where: str = "get_loss"
+) -> Loss:
     """The loss that is meant by a name, a function or a loss.
 
     Arguments:
-        identifier: a name (one of `LOSSES` or its abbreviation); a `Loss`, returned as it is; or
-            a function `(y_true, y_pred)` of Tensors that returns a value per sample.
+        identifier: a name (one of `LOSSES` or its abbreviation); a `Loss`, returned as it is; what
+            `to_config` of one returned; or a function `(y_true, y_pred)` of Tensors that returns
+            a value per sample.
         where: name of the public function, for messages.
 
     Raises:
@@ -129,7 +135,11 @@ def get_loss(identifier: str | Loss | Callable[..., Any], *, where: str = "get_l
         if name not in LOSSES:
             known = ", ".join([*LOSSES, *ABBREVIATIONS])
             raise ValueError(f"{where}: unknown loss {identifier!r}; the known ones are {known}")
-        return LOSSES[name]()
+        named: Loss = LOSSES[name]()
+        return named
+    if isinstance(identifier, dict):
+        described: Loss = made(identifier, KIND)
+        return described
     if callable(identifier) and not isinstance(identifier, type):
         return FunctionLoss(identifier)
     got = repr(identifier) if identifier is None else type(identifier).__name__

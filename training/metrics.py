@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.engine.making import Kind, made
+
 from .data import check_targets, describe
 from .metric_base import Metric, Portable
 from .progress import display_width
@@ -264,7 +266,7 @@ class FunctionMetric(Metric):
         return values
 
 
-METRICS: dict[str, Callable[..., Metric]] = {
+METRICS: dict[str, type[Any]] = {
     "accuracy": Accuracy,
     "binary_accuracy": BinaryAccuracy,
     "categorical_accuracy": CategoricalAccuracy,
@@ -272,11 +274,13 @@ METRICS: dict[str, Callable[..., Metric]] = {
     "mean_squared_error": MeanSquaredError,
     "mean_absolute_error": MeanAbsoluteError,
 }
+#: What a configuration of a metric may describe.
+KIND = Kind("metric", Metric, {cls.__name__: cls for cls in METRICS.values()})
 ABBREVIATIONS = {"acc": "accuracy", "mse": "mean_squared_error", "mae": "mean_absolute_error"}
 
 
 def get_metric(
-    identifier: str | Metric | Callable[..., Any],
+    identifier: str | Metric | dict[str, Any] | Callable[..., Any],
     *,
     loss: str | None = None,
     from_logits: bool = False,
@@ -286,8 +290,8 @@ def get_metric(
 
     Arguments:
         identifier: a name (one of `METRICS` or its abbreviation), which is kept as the name in
-            logs; a `Metric`, returned as it is; or a function `(y_true, y_pred)` that returns
-            values per sample.
+            logs; a `Metric`, returned as it is; what `to_config` of one returned; or a function
+            `(y_true, y_pred)` that returns values per sample.
         loss: name of the model's loss, by which `"accuracy"` decides.
         from_logits: whether the model's predictions are logits; used by the accuracies.
         where: name of the public function, for messages.
@@ -310,7 +314,11 @@ def get_metric(
             return Accuracy(loss, from_logits=from_logits, name=identifier)
         if full_name == "binary_accuracy":
             return BinaryAccuracy(from_logits=from_logits, name=identifier)
-        return METRICS[full_name](name=identifier)
+        named: Metric = METRICS[full_name](name=identifier)
+        return named
+    if isinstance(identifier, dict):
+        described: Metric = made(identifier, KIND)
+        return described
     if callable(identifier) and not isinstance(identifier, type):
         return FunctionMetric(identifier)
     got = type(identifier).__name__

@@ -8,6 +8,7 @@ from typing import Any
 
 from chainrule.engine.devices import state
 from chainrule.engine.errors import ShapeError, describe
+from chainrule.engine.making import refusal
 from chainrule.engine.tensor import Tensor
 from chainrule.layers import Layer, from_config
 from chainrule.layers.layer import Shape, registered, within
@@ -212,24 +213,66 @@ class Sequential(Model):
     def get_config(self) -> dict[str, Any]:
         """Name and layers as plain data, from which `from_config` makes the model, not built.
 
+        In the place of a layer that has stood before is `{"repeats": its position}`.
+
         Raises:
-            TypeError: a layer stands twice, which plain data cannot tell from two equal ones; or
-                has an argument that is no plain data.
+            TypeError: a layer has an argument that is no plain data, or stands in another
+                `Sequential` within this one too, of which a configuration would make two layers.
         """
-        if len(self.sublayers()) != len(self._layers):
-            raise TypeError(
-                f"{self.name}.get_config: a layer stands twice in the model; its configuration "
-                "would describe two layers with weights of their own"
-            )
-        return {"name": self.name, "layers": [layer.to_config() for layer in self._layers]}
+        if type(self).__init__ is not Sequential.__init__:
+            return super().get_config()  # a subclass that makes its layers itself
+        _require_one_place(self, {}, "")
+        first: dict[int, int] = {}
+        layers = []
+        for i, layer in enumerate(self._layers):
+            before = first.setdefault(id(layer), i)
+            layers.append(layer.to_config() if before == i else {"repeats": before})
+        return {"name": self.name, "layers": layers}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Sequential:
-        """A model, not built, from what `get_config` returned."""
-        return cls([from_config(each) for each in config["layers"]], config.get("name"))
+        """A model, not built, from what `get_config` returned.
+
+        Raises:
+            ValueError: it is something else; the message names the place in it.
+        """
+        if cls.__init__ is not Sequential.__init__:
+            return super().from_config(config)
+        described = config.get("layers")
+        unknown = [key for key in config if key not in ("name", "layers")]
+        if unknown or not isinstance(described, list):
+            raise ValueError(
+                f"{cls.__name__}: a configuration has a name and a list of layers, got "
+                f"{', '.join(map(repr, config)) or 'nothing'}"
+            )
+        layers: list[Layer] = []
+        for i, each in enumerate(described):
+            if isinstance(each, dict) and set(each) == {"repeats"}:
+                if type(each["repeats"]) is not int or not 0 <= each["repeats"] < i:
+                    raise refusal("it must repeat an earlier position", f"layers[{i}].repeats")
+                layers.append(layers[each["repeats"]])
+            else:
+                layers.append(from_config(each, place=f"layers[{i}]"))
+        return cls(layers, config.get("name"))
 
     def __repr__(self) -> str:
         return f"Sequential({self._layers!r})"
+
+
+def _require_one_place(model: Sequential, found: dict[int, str], path: str) -> None:
+    """Raise TypeError if a layer lies in several of the models that lie within each other."""
+    for i, layer in enumerate(model.layers):
+        here, holder = f"{path}layers[{i}]", f"{path}layers["
+        before = found.setdefault(id(layer), here)
+        if not (before.startswith(holder) and "." not in before[len(path) :]):
+            raise TypeError(
+                f"{model.name}.get_config: {before} and {here} are the same layer "
+                f"{layer.name!r}, in different models; its configuration would describe two "
+                "layers with weights of their own. Put both places in one model, or write a Model "
+                "of your own that makes the layer once"
+            )
+        if before == here and isinstance(layer, Sequential):
+            _require_one_place(layer, found, f"{here}.")
 
 
 def _has_default_name(layer: Layer) -> bool:

@@ -138,9 +138,46 @@ def test_its_configuration_makes_the_same_model():
     assert repr(twin) == repr(model)
     assert twin.name == "net"
     assert [name for name, _ in twin.sublayers()] == ["flatten", "dense", "out"]
+
+
+def test_the_configuration_of_a_layer_that_stands_twice_says_so():
     shared = Dense(2)
-    with pytest.raises(TypeError, match="stands twice"):
-        Sequential([shared, shared]).get_config()
+    model = Sequential([shared, Dense(2), shared, Sequential([ReLU()]), shared])
+    config = model.get_config()
+    assert config["layers"][2] == config["layers"][4] == {"repeats": 0}
+    twin = from_config(model.to_config())
+    assert [twin.layers.index(each) for each in twin.layers] == [0, 1, 0, 3, 0]
+    twin.build((None, 2))
+    assert twin.count_params() == 12
+    for wrong in (2, -1, True, "0", 99):
+        config["layers"][2] = {"repeats": wrong}
+        with pytest.raises(ValueError, match=r"layers\[2\].repeats: it must repeat an earlier"):
+            Sequential.from_config(config)
+
+
+def test_a_layer_in_two_models_within_each_other_is_refused():
+    shared = Dense(2)
+    for model in (
+        Sequential([shared, Sequential([ReLU(), shared])]),
+        Sequential([Sequential([shared]), Sequential([shared])]),
+        Sequential([Sequential([Sequential([shared])]), shared]),
+    ):
+        with pytest.raises(TypeError, match=r"layers\[.*are the same layer 'dense', in different"):
+            model.get_config()
+
+
+def test_a_subclass_that_makes_its_layers_has_a_configuration_of_its_arguments():
+    class Tower(Sequential):
+        def __init__(self, height, width=3):
+            super().__init__([Dense(width) for _ in range(height)])
+            self.height, self.width = height, width
+
+    tower = Tower(2)
+    assert tower.get_config() == {"height": 2, "width": 3}
+    twin = from_config(tower.to_config(), custom_objects={"Tower": Tower})
+    assert type(twin) is Tower and len(twin.layers) == 2
+    with pytest.raises(ValueError, match=r"'Tower' is unknown.*custom_objects="):
+        from_config(tower.to_config())
 
 
 # The summary ------------------------------------------------------------------------------------
