@@ -89,7 +89,7 @@ class Objective:
             and self.loss.activation == final_activation
         )
         self.computed = self.loss.with_logits() if self.fused else self.loss
-        identifiers = _as_list(metrics)
+        self.identifiers = identifiers = _as_list(metrics)
         self.metrics = [
             get_metric(each, loss=_kind(self.loss), from_logits=self.computed.from_logits)
             for each in identifiers
