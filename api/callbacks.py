@@ -3,17 +3,22 @@
 from chainrule.engine.habits import names_elsewhere
 from chainrule.training.callbacks import Callback, LambdaCallback
 from chainrule.training.history import History
+from chainrule.training.rates import LearningRateScheduler, ReduceLROnPlateau
 from chainrule.training.stopping import EarlyStopping, TerminateOnNaN
 
-__all__ = ["Callback", "EarlyStopping", "History", "LambdaCallback", "TerminateOnNaN"]
+__all__ = [
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]
 
 #: What Keras has under these names, and what it is here.
 _KERAS = {
     "ModelCheckpoint": "in on_epoch_end(epoch, logs) of a Callback, call self.model.save_weights",
-    "LearningRateScheduler": "in on_epoch_begin(epoch) of a Callback, set "
-    "self.model.optimizer.learning_rate",
-    "ReduceLROnPlateau": "in on_epoch_end(epoch, logs) of a Callback, set "
-    "self.model.optimizer.learning_rate",
     "CSVLogger": "fit returns a History, whose history is a dict of lists",
     "TensorBoard": "fit returns a History, whose history is a dict of lists",
 }
