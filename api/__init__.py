@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         metrics,
         models,
         optim,
+        preprocessing,
         testing,
         text,
         utils,
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
 
 _SUBMODULES = (
     *("callbacks", "data", "datasets", "images", "layers", "losses", "metrics", "models"),
-    *("optim", "testing", "text", "utils"),
+    *("optim", "preprocessing", "testing", "text", "utils"),
 )
 
 
@@ -102,7 +103,6 @@ _elsewhere = names_elsewhere(
         "activations": "they are functions, as chainrule.relu; Dense(10, activation='relu')",
         "DataLoader": "use chainrule.data.from_arrays(x, y).shuffle().batch(32)",
         "Dataset": "use chainrule.data.from_arrays(x, y), or from_generator(function)",
-        "preprocessing": "there are chainrule.text and chainrule.images",
     },
 )
 
@@ -178,6 +178,7 @@ __all__ = [
     "ones_like",
     "operation",
     "optim",
+    "preprocessing",
     "random",
     "seed",
     "set_default_device",

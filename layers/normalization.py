@@ -111,7 +111,7 @@ class Normalization(Layer):
             self.build((None, *array.shape[1:]))
         self._check(array)
         with np.errstate(all="ignore"):
-            mean, variance = _moments(array, kept)
+            mean, variance = moments(array, kept)
             held = variance.astype(self.dtype)
         if not np.isfinite(held).all() and not np.isfinite(array).all():
             wrong = np.argwhere(~np.isfinite(array))
@@ -188,7 +188,7 @@ def _constant(value: Any, name: str) -> Any:
     return initializer
 
 
-def _moments(array: Any, kept: tuple[int, ...]) -> tuple[Any, Any]:
+def moments(array: Any, kept: tuple[int, ...]) -> tuple[Any, Any]:
     """Mean and variance over all axes but those kept, in float64.
 
     The variance is the mean of the squared deviations, in a second pass: the difference of two

@@ -137,10 +137,14 @@ def _check_dtype(array: np.ndarray, name: str, where: str) -> None:
     if array.dtype.kind in "biu" or array.dtype.name in ("float32", "float64"):
         return
     reason = 'convert it to numbers first, for example by .astype("float32")'
-    if array.dtype.kind == "O":
+    if array.dtype.kind in "UST" or any(isinstance(each, str) for each in array.flat[:1]):
+        reason = (
+            "text must be encoded as numbers first: model.preprocessing = Preprocessing(...), from "
+            "chainrule.preprocessing, with Encode(tokenizer, length) makes ids of texts, and with "
+            "classes=[...] of targets that are names"
+        )
+    elif array.dtype.kind == "O":
         reason = "it holds Python objects, or rows of different lengths; make an array of numbers"
-    elif array.dtype.kind in "US":
-        reason = "text must be encoded as numbers first"
     elif array.dtype.kind == "c":
         reason = "complex numbers cannot be trained on; pass real and imaginary parts as features"
     elif array.dtype.kind == "f" and array.dtype.itemsize == 2:

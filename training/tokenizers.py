@@ -266,3 +266,7 @@ class WordTokenizer(BaseTokenizer):
     def join(self, tokens: Iterable[str]) -> str:
         """The tokens with a space between."""
         return " ".join(tokens)
+
+
+#: All tokenizers: a configuration can name these, and no others.
+TOKENIZERS: tuple[type[BaseTokenizer], ...] = (CharTokenizer, WordTokenizer)
