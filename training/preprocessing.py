@@ -79,16 +79,78 @@ class Preprocessing(Configured):
         Raises TypeError or ValueError for samples that `fit` would refuse.
         """
         kind, where = as_dtype(dtype, "Preprocessing: dtype"), "Preprocessing"
-        x, _ = prepare(self, x, where=where)
+        x, _ = self.prepare(x, where=where)
         x, _ = check_arrays(x, where=where)
-        return transform(self, x, kind, where=where)
+        return self.transform(x, kind, where=where)
+
+    def prepare(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        x_name: str = "x",
+        y_name: str = "y",
+        column: bool = False,
+        where: str = "fit",
+    ) -> tuple[Any, Any]:
+        """Samples and targets with ids in place of texts and names; numbers are left as they are.
+
+        Arguments:
+            x: samples as the user gave them; None to leave them out.
+            y: targets as the user gave them, or None.
+            x_name: name of the argument `x`, for messages.
+            y_name: name of the argument `y`, for messages.
+            column: give ids of names of shape (samples,) the shape (samples, 1), which is that of
+                the single output of a binary classifier?
+            where: name of the public function, for messages.
+
+        Raises:
+            TypeError, ValueError: texts are none, or have no token; a name is none of the classes;
+                or `x` has not as many inputs as there are lists of steps.
+
+        >>> Preprocessing(classes=["cat", "dog"]).prepare([[0.5]], ["dog"])
+        ([[0.5]], array([1]))
+        """
+        if x is not None:
+            x = _encoded(self, x, x_name, where)
+        if y is not None and self.classes is not None:
+            ids = ids_of_names(y, self.classes, y_name=y_name, where=where)
+            if ids is not None:
+                y = ids[:, None] if column and ids.ndim == 1 else ids
+        return x, y
+
+    def transform(self, x: Any, dtype: Any, *, x_name: str = "x", where: str = "fit") -> Any:
+        """A batch as the model is given it, after `prepare` and `check_arrays`.
+
+        Arguments:
+            x: an array, shape (batch, ...), or a tuple or a dict of them; they are left as they
+                are.
+            dtype: the model's; what the steps make is of this dtype.
+            x_name: name of the argument `x`, for messages.
+            where: name of the public function, for messages.
+
+        Raises:
+            ShapeError: a batch has not the shape that a step is for.
+            ValueError: `x` has not as many inputs as there are lists of steps, or a number leaves
+                the range of floating numbers.
+
+        >>> from chainrule.preprocessing import Preprocessing, Rescale
+        >>> Preprocessing(Rescale(0.5)).transform(np.array([[1, 2]]), "float32")
+        array([[0.5, 1. ]], dtype=float32)
+        """
+        if not self.steps:
+            return x
+        steps = iter(_for_each(self, x, x_name, where))
+        names = iter([name for name, _ in parts(x, x_name)])
+        kind = np.dtype(dtype)
+        return mapped(lambda each: _transformed(next(steps), each, kind, next(names), where), x)
 
     def targets(self, y: Any) -> Any:
         """Targets that are names as ids, int64; any others as they are.
 
         Raises ValueError if one is none of the classes.
         """
-        return prepare(self, None, y, where="targets")[1]
+        return self.prepare(None, y, where="targets")[1]
 
     def labels(self, outputs: Any, threshold: float = 0.5) -> np.ndarray:
         """The most probable class of each of a model's outputs: see `class_names.labels`."""
@@ -132,80 +194,6 @@ class Preprocessing(Configured):
         if self.classes is not None:
             shown.append(f"classes={describe(list(self.classes))}")
         return f"Preprocessing({', '.join(shown)})"
-
-
-def prepare(
-    preprocessing: Preprocessing | None,
-    x: Any,
-    y: Any = None,
-    *,
-    x_name: str = "x",
-    y_name: str = "y",
-    column: bool = False,
-    where: str = "fit",
-) -> tuple[Any, Any]:
-    """Samples and targets with ids in place of texts and names; numbers are left as they are.
-
-    Arguments:
-        preprocessing: the model's, or None, which changes nothing.
-        x: samples as the user gave them; None to leave them out.
-        y: targets as the user gave them, or None.
-        x_name: name of the argument `x`, for messages.
-        y_name: name of the argument `y`, for messages.
-        column: give ids of names of shape (samples,) the shape (samples, 1), which is that of the
-            single output of a binary classifier?
-        where: name of the public function, for messages.
-
-    Raises:
-        TypeError, ValueError: texts are none, or have no token; a name is none of the classes; or
-            `x` has not as many inputs as the preprocessing.
-
-    >>> prepare(Preprocessing(classes=["cat", "dog"]), [[0.5]], ["dog"])
-    ([[0.5]], array([1]))
-    """
-    if preprocessing is None:
-        return x, y
-    if x is not None:
-        x = _encoded(preprocessing, x, x_name, where)
-    if y is not None and preprocessing.classes is not None:
-        ids = ids_of_names(y, preprocessing.classes, y_name=y_name, where=where)
-        if ids is not None:
-            y = ids[:, None] if column and ids.ndim == 1 else ids
-    return x, y
-
-
-def transform(
-    preprocessing: Preprocessing | None,
-    x: Any,
-    dtype: Any,
-    *,
-    x_name: str = "x",
-    where: str = "fit",
-) -> Any:
-    """A batch as the model is given it, after `prepare` and `check_arrays`.
-
-    Arguments:
-        preprocessing: the model's, or None, which changes nothing.
-        x: an array, shape (batch, ...), or a tuple or a dict of them; they are left as they are.
-        dtype: the model's; what the steps make is of this dtype.
-        x_name: name of the argument `x`, for messages.
-        where: name of the public function, for messages.
-
-    Raises:
-        ShapeError: a batch has not the shape that a step is for.
-        ValueError: `x` has not as many inputs as the preprocessing, or a number leaves the range
-            of floating numbers.
-
-    >>> from chainrule.preprocessing import Preprocessing, Rescale
-    >>> transform(Preprocessing(Rescale(0.5)), np.array([[1, 2]]), "float32")
-    array([[0.5, 1. ]], dtype=float32)
-    """
-    if preprocessing is None or not preprocessing.steps:
-        return x
-    steps = iter(_for_each(preprocessing, x, x_name, where))
-    names = iter([name for name, _ in parts(x, x_name)])
-    kind = np.dtype(dtype)
-    return mapped(lambda each: _transformed(next(steps), each, kind, next(names), where), x)
 
 
 def _transformed(

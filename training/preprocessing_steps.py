@@ -211,7 +211,7 @@ def _numbers(value: Any, name: str, where: str) -> Any:
     if isinstance(value, (str, bytes)):
         raise TypeError(f"{where}: {name} must be a number or an array of numbers, got {value!r}")
     try:
-        array = np.array(value)
+        array = np.asarray(value)
         if array.dtype.kind not in "iuf":
             raise TypeError
         array = array.astype(np.float64)

@@ -14,7 +14,7 @@ import chainrule as cr
 from chainrule.engine.making import made, making
 from chainrule.preprocessing import Encode, MinMax, Preprocessing, Rescale, Standardize, Step
 from chainrule.text import CharTokenizer
-from chainrule.training.preprocessing import KIND, prepare, transform
+from chainrule.training.preprocessing import KIND
 
 TEXTS = ["ab", "ba", "aab"]
 IMAGES = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
@@ -74,27 +74,25 @@ def leaves(x):
 @pytest.mark.parametrize("name", ARRANGED)
 def test_batch_by_batch_is_all_at_once(name):
     preprocessing, x = ARRANGED[name]
-    whole, (ready, _) = preprocessing(x), prepare(preprocessing, x)
+    whole, (ready, _) = preprocessing(x), preprocessing.prepare(x)
     ready = cr.training.data.check_arrays(ready)[0]
     for i in range(3):
         batch = cr.training.inputs.rows(ready, slice(i, i + 1))
-        found = transform(preprocessing, batch, "float32")
+        found = preprocessing.transform(batch, "float32")
         for one, other in zip(leaves(found), leaves(whole), strict=True):
             assert (one == other[i : i + 1]).all()
 
 
-def test_nothing_changes_without_preprocessing():
-    x, y = object(), object()
-    assert prepare(None, x, y) == (x, y)
-    assert transform(None, x, "float32") is x
-    assert transform(Preprocessing(), IMAGES, "float32") is IMAGES
+def test_nothing_changes_without_steps():
+    assert Preprocessing().transform(IMAGES, "float32") is IMAGES
+    assert Preprocessing(Rescale(2)).prepare(IMAGES)[0] is IMAGES
 
 
 def test_names_as_a_column_for_a_single_output():
     animals = Preprocessing(classes=["cat", "dog"])
-    assert prepare(animals, None, ["dog", "cat"], column=True)[1].tolist() == [[1], [0]]
-    assert prepare(animals, None, [["dog"], ["cat"]], column=True)[1].tolist() == [[1], [0]]
-    assert prepare(animals, None, [1, 0], column=True)[1] == [1, 0]
+    assert animals.prepare(None, ["dog", "cat"], column=True)[1].tolist() == [[1], [0]]
+    assert animals.prepare(None, [["dog"], ["cat"]], column=True)[1].tolist() == [[1], [0]]
+    assert animals.prepare(None, [1, 0], column=True)[1] == [1, 0]
 
 
 class Squared(Step):
@@ -171,7 +169,7 @@ def test_messages_name_the_input_and_the_function():
     with pytest.raises(
         ValueError, match=r"^evaluate: x\['a'\] does not fit the preprocessing: Resc"
     ):
-        transform(preprocessing, {"a": np.ones((3, 3))}, "float32", where="evaluate")
+        preprocessing.transform({"a": np.ones((3, 3))}, "float32", where="evaluate")
 
 
 def config(steps, classes=None):

@@ -98,6 +98,13 @@ def test_fitted_data_have_mean_0_and_deviation_1_or_lie_from_0_to_1(x, fit, draw
     assert (abs(y.std(axis=axes)[~constant] - 1) <= bound).all()
 
 
+def test_a_constant_feature_becomes_0_exactly_though_its_mean_is_rounded():
+    x = np.full((1000, 1), 0.1)
+    assert x.mean() != 0.1
+    for fit in FITTED:
+        assert not Preprocessing(fit(x))(x, "float64").any()
+
+
 def test_the_axes_are_those_averaged_over():
     x = np.random.default_rng(0).normal(size=(6, 2, 3))
     step = Standardize.fit(x, axis=(0, 1))
