@@ -33,6 +33,7 @@ from chainrule.engine.devices import default_device, devices, kernels, set_defau
 from chainrule.engine.dtypes import default_dtype, set_default_dtype
 from chainrule.engine.errors import (
     AnomalyError,
+    CheckpointError,
     DeviceError,
     DtypeError,
     GradientError,
@@ -129,6 +130,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "AnomalyError",
+    "CheckpointError",
     "DeviceError",
     "DtypeError",
     "GradientError",

@@ -108,7 +108,31 @@ def parser() -> argparse.ArgumentParser:
         "--output",
         default=None,
         metavar="FOLDER",
-        help="where to write; by default the first free runs/<data>-<number>",
+        help="where to write; by default the folder of --checkpoint, or the first free "
+        "runs/<data>-<number>",
+    )
+    train.add_argument(
+        "--checkpoint",
+        default=None,
+        metavar="FOLDER",
+        help="keep the run in this folder, so that it can go on after whatever ended it",
+    )
+    train.add_argument(
+        "--every",
+        type=_count(1, "steps"),
+        default=None,
+        metavar="STEPS",
+        help="steps from one checkpoint to the next; by default one after each epoch",
+    )
+    train.add_argument(
+        "--resume",
+        nargs="?",
+        const=True,
+        default=False,
+        choices=(True, "auto"),
+        metavar="auto",
+        help="go on with the run in the folder of --checkpoint, which must have been started with "
+        "the same arguments, --epochs excepted; with auto only if there is one",
     )
 
     gradcheck = commands.add_parser(

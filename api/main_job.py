@@ -10,13 +10,14 @@ from typing import Any
 
 from chainrule import datasets
 from chainrule.engine.devices import get_device
-from chainrule.engine.errors import DeviceError
+from chainrule.engine.errors import CheckpointError, DeviceError
 from chainrule.engine.random import seed
 from chainrule.layers import Dense, Flatten
 from chainrule.optim import SGD, Adam
 from chainrule.training.files import atomic_write, check_writable_folder
 from chainrule.training.history import History
 from chainrule.training.metrics import confusion_matrix, format_confusion
+from chainrule.training.saving.keeper import checkpoints
 from chainrule.training.sequential import Sequential
 
 LEARNING_RATES = {"adam": 0.001, "sgd": 0.1}
@@ -56,6 +57,18 @@ def free_folder(data: str, root: Path = Path("runs")) -> Path:
     return root / f"{name}-{number}"
 
 
+def _check_checkpoint(arguments: argparse.Namespace) -> None:
+    """Raise UsageError for options that need another one."""
+    for option, given in (("--every", arguments.every), ("--resume", arguments.resume)):
+        if given and not arguments.checkpoint:
+            raise UsageError(f"{option} needs a folder: --checkpoint FOLDER")
+    if arguments.resume is True and not checkpoints(arguments.checkpoint):
+        raise UsageError(
+            f"--checkpoint {arguments.checkpoint} has no checkpoint to go on from; leave out "
+            "--resume for a new run; --resume auto goes on only if there is one"
+        )
+
+
 def train(arguments: argparse.Namespace) -> int:
     """Runs the job with parsed arguments; returns the exit code.
 
@@ -64,7 +77,8 @@ def train(arguments: argparse.Namespace) -> int:
     try:
         device = get_device(arguments.device)
         data = datasets.load(arguments.data)
-        folder = Path(arguments.output) if arguments.output else free_folder(arguments.data)
+        _check_checkpoint(arguments)
+        folder = Path(arguments.output or arguments.checkpoint or free_folder(arguments.data))
         check_writable_folder(folder, where="--output")
         seed(arguments.seed)
         model = build(
@@ -96,11 +110,19 @@ def train(arguments: argparse.Namespace) -> int:
             batch_size=arguments.batch_size,
             validation_data=(data.x_validation, data.y_validation),
             callbacks=[history],
+            checkpoint=arguments.checkpoint,
+            checkpoint_every=arguments.every,
+            resume=arguments.resume,
         )
     except KeyboardInterrupt:
         interrupted = True
     except DeviceError as error:  # no compiler for the emulator, no memory on the GPU
         raise UsageError(str(error)) from error
+    except (CheckpointError, ValueError, OSError, RuntimeError) as error:
+        if arguments.checkpoint is None:
+            raise
+        notes = getattr(error, "__notes__", [])
+        raise UsageError("\n".join([str(error), *notes])) from error
     seconds = time.perf_counter() - start
 
     weights = folder / "weights.safetensors"
@@ -108,6 +130,8 @@ def train(arguments: argparse.Namespace) -> int:
     if interrupted:
         print(f"\nStopped by Ctrl-C after {len(history.epoch)} whole epochs.")
         print(f"The weights so far are in {weights}")
+        if arguments.checkpoint:
+            print("The same command with --resume goes on from the last checkpoint.")
         return 130
     print(f"Trained for {seconds:.1f} s.\n\nOn the test images:")
     loss, accuracy = model.evaluate(data.x_test, data.y_test, batch_size=256)

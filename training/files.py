@@ -24,7 +24,7 @@ REMEDIES: dict[int | None, str] = {
 }
 
 
-def _explained(error: OSError, path: Path, where: str) -> OSError:
+def explained(error: OSError, path: Path, where: str) -> OSError:
     """The same class of error with a message that names the path and what to do."""
     reason = error.strerror or str(error)
     remedy = REMEDIES.get(error.errno, "choose another path")
@@ -66,20 +66,20 @@ def atomic_write(
     path = Path(path)
     target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise _explained(IsADirectoryError(errno.EISDIR, "Is a directory"), path, where)
+        raise explained(IsADirectoryError(errno.EISDIR, "Is a directory"), path, where)
     # Not by `tempfile`, whose files nobody else can read: this one has the user's default mode.
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
         file = open(temporary, "xb")  # noqa: SIM115 - closed below, before it is renamed
     except OSError as error:
-        raise _explained(error, path, where) from error
+        raise explained(error, path, where) from error
     try:
         try:
             yield file
         except OSError as error:
             # Errors that name a file of their own, or none of the disk's, are the caller's.
             if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
-                raise _explained(error, path, where) from error
+                raise explained(error, path, where) from error
             raise
         try:
             file.close()
@@ -89,7 +89,7 @@ def atomic_write(
                 shutil.copymode(target, temporary)
             os.replace(temporary, target)
         except OSError as error:
-            raise _explained(error, path, where) from error
+            raise explained(error, path, where) from error
     except BaseException:
         with suppress(OSError):  # a full disk may refuse the last flush again
             file.close()
@@ -156,7 +156,7 @@ def make_folder(path: str | os.PathLike[str], *, where: str = "make_folder") -> 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _explained(error, folder, where) from error
+        raise explained(error, folder, where) from error
     for each in missing:
         _flush_folder(each.parent)
     return folder
@@ -192,5 +192,5 @@ def check_writable_folder(
         finally:
             probe.unlink(missing_ok=True)
     except OSError as error:
-        raise _explained(error, folder, where) from error
+        raise explained(error, folder, where) from error
     return folder

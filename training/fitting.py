@@ -140,7 +140,7 @@ def _feeds(x: Any, y: Any, options: Options, shuffle: bool) -> tuple[Feed, Feed 
 
 def _settings(model: Any, feed: Feed, held_out: Feed | None, options: Options) -> dict[str, Any]:
     """All that must be the same for a run to be the same, as plain data."""
-    from .saving.models import compile_document, model_document
+    from .saving.descriptions import compile_document, model_document
 
     return {
         "model": model_document(model),
