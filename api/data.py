@@ -5,10 +5,20 @@ model.fit(train, epochs=10)
 """
 
 from chainrule.engine.habits import names_elsewhere
+from chainrule.training.pipeline.generators import from_generator
+from chainrule.training.pipeline.image_folders import from_image_folder
 from chainrule.training.pipeline.making import from_arrays, from_npy
 from chainrule.training.pipeline.pipeline import Pipeline
+from chainrule.training.pipeline.text_files import from_text_file
 
-__all__ = ["Pipeline", "from_arrays", "from_npy"]
+__all__ = [
+    "Pipeline",
+    "from_arrays",
+    "from_generator",
+    "from_image_folder",
+    "from_npy",
+    "from_text_file",
+]
 
 #: What tf.data and PyTorch have under these names, and what it is here.
 _ELSEWHERE = {

@@ -38,7 +38,7 @@ CORE_FILES = ["engine/tensor.py", "engine/tape.py", "engine/record.py", "engine/
 CORE_BUDGET = 800
 
 #: Loaded where they are first used, never by `import chainrule`.
-HEAVY = ("numba", "cupy", "sympy", "matplotlib", "scipy", "sklearn", "torch")
+HEAVY = ("numba", "cupy", "sympy", "matplotlib", "scipy", "sklearn", "torch", "PIL")
 
 
 def modules() -> dict[str, Path]:

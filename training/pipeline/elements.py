@@ -165,6 +165,22 @@ def _is_ours(value: Any) -> bool:
     return not isinstance(value, np.ndarray) or value.flags.writeable
 
 
+def shown(element: Element, batch: int | None = None) -> str:
+    """Shapes and dtypes of an element, or of a batch of such elements.
+
+    >>> shown(Element(np.zeros(3), np.int64(1)), batch=2)
+    'x (2, 3) float64, y (2,) int64'
+    """
+    found = []
+    for name, each in named_parts(element):
+        if isinstance(each, str):
+            found.append(f"{name} a string")
+        else:
+            shape = each.shape if batch is None else (batch, *each.shape)
+            found.append(f"{name} {shape} {each.dtype}")
+    return ", ".join(found)
+
+
 class Stacking:
     """Puts samples together into batches, all of the shapes and dtypes of the first.
 

@@ -32,8 +32,7 @@ def from_arrays(x: Any, y: Any = None) -> Pipeline:
     <Pipeline of 4 batches of 32: x (32, 8) float64, y (32,) int64;
      arrays -> shuffle -> batch(32)>
     """
-    x, y = check_arrays(x, y, where="from_arrays")
-    return Pipeline(ArraySource(x, y))
+    return Pipeline(ArraySource(*check_arrays(x, y, where="from_arrays")))
 
 
 def from_npy(x: str | os.PathLike[str], y: str | os.PathLike[str] | None = None) -> Pipeline:
@@ -47,9 +46,15 @@ def from_npy(x: str | os.PathLike[str], y: str | os.PathLike[str] | None = None)
 
     Raises:
         OSError: a file cannot be read.
-        ValueError, TypeError: it is no such file, or `from_arrays` refuses what it holds.
+        ValueError, TypeError: it is no such file, or `from_arrays` would refuse what it holds.
+
+    >>> import chainrule as cr
+    >>> cr.data.from_npy("x.npy", "y.npy").shuffle().batch(64).prefetch()  # doctest: +SKIP
+    <Pipeline of 15625 batches of 64: x (64, 28, 28) float32, y (64,) int64;
+     arrays -> shuffle -> batch(64) -> prefetch(2)>
     """
-    return from_arrays(_mapped(x, "x"), None if y is None else _mapped(y, "y"))
+    arrays = _mapped(x, "x"), None if y is None else _mapped(y, "y")
+    return Pipeline(ArraySource(*check_arrays(*arrays, where="from_npy")))
 
 
 def _mapped(path: str | os.PathLike[str], name: str) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import operator
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, NoReturn, Protocol
 
@@ -12,7 +11,8 @@ import numpy as np
 from chainrule.engine import random
 from chainrule.training.data import check_batch_size
 
-from .elements import Element, named_parts
+from .arguments import permutation, refuse, whole
+from .elements import Element, shown
 from .prefetching import Prefetched
 from .steps import Batch, BufferedShuffle, Later, Map, Run, Shuffle, Skip, Step, Take
 
@@ -105,7 +105,7 @@ class Pipeline:
         if any(isinstance(each, Shuffle) for each in self._step.steps()):
             raise ValueError("shuffle: the pipeline is shuffled already; once is enough")
         if seed is not None:
-            seed = _whole(seed, "shuffle", "seed", 0)
+            seed = whole(seed, "shuffle", "seed", 0)
         if self._step.indexed:
             if buffer_size is not None:
                 raise ValueError(
@@ -118,7 +118,7 @@ class Pipeline:
                 "shuffle: this source is a stream, which can be shuffled within a buffer only; "
                 "give shuffle(buffer_size=1000), the samples that are kept in memory"
             )
-        size = _whole(buffer_size, "shuffle", "buffer_size", 1)
+        size = whole(buffer_size, "shuffle", "buffer_size", 1)
         return self._with(BufferedShuffle(self._step, seed, size))
 
     def map(self, function: Callable[..., Any]) -> Pipeline:
@@ -156,7 +156,7 @@ class Pipeline:
         >>> len(cr.data.from_arrays(np.arange(5)).batch(2, drop_last=True))
         2
         """
-        _refuse(elsewhere, "batch", {"drop_remainder": "it is called drop_last"})
+        refuse(elsewhere, "batch", {"drop_remainder": "it is called drop_last"})
         size = check_batch_size(batch_size, where="batch")
         if not isinstance(drop_last, (bool, np.bool_)):
             raise TypeError(f"batch: drop_last must be True or False, got {drop_last!r}")
@@ -183,8 +183,8 @@ class Pipeline:
         >>> [x.tolist() for x in cr.data.from_arrays(np.arange(3)).batch(2).prefetch()]
         [[0, 1], [2]]
         """
-        _refuse(elsewhere, "prefetch", {"buffer_size": "it is called count"})
-        return Pipeline(self._step, _whole(count, "prefetch", "count", 1))
+        refuse(elsewhere, "prefetch", {"buffer_size": "it is called count"})
+        return Pipeline(self._step, whole(count, "prefetch", "count", 1))
 
     def take(self, count: int) -> Pipeline:
         """The first `count` samples; after `batch`, batches.
@@ -195,7 +195,7 @@ class Pipeline:
         >>> [int(x) for x in cr.data.from_arrays(np.arange(5)).take(2)]
         [0, 1]
         """
-        return self._with(Take(self._step, _whole(count, "take", "count", 1)))
+        return self._with(Take(self._step, whole(count, "take", "count", 1)))
 
     def skip(self, count: int) -> Pipeline:
         """All but the first `count` samples; after `batch`, batches.
@@ -206,7 +206,7 @@ class Pipeline:
         >>> [int(x) for x in cr.data.from_arrays(np.arange(5)).skip(3)]
         [3, 4]
         """
-        made = Skip(self._step, _whole(count, "skip", "count", 0))
+        made = Skip(self._step, whole(count, "skip", "count", 0))
         if made.length == 0:
             raise ValueError(f"skip: count={count} leaves none of {self.length}")
         return self._with(made)
@@ -230,6 +230,15 @@ class Pipeline:
         return self.length
 
     @property
+    def _source(self) -> Step:
+        return self._step.steps()[0]
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes, which targets number; None where they have no names."""
+        return getattr(self._source, "classes", None)
+
+    @property
     def batch_size(self) -> int | None:
         """The number of samples of a batch; None where there are no batches."""
         return self._step.batch_size
@@ -237,8 +246,7 @@ class Pipeline:
     @property
     def has_targets(self) -> bool:
         """Does it yield (x, y), and not x alone? A generator is asked for its first sample."""
-        found = getattr(self._step.steps()[0], "element", None)
-        return (found or self._computed()).y is not None
+        return (self._source.element or self._computed()).y is not None
 
     @property
     def element(self) -> str:
@@ -248,7 +256,7 @@ class Pipeline:
         >>> cr.data.from_arrays(np.zeros((5, 2)), np.arange(5)).batch(4).element
         'x (4, 2) float64, y (4,) int64'
         """
-        return self._known() or _shown(self._computed())
+        return self._known() or shown(self._computed())
 
     def _computed(self) -> Element:
         if self._first is None:
@@ -260,16 +268,16 @@ class Pipeline:
     def _known(self) -> str | None:
         """What the first item is, without computing anything of the user's."""
         steps = self._step.steps()
-        sample = getattr(steps[0], "element", None)
+        sample = self._source.element
         if self._first is not None:
-            return _shown(self._first)
+            return shown(self._first)
         if sample is None or any(isinstance(each, Map) for each in steps):
             return None
         batch = next((each for each in steps if isinstance(each, Batch)), None)
         if batch is None:
-            return _shown(sample)
+            return shown(sample)
         samples = batch.before.length
-        return _shown(sample, min(batch.batch_size, samples or batch.batch_size))
+        return shown(sample, min(batch.batch_size, samples or batch.batch_size))
 
     def __repr__(self) -> str:
         kind = "samples" if self.batch_size is None else f"batches of {self.batch_size}"
@@ -308,12 +316,15 @@ class Pipeline:
         >>> [x.tolist() for x in pipeline.open(seed=7, epoch=2, start=1)] == whole[1:]
         True
         """
-        seed, epoch = _whole(seed, "open", "seed", 0), _whole(epoch, "open", "epoch", 0)
-        start = _whole(start, "open", "start", 0)
+        seed, epoch = whole(seed, "open", "seed", 0), whole(epoch, "open", "epoch", 0)
+        start = whole(start, "open", "start", 0)
         if self.length is not None and start > self.length:
             raise ValueError(f"open: start={start} is past the end: there are {self.length} items")
         if order is not None:
-            order = self._checked_order(order)
+            shuffle = self._permuting()
+            if shuffle is None or shuffle.length is None:
+                raise ValueError("open: order is given, but the pipeline is not shuffled by one")
+            order = permutation(order, shuffle.length, "open")
         opened = self._step.opened(Run(seed, epoch, order))
         items = _shown_items(_items(opened.stream(start), start))
         return Prefetched(items, self._ahead) if self._ahead else items
@@ -333,27 +344,6 @@ class Pipeline:
     def _permuting(self) -> Shuffle | None:
         steps = self._step.steps()
         return next((each for each in steps if isinstance(each, Shuffle) and each.indexed), None)
-
-    def _checked_order(self, order: Any) -> np.ndarray:
-        shuffle = self._permuting()
-        if shuffle is None:
-            raise ValueError("open: order is given, but the pipeline is not shuffled by one")
-        order = np.asarray(order)
-        n = shuffle.length
-        assert n is not None
-        fits = order.shape == (n,) and order.dtype.kind in "iu"
-        if fits:
-            seen = np.zeros(n, bool)
-            fits = bool(order.min() >= 0 and order.max() < n)
-            if fits:
-                seen[order] = True
-                fits = bool(seen.all())
-        if not fits:
-            raise ValueError(
-                f"open: order must be a permutation of 0 to {n - 1}, got shape {order.shape}, "
-                f"{order.dtype}; give what order(seed, epoch) returned for the same data"
-            )
-        return order
 
     def __iter__(self) -> Iterator[Any]:
         # Integers of a NumPy generator are drawn below 2**63.
@@ -404,33 +394,3 @@ def _items(stream: Iterator[Later], start: int) -> Generator[Element, None, None
 def _shown_items(items: Generator[Element, None, None]) -> Generator[Any, None, None]:
     for each in items:
         yield each.shown()
-
-
-def _shown(element: Element, batch: int | None = None) -> str:
-    """Shapes and dtypes of an element, or of a batch of such elements."""
-    shown = []
-    for name, each in named_parts(element):
-        if isinstance(each, str):
-            shown.append(f"{name} a string")
-        else:
-            shape = each.shape if batch is None else (batch, *each.shape)
-            shown.append(f"{name} {shape} {each.dtype}")
-    return ", ".join(shown)
-
-
-def _whole(value: Any, where: str, name: str, least: int) -> int:
-    try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{where}: {name} must be an integer, got {value!r}") from None
-    if number < least:
-        raise ValueError(f"{where}: {name} must be at least {least}, got {number}")
-    return number
-
-
-def _refuse(given: dict[str, Any], where: str, remedies: dict[str, str]) -> None:
-    for name in given:
-        remedy = remedies.get(name, "see its documentation")
-        raise TypeError(f"{where}: there is no argument {name!r}; {remedy}")

@@ -72,7 +72,8 @@ class Step:
 
     Attributes: `before`, that step, None for a source; `name`; `length`, the number of elements of
     an epoch, None where it is unknown; `batch_size`, None before there are batches; `indexed`, can
-    one ask for any element? `shown`, the arguments in its label.
+    one ask for any element? `element`, of a source, its first sample or one like it, as far as that
+    is known; `shown`, the arguments in its label.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Step:
     length: int | None = None
     batch_size: int | None = None
     indexed: bool = True
+    element: Element | None = None
 
     def opened(self, run: Run) -> Opened:
         """One epoch."""

@@ -1,4 +1,4 @@
-"""Pipelines over arrays: what an epoch yields, from any place on, with and without a thread."""
+"""What an epoch of a pipeline yields: from any place on, with and without a thread."""
 
 from __future__ import annotations
 
@@ -32,8 +32,19 @@ def flat(items):
     ]
 
 
+def stream(n, declared):
+    """A pipeline of the same samples that cannot be indexed, and draws random numbers itself."""
+    x, y = arrays(n)
+
+    def samples():
+        for each in zip(x, y, strict=True):
+            yield noisy(*each)
+
+    return cr.data.from_generator(samples, n if declared else None)
+
+
 STEPS = {
-    "shuffle": lambda p: p.shuffle(),
+    "shuffle": lambda p: p.shuffle(buffer_size=5) if "generator" in repr(p) else p.shuffle(),
     "map": lambda p: p.map(noisy),
     "batch": lambda p: p.batch(4),
     "drop": lambda p: p.batch(3, drop_last=True),
@@ -56,29 +67,38 @@ def chains(draw):
     return kept
 
 
-def built(names, n, prefetch=True):
-    pipeline = cr.data.from_arrays(*arrays(n))
+SOURCES = {
+    "arrays": lambda n: cr.data.from_arrays(*arrays(n)),
+    "stream of known length": lambda n: stream(n, True),
+    "stream": lambda n: stream(n, False),
+}
+sources = st.sampled_from(sorted(SOURCES))
+
+
+def built(source, names, n, prefetch=True):
+    pipeline = SOURCES[source](n)
     for name in names:
         if name != "prefetch" or prefetch:
             pipeline = STEPS[name](pipeline)
     return pipeline
 
 
-@given(chains(), st.integers(12, 30), st.integers(0, 2**70), st.integers(0, 5), st.data())
-def test_an_epoch_from_any_place_on_is_the_rest_of_the_whole(names, n, seed, epoch, data):
-    pipeline = built(names, n)
+@given(sources, chains(), st.integers(12, 30), st.integers(0, 2**70), st.integers(0, 5), st.data())
+def test_an_epoch_from_any_place_on_is_the_rest_of_the_whole(source, names, n, seed, epoch, data):
+    pipeline = built(source, names, n)
     whole = flat(pipeline.open(seed, epoch))
-    assert len(whole) == len(pipeline)
+    assert pipeline.length == (None if source == "stream" else len(whole))
     start = data.draw(st.integers(0, len(whole)))
     assert flat(pipeline.open(seed, epoch, start)) == whole[start:]
     order = pipeline.order(seed, epoch)
     assert flat(pipeline.open(seed, epoch, start, order)) == whole[start:]
-    assert (order is None) == ("shuffle" not in names)
+    assert (order is None) == (source != "arrays" or "shuffle" not in names)
 
 
-@given(chains(), st.integers(12, 30), st.integers(0, 9))
-def test_a_thread_changes_nothing(names, n, seed):
-    with_thread, without = built([*names, "prefetch"], n), built(names, n, prefetch=False)
+@given(sources, chains(), st.integers(12, 30), st.integers(0, 9))
+def test_a_thread_changes_nothing(source, names, n, seed):
+    with_thread = built(source, [*names, "prefetch"], n)
+    without = built(source, names, n, prefetch=False)
     assert flat(with_thread.open(seed)) == flat(without.open(seed))
     assert with_thread.fingerprint() == without.fingerprint()
 
