@@ -179,7 +179,7 @@ def seed_sequence(*words: int) -> np.random.SeedSequence:
             limbs.append(left & 0xFFFFFFFF)
             left >>= 32
         limbs[at] = len(limbs) - at - 1
-    return np.random.SeedSequence(np.array(limbs, np.uint32))  # type: ignore[arg-type]
+    return np.random.SeedSequence(np.array(limbs, np.uint32))
 
 
 class apart:  # noqa: N801 - used as a function is

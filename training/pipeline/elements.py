@@ -121,7 +121,7 @@ def _converted(value: Any, name: str, where: str, own: bool) -> Any:
     if value is None:
         raise TypeError(f"{where}: {name} is None; it must be an array, a number or a string")
     try:
-        array = value if isinstance(value, (np.ndarray, np.generic)) else np.asarray(value)
+        array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"{where}: {name} cannot be made an array ({error})") from error
     kind = array.dtype.kind
@@ -143,7 +143,9 @@ def _converted(value: Any, name: str, where: str, own: bool) -> Any:
         )
     if not array.dtype.isnative:
         return array.astype(array.dtype.newbyteorder("="))
-    return array.copy() if own and isinstance(array, np.ndarray) else array
+    if isinstance(value, np.generic):
+        return value
+    return array.copy() if own and not isinstance(value, (int, float, list, tuple)) else array
 
 
 def writable(element: Element) -> Element:

@@ -59,7 +59,7 @@ def _one(value: Any) -> dict[str, Any]:
         rows = max(1, CHUNK * len(array) // max(1, array.nbytes))
         for start in range(0, len(array), rows):
             chunk = np.ascontiguousarray(array[start : start + rows], little)
-            digest.update(memoryview(chunk.view(np.uint8)).cast("B"))
+            digest.update(chunk.view(np.uint8).reshape(-1).data)
     return {
         "dtype": array.dtype.newbyteorder("=").name,
         "shape": list(array.shape),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, NoReturn, Protocol
 
@@ -70,8 +69,8 @@ class Pipeline:
     def __init__(self, step: Step, ahead: int = 0) -> None:
         self._step = step
         self._ahead = ahead
-        self._epochs = itertools.count()
-        self._first: Element | None = None
+        self._passes = 0  # of `for` loops
+        self._element: str | None = None
 
     # Steps --------------------------------------------------------------------------------------
 
@@ -229,6 +228,9 @@ class Pipeline:
             )
         return self.length
 
+    def __bool__(self) -> bool:
+        return True  # and not len(self) > 0, which need not be known
+
     @property
     def _source(self) -> Step:
         return self._step.steps()[0]
@@ -246,7 +248,10 @@ class Pipeline:
     @property
     def has_targets(self) -> bool:
         """Does it yield (x, y), and not x alone? A generator is asked for its first sample."""
-        return (self._source.element or self._computed()).y is not None
+        source = self._source
+        if source.element is None:
+            return next(source.opened(Run(0, 0)).stream(0))().y is not None
+        return source.element.y is not None
 
     @property
     def element(self) -> str:
@@ -256,21 +261,19 @@ class Pipeline:
         >>> cr.data.from_arrays(np.zeros((5, 2)), np.arange(5)).batch(4).element
         'x (4, 2) float64, y (4,) int64'
         """
-        return self._known() or shown(self._computed())
-
-    def _computed(self) -> Element:
-        if self._first is None:
+        if self._element is None:
+            self._element = self._known()
+        if self._element is None:
             items = _items(self._step.opened(Run(0, 0)).stream(0), 0)
-            self._first = next(items)
+            self._element = shown(next(items))
             items.close()
-        return self._first
+        return self._element
 
     def _known(self) -> str | None:
         """What the first item is, without computing anything of the user's."""
-        steps = self._step.steps()
-        sample = self._source.element
-        if self._first is not None:
-            return shown(self._first)
+        steps, sample = self._step.steps(), self._source.element
+        if self._element is not None:
+            return self._element
         if sample is None or any(isinstance(each, Map) for each in steps):
             return None
         batch = next((each for each in steps if isinstance(each, Batch)), None)
@@ -348,7 +351,8 @@ class Pipeline:
     def __iter__(self) -> Iterator[Any]:
         # Integers of a NumPy generator are drawn below 2**63.
         seed = int(random.generator().integers(2**63)) if self._draws() else 0
-        return iter(self.open(seed, next(self._epochs)))
+        self._passes += 1
+        return iter(self.open(seed, self._passes - 1))
 
     def _draws(self) -> bool:
         """Does an epoch depend on the seed?"""

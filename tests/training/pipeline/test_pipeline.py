@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -274,6 +278,32 @@ def test_the_thread_computes_with_the_settings_of_the_caller():
     assert next(items).tolist() == [False, False, True, True]
 
 
+FORKED = """
+import os
+import numpy as np
+import chainrule as cr
+
+pipeline = cr.data.from_arrays(np.arange(6)).batch(2).prefetch()
+items = pipeline.open(0)
+next(items)
+child = os.fork()
+if child == 0:
+    try:
+        next(items)
+    except RuntimeError as error:
+        items.close()
+        os._exit(7 if "forked" in str(error) and len(list(pipeline.open(0))) == 3 else 1)
+    os._exit(2)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert len(list(items)) == 2
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_in_a_forked_process_open_data_are_refused_and_can_be_opened_again():
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=60)
+
+
 # ---------------------------------------------------------------------------------- errors
 
 
@@ -358,6 +388,12 @@ def test_the_fingerprint_changes_with_the_data_and_the_steps():
     found = [pipeline.fingerprint() for pipeline in made]
     assert all(a != b for i, a in enumerate(found) for b in found[:i])
     assert found[0] == cr.data.from_arrays(x.copy(), y).fingerprint()
+
+
+def test_a_pipeline_is_true_and_can_be_copied():
+    pipeline = stream(4, declared=False)
+    assert pipeline
+    assert flat(copy.deepcopy(pipeline).open(1)) == flat(pipeline.open(1))
 
 
 def test_what_is_shown_and_known():
