@@ -1,6 +1,7 @@
 """Callbacks: what is called at the start and the end of training, epochs and batches."""
 
 from chainrule.engine.habits import names_elsewhere
+from chainrule.training.best import ModelCheckpoint
 from chainrule.training.callbacks import Callback, LambdaCallback
 from chainrule.training.history import History
 from chainrule.training.rates import LearningRateScheduler, ReduceLROnPlateau
@@ -12,13 +13,13 @@ __all__ = [
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
+    "ModelCheckpoint",
     "ReduceLROnPlateau",
     "TerminateOnNaN",
 ]
 
 #: What Keras has under these names, and what it is here.
 _KERAS = {
-    "ModelCheckpoint": "in on_epoch_end(epoch, logs) of a Callback, call self.model.save_weights",
     "CSVLogger": "fit returns a History, whose history is a dict of lists",
     "TensorBoard": "fit returns a History, whose history is a dict of lists",
 }

@@ -210,7 +210,6 @@ class ReduceLROnPlateau(_Rating):
         value = self._monitor.value(logs)
         if self.cooldown_counter:
             self.cooldown_counter -= 1
-            self.wait = 0
         if self._monitor.better(value, self.best, self.min_delta):
             self.best, self.wait = value, 0
         elif not self.cooldown_counter:

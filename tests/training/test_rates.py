@@ -41,7 +41,7 @@ plateaus = st.fixed_dictionaries(
         "patience": st.integers(0, 3),
         "min_delta": st.sampled_from([0.0, 0.125, 0.5]),
         "cooldown": st.integers(0, 2),
-        "min_lr": st.sampled_from([0.0, 0.03, 0.5]),
+        "min_lr": st.sampled_from([0.0, 0.03, 0.5, 1.0]),
     }
 )
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
@@ -50,7 +50,13 @@ arguments = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=300)
 @given(st.lists(eighths, min_size=1, max_size=12), st.sampled_from(["min", "max"]), arguments)
+@example(
+    [2.0, 1.5, 2.0, 0.0],
+    "min",
+    {"min_delta": 0, "patience": 2, "baseline": 1.0, "start_from_epoch": 0},
+)
 def test_it_stops_and_restores_where_keras_does(values, mode, options):
     stop = EarlyStopping("loss", mode=mode, **options)
     model, last = run(stop, values)
