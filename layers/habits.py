@@ -98,7 +98,6 @@ ATTRIBUTES = {
     "forward": "it is called call",
     "is_cuda": "layer.device is the name, as 'cpu' or 'cuda'",
     "fit_generator": "fit takes arrays",
-    "predict_classes": "predict(x).argmax(axis=-1)",
     "predict_proba": "predict(x) of a softmax gives probabilities",
     "add_loss": "regularisers, as kernel_regularizer='l2', add to the loss",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,12 @@ def check_samples(x: Any, y: Any, *, where: str) -> tuple[Any, np.ndarray]:
     return x, targets
 
 
-def check_validation_data(data: Any) -> tuple[Any, np.ndarray]:
+def check_validation_data(
+    data: Any, prepare: Callable[..., tuple[Any, Any]] | None = None
+) -> tuple[Any, np.ndarray]:
     """The argument `validation_data` as a pair of arrays.
+
+    Arguments: `prepare`, what makes ids of texts and names: `Model._prepared_data`.
 
     Raises:
         TypeError: it is not a pair.
@@ -49,9 +54,8 @@ def check_validation_data(data: Any) -> tuple[Any, np.ndarray]:
         if isinstance(data, (tuple, list)):
             got = f"{len(data)} items" if len(data) != 2 else "(x, None)"
         raise TypeError(f"fit: validation_data must be a pair (x, y) of arrays, got {got}")
-    x, y = check_arrays(
-        data[0], data[1], x_name=VALIDATION_NAMES[0], y_name=VALIDATION_NAMES[1], where="fit"
-    )
+    x, y = data if prepare is None else prepare(*data, "fit", VALIDATION_NAMES)
+    x, y = check_arrays(x, y, x_name=VALIDATION_NAMES[0], y_name=VALIDATION_NAMES[1], where="fit")
     assert y is not None
     return x, y
 

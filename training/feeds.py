@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -131,14 +131,23 @@ class PipelineFeed:
 
 
 def feed_of(
-    x: Any, y: Any, batch_size: int | None, *, where: str, needs_y: bool = True
+    x: Any,
+    y: Any,
+    batch_size: int | None,
+    *,
+    where: str,
+    prepare: Callable[..., tuple[Any, Any]],
+    needs_y: bool = True,
 ) -> Batches | PipelineFeed:
     """What `evaluate` and `predict` go through: arrays in their order, or a pipeline.
+
+    Arguments: `prepare`, what makes ids of texts and names: `Model._prepared_data`.
 
     Raises:
         ValueError, TypeError: they cannot be computed with; or something is given twice.
     """
     if not is_pipeline(x):
+        x, y = prepare(x, y, where)
         if needs_y:
             x, y = check_samples(x, y, where=where)
         else:

@@ -57,15 +57,16 @@ def fit(model: Any, x: Any, y: Any, options: Options) -> History:
     if is_pipeline(x):
         require_alone(y, options)
     else:
-        x, y = check_samples(x, y, where="fit")
+        x, y = check_samples(*model._prepared_data(x, y, "fit"), where="fit")
     if augment is not None and several(x):
         raise TypeError(f"fit: augment changes one array, but x is {structure(x)}")
     with _keeping(options) as keeper:
         if keeper is not None:
             keeper.rewind()
-        feed, held_out = _feeds(x, y, options, shuffle)
+        feed, held_out = _feeds(model, x, y, options, shuffle)
         model._build_and_check(feed, "fit", ("x", "y"))
-        require_own_layers(model, rows(feed.first()[0], slice(0, 1)), "fit")
+        sample = rows(feed.first()[0], slice(0, 1))
+        require_own_layers(model, model._entering(sample, "fit"), "fit")
         if isinstance(feed, Batches):
             require_no_lone_sample(model, count(feed.x), feed.batch_size, "fit")
         if held_out is not None:
@@ -120,7 +121,7 @@ def _train(
     return history
 
 
-def _feeds(x: Any, y: Any, options: Options, shuffle: bool) -> tuple[Feed, Feed | None]:
+def _feeds(model: Any, x: Any, y: Any, options: Options, shuffle: bool) -> tuple[Feed, Feed | None]:
     """The batches to train with, and those to validate with, if there are any."""
     batch_size = DEFAULT_BATCH_SIZE if options.batch_size is None else options.batch_size
     held_out: Feed | None = None
@@ -128,7 +129,7 @@ def _feeds(x: Any, y: Any, options: Options, shuffle: bool) -> tuple[Feed, Feed 
         # Validation sees the same batches in every epoch, whatever the seed of the run.
         held_out = PipelineFeed(options.validation_data, 0, name="validation_data")
     elif options.validation_data is not None:
-        x_val, y_val = check_validation_data(options.validation_data)
+        x_val, y_val = check_validation_data(options.validation_data, model._prepared_data)
         held_out = Batches(x_val, y_val, batch_size)
     elif options.validation_split != 0:
         x, y, x_val, y_val = split_validation(x, y, options.validation_split, random.generator())

@@ -28,6 +28,9 @@ class Trainable(Predictor, Protocol):
     def check_inputs(self, x: Any, where: str, name: str = "x") -> None:
         """Prove that samples are ones that it can compute with."""
 
+    def _entering(self, x: Any, where: str, name: str = "x") -> Any:
+        """A batch after the model's preprocessing."""
+
 
 @contextmanager
 def mode(training: bool) -> Iterator[None]:
@@ -39,6 +42,15 @@ def mode(training: bool) -> Iterator[None]:
         state.training = before
 
 
+def entering(model: Any, x: Any, where: str, batch: int | None) -> Any:
+    """A batch as the model is given it: preprocessed and, if it has a number, proved to fit."""
+    if batch is None:
+        return model._entering(x, where)
+    x = model._entering(x, where, f"x of batch {batch}")
+    model.check_inputs(x, where, f"x of batch {batch}")
+    return x
+
+
 def train_step(
     model: Trainable, objective: Objective, x: Any, y: np.ndarray, *, batch: int | None = None
 ) -> None:
@@ -46,9 +58,8 @@ def train_step(
 
     Arguments: `batch`, the number of a batch that was not proved to fit before: it is now.
     """
+    x = entering(model, x, "fit", batch)
     with enable_grad(), mode(training=True):
-        if batch is not None:
-            model.check_inputs(x, "fit", f"x of batch {batch}")
         outputs = objective.outputs(model, x)
         if batch is not None:
             objective.check_targets(y, outputs, where="fit", y_name=f"y of batch {batch}")
@@ -74,9 +85,8 @@ def evaluate_step(
     batch: int | None = None,
 ) -> None:
     """Forward pass and loss, without recording; `batch` is as for `train_step`."""
+    x = entering(model, x, where, batch)
     with no_grad(), mode(training=False):
-        if batch is not None:
-            model.check_inputs(x, where, f"x of batch {batch}")
         outputs = objective.outputs(model, x)
         if batch is not None:
             objective.check_targets(y, outputs, where=where, y_name=f"y of batch {batch}")
@@ -156,8 +166,7 @@ def predict(model: Any, batches: Feed, hooks: CallbackList, line: ProgressLine) 
     for index, (x, _) in enumerate(batches.open()):
         if hooks.predict_batch_hooks:
             hooks.on_predict_batch_begin(index)
-        if batches.unchecked:
-            model.check_inputs(x, "predict", f"x of batch {index}")
+        x = entering(model, x, "predict", index if batches.unchecked else None)
         with no_grad(), mode(training=False):
             parts.append(one_output(model(x), "predict").cpu().numpy())
         line.update(index + 1)

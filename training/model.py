@@ -20,18 +20,18 @@ from .arguments import check_samples
 from .callbacks import Callback, CallbackList
 from .calls import require_one_argument
 from .data import Batches, check_arrays
-from .described import Described
 from .feeds import Feed, feed_of
 from .fitting import Options, fit
 from .history import History
 from .inputs import mapped, mapped_shapes, rows, several, several_shapes, structure
 from .objective import Objective
+from .preprocessed import Preprocessed
 from .progress import ProgressLine
 
 Callbacks = Iterable[Callback] | Callback | None
 
 
-class Model(Described):
+class Model(Preprocessed):
     """A layer with a training loop; `Sequential` is the one for a plain stack of layers.
 
     A subclass makes its layers in `__init__` and connects them in `call(x)`. If it ends in a
@@ -256,7 +256,7 @@ class Model(Described):
         """
         self._require_compiled("evaluate")
         line = ProgressLine(verbose=verbose, where="evaluate")
-        batches = feed_of(x, y, batch_size, where="evaluate")
+        batches = feed_of(x, y, batch_size, where="evaluate", prepare=self._prepared_data)
         line.total = batches.steps
         params = {"steps": batches.steps, "verbose": line.verbose}
         hooks = CallbackList(callbacks, model=self, params=params, where="evaluate")
@@ -294,7 +294,9 @@ class Model(Described):
             ValueError, TypeError: as for `fit`.
         """
         line = ProgressLine(verbose=verbose, where="predict")
-        batches = feed_of(x, None, batch_size, where="predict", needs_y=False)
+        batches = feed_of(
+            x, None, batch_size, where="predict", prepare=self._prepared_data, needs_y=False
+        )
         line.total = batches.steps
         params = {"steps": batches.steps, "verbose": line.verbose}
         hooks = CallbackList(callbacks, model=self, params=params, where="predict")
@@ -347,9 +349,11 @@ class Model(Described):
         Raises:
             ValueError, TypeError: as for `fit`.
         """
-        x, _ = check_arrays(x, where="predict_on_batch")
+        where = "predict_on_batch"
+        x, _ = check_arrays(self._prepared_data(x, None, where)[0], where=where)
+        x = self._entering(x, where)
         with no_grad(), loop.mode(training=False):
-            return loop.one_output(self(x), "predict_on_batch").cpu().numpy().copy()
+            return loop.one_output(self(x), where).cpu().numpy().copy()
 
     def as_checked(self, *inputs: Any) -> tuple[Any, tuple[Any, ...], Any]:
         """What `cr.gradcheck` checks: the loss, given samples and targets; else the outputs.
@@ -397,7 +401,7 @@ class Model(Described):
         require_one_argument(self, where)
         x, y = feed.first()
         self.check_inputs(feed.x if isinstance(feed, Batches) else x, where, x_name)
-        x = rows(x, slice(0, 1))
+        x = self._entering(rows(x, slice(0, 1)), where, x_name)
         objective = self._current_objective().copy()
         with no_grad(), loop.mode(training=False):
             try:
@@ -405,13 +409,15 @@ class Model(Described):
             except ShapeError as error:
                 raise ShapeError(f"{where}: {x_name} does not fit the model: {error}") from error
             objective.check(y, outputs, 1, where=where, y_name=y_name)
+            if self.preprocessing is not None:
+                self.preprocessing.check_outputs(outputs.shape, where)
             objective.evaluate(y[:1], outputs)
         objective.update_metrics(y[:1], outputs)
 
     def _batch(self, x: Any, y: Any, where: str) -> tuple[Any, np.ndarray, Objective]:
         self._require_compiled(where)
-        x, y = check_samples(x, y, where=where)
-        return x, y, self._current_objective().copy()
+        x, y = check_samples(*self._prepared_data(x, y, where), where=where)
+        return self._entering(x, where), y, self._current_objective().copy()
 
     def _attach(self, where: str) -> None:
         """Hand the optimiser the model's parameters, which must be those that it has, if any."""

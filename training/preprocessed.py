@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Preprocessed(Described):
-    """What a model knows of its preprocessing: how samples and targets become what it computes with.
+    """What a model knows of its preprocessing.
 
-    They do so in two moments: `_prepared_data` makes ids of texts and of names, of all samples of
-    an array at once, and `_entering` applies the other steps to each batch.
+    It is applied at two moments: `_prepared_data` makes ids of all texts, and of targets that are
+    names, before batches are cut; `_entering` applies the other steps to each batch.
     """
 
     _preprocessing: Preprocessing | None = None
@@ -76,12 +76,12 @@ class Preprocessed(Described):
         >>> from chainrule.layers import Dense
         >>> from chainrule.preprocessing import MinMax, Preprocessing
         >>> cr.seed(0)
-        >>> x, y = np.array([[150.0], [160.0], [180.0], [190.0]]), ["short", "short", "tall", "tall"]
+        >>> x, y = np.array([[1.5], [1.6], [1.8], [1.9]]), ["short", "short", "tall", "tall"]
         >>> model = cr.models.Sequential([Dense(2, activation="softmax")])
         >>> model.preprocessing = Preprocessing(MinMax.fit(x), classes=["short", "tall"])
         >>> model.compile(cr.optim.SGD(learning_rate=1.0), "sparse_categorical_crossentropy")
         >>> history = model.fit(x, y, epochs=100, verbose=0)
-        >>> model.predict_classes([[155.0], [185.0]]).tolist()
+        >>> model.predict_classes([[1.55], [1.85]]).tolist()
         ['short', 'tall']
         """
         outputs = self.predict(x, batch_size, verbose)

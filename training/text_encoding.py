@@ -65,10 +65,10 @@ class Encode(Step):
         return x
 
     def encode(self, texts: Any, name: str = "x", where: str = "encode") -> np.ndarray:
-        """The ids of texts, int32, shape (texts, length).
+        """The ids of texts, int32, shape (texts, length); of ids, an array like that, themselves.
 
         Arguments:
-            texts: a list or a one-dimensional array of strings.
+            texts: a list or a one-dimensional array of strings, or ids that are made already.
             name: name of the argument, for messages.
             where: name of the public function, for messages.
 
@@ -77,7 +77,10 @@ class Encode(Step):
             ValueError: there is no text, or one has no token.
         """
         rows = []
-        for index, text in enumerate(_listed(texts, name, where)):
+        if _are_ids(texts, self.length):
+            ids: np.ndarray = texts
+            return ids
+        for index, text in enumerate(_listed(texts, self.length, name, where)):
             if not isinstance(text, str):
                 raise TypeError(
                     f"{where}: {name}[{index}] must be a text, which the model's preprocessing "
@@ -100,7 +103,14 @@ class Encode(Step):
         return cls(**{**config, "tokenizer": made(config.get("tokenizer"), KIND, "tokenizer")})
 
 
-def _listed(texts: Any, name: str, where: str) -> Any:
+def _are_ids(value: Any, length: int) -> bool:
+    """Is it an array of ids, of rows of the right length?"""
+    if not isinstance(value, np.ndarray):
+        return False
+    return value.dtype.kind in "iu" and value.ndim == 2 and value.shape[1] == length
+
+
+def _listed(texts: Any, length: int, name: str, where: str) -> Any:
     needed = f"{where}: {name} must be a list of texts, which the model's preprocessing encodes"
     if isinstance(texts, str):
         raise TypeError(f"{needed}, got one string; give a list: [{name}]")
@@ -109,7 +119,6 @@ def _listed(texts: Any, name: str, where: str) -> Any:
     shape, dtype = getattr(texts, "shape", None), getattr(texts, "dtype", None)
     if shape is not None and (len(shape) != 1 or getattr(dtype, "kind", "O") not in "UTO"):
         raise TypeError(
-            f"{needed}, got {describe(texts)}; to give ids, take it away: "
-            "model.preprocessing = None"
+            f"{needed}, or an array of ids of shape (texts, {length}), got {describe(texts)}"
         )
     return texts

@@ -68,6 +68,12 @@ def test_a_tokenizer_of_ones_own_is_given_when_it_is_read():
     assert (again.encode(["a cat"]) == step.encode(["a cat"])).all()
 
 
+def test_ids_that_are_made_already_are_left_as_they_are():
+    step = Preprocessing(Encode(words(), 4))
+    ids = step(TEXTS)
+    assert step.prepare(ids)[0] is ids
+
+
 @pytest.mark.parametrize(
     ("texts", "error", "message"),
     [
@@ -78,7 +84,9 @@ def test_a_tokenizer_of_ones_own_is_given_when_it_is_read():
         (["a cat", "  "], ValueError, r"x\[1\] = '  ' has no token"),
         (["a", ""], ValueError, r"x\[1\] = '' has no token"),
         (np.array([["a"], ["b"]]), TypeError, r"got shape \(2, 1\)"),
-        (np.array([[1, 2]]), TypeError, "to give ids, take it away: model.preprocessing = None"),
+        (np.array([[1, 2]]), TypeError, r"ids of shape \(texts, 3\), got shape \(1, 2\), int64"),
+        (np.array([[1.0, 2.0, 3.0]]), TypeError, r"ids of shape \(texts, 3\)"),
+        ([[1, 2, 3]], TypeError, r"x\[0\] must be a text, .* got \[1, 2, 3\]"),
         ([b"a"], TypeError, r"x\[0\] must be a text"),
         (5, TypeError, "got int"),
         (iter(["a"]), TypeError, "got list_iterator"),

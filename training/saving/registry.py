@@ -16,7 +16,14 @@ from chainrule.engine.making import Kind, made, making, refusal
 from chainrule.layers import initializers, layer, regularizers
 from chainrule.optim import schedules
 
-from .. import losses, metrics, sequential
+from .. import (
+    losses,
+    metrics,
+    preprocessing,
+    preprocessing_steps,
+    sequential,
+    text_encoding,
+)
 
 __all__ = ["KINDS", "REGISTRY_VERSION", "from_config", "register", "signatures", "to_config"]
 
@@ -32,7 +39,8 @@ KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         *(layer.KIND, initializers.KIND, regularizers.KIND, optim.KIND, schedules.KIND),
-        *(losses.KIND, metrics.KIND, Kind("preprocessing", Configured, {})),
+        *(losses.KIND, metrics.KIND),
+        *(preprocessing.KIND, preprocessing_steps.KIND, text_encoding.KIND),
     )
 }
 assert sequential.Sequential.__name__ in KINDS["layer"].known, "it is entered when it is imported"
