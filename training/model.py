@@ -49,6 +49,9 @@ class Model(Preprocessed):
     `predict` take arrays of the host, bring them there batch by batch, and read the loss and the
     metrics only when they are shown, or given to a batch's callbacks.
 
+    With `model.preprocessing` set, all of these take samples as they were before it: texts,
+    numbers on scales of their own, and targets that are names (see `Preprocessing`).
+
     Arguments: those of `Layer`. Inputs are cast to `dtype`, which should be that of the layers;
     integers stay integers where a layer within, such as an `Embedding`, takes them.
 
@@ -180,7 +183,8 @@ class Model(Preprocessed):
             augment: a function that changes the samples of a batch before each step, such as
                 `lambda batch: cr.images.random_shift(batch, 2)`. It is given each batch to train
                 with, drawn and in order, as an array, and returns one of the same shape and
-                dtype; samples to validate with are never shown to it.
+                dtype; samples to validate with are never shown to it. What it is given is not
+                preprocessed yet, but for texts, which are ids by then.
             checkpoint: a folder in which the run is kept; made if need be. It holds the newest two
                 checkpoints.
             checkpoint_every: steps from one checkpoint to the next; None for one after each epoch.

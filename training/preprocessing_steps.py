@@ -38,8 +38,9 @@ class Step(Configured):
             dtype: the model's, float32 or float64.
 
         Returns:
-            an array of the same shape, of the dtype in which `x` and the model's meet: float64
-            for float64 and for integers of more than 16 bits, so that no digit is lost.
+            a new array, shape (batch, ...). The steps here keep the shape, and compute in the
+            dtype in which `x` and the model's meet: float64 for float64 and for integers of more
+            than 16 bits, so that no digit is lost. After the last step it is the model's.
 
         Raises:
             ShapeError: the batch has not the shape that the step is for.

@@ -13,7 +13,7 @@ from chainrule.layers import Concatenate, Dense, Embedding, Flatten, GlobalAvera
 from chainrule.losses import BinaryCrossentropy
 from chainrule.models import Model, Sequential
 from chainrule.optim import SGD
-from chainrule.preprocessing import Encode, MinMax, Preprocessing, Rescale, Standardize
+from chainrule.preprocessing import Encode, MinMax, Preprocessing, Rescale, Standardize, Step
 from chainrule.text import WordTokenizer
 from chainrule.training.callbacks import LambdaCallback
 
@@ -186,6 +186,15 @@ def test_from_texts_and_verdicts_to_verdicts_on_texts(final, loss):
     assert (model.predict(encoded) == model.predict(TEXTS)).all()  # ids that are made already
 
 
+def test_single_batches_of_texts():
+    model = reader(Dense(1, activation="sigmoid"), "binary_crossentropy")
+    model.train_on_batch(TEXTS, VERDICTS)
+    assert (model.predict_on_batch(TEXTS) == model.predict(TEXTS)).all()
+    found = model.test_on_batch(TEXTS, VERDICTS)
+    assert found == model.evaluate(TEXTS, VERDICTS, verbose=0)
+    assert found == model.test_on_batch(TEXTS, [[each == "good"] for each in VERDICTS])
+
+
 def test_texts_are_set_aside_for_validation_too():
     model = reader(Dense(2, activation="softmax"), "sparse_categorical_crossentropy")
     history = model.fit(TEXTS, VERDICTS, verbose=0, validation_split=0.5).history
@@ -229,6 +238,23 @@ def test_several_inputs(kind):
     assert (trained[0][1] == trained[1][1]).all()
     with pytest.raises(ValueError, match=r"predict: x must be .*, got one array"):
         trained[0][0].predict(numbers)
+
+
+class Side(Step):
+    """The left half of each image, as a row."""
+
+    def apply(self, x, dtype):
+        return x[:, :, : x.shape[2] // 2].reshape(len(x), -1).astype(dtype)
+
+
+def test_a_step_of_ones_own_may_change_the_shape_of_samples():
+    x = np.random.default_rng(0).random((6, 4, 4))
+    model = Sequential([Dense(3)])
+    model.preprocessing = Preprocessing(Rescale(2), Side())
+    model.compile("sgd", "mse")
+    model.fit(x, np.zeros((6, 3)), verbose=0, validation_split=0.5)
+    assert model.built_for == (None, 8)
+    assert model.evaluate(x, np.zeros((6, 3)), verbose=0) > 0
 
 
 # It belongs to the model --------------------------------------------------------------------------
