@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.engine.errors import ShapeError, describe
+from chainrule.engine.tensor import Tensor
 
 #: So many of the known classes are listed in a message.
 _LISTED = 10
@@ -52,6 +53,8 @@ def ids_of_names(
     >>> ids_of_names(["dog", "cat"], ("cat", "dog"))
     array([1, 0])
     """
+    if isinstance(y, Tensor):  # of numbers always, and maybe on a GPU
+        return None
     try:
         names = np.asarray(y)
     except ValueError:  # ragged, which is refused elsewhere, as of numbers

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import chainrule as cr
 from chainrule.preprocessing import Preprocessing
 from chainrule.training.class_names import labels
 
@@ -35,6 +36,11 @@ def test_the_shape_stays():
 def test_what_are_no_names_passes(y):
     assert Preprocessing(classes=ANIMALS).targets(y) is y
     assert Preprocessing().targets(y) is y
+
+
+def test_tensors_hold_numbers():
+    y = cr.tensor([1.0], requires_grad=True)
+    assert Preprocessing(classes=ANIMALS).targets(y) is y
 
 
 @pytest.mark.parametrize(

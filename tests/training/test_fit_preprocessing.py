@@ -372,3 +372,14 @@ def test_a_text_without_tokens_stops_before_the_first_step():
     with pytest.raises(ValueError, match=r"fit: x\[5\] = ' ' has no token"):
         model.fit([*TEXTS[:5], " "], VERDICTS)
     assert not model.built
+
+
+def test_tensors_are_samples_and_targets_too():
+    x, names = samples()
+    model = compiled(Preprocessing(Standardize.fit(x), classes=CLASSES))
+    model.fit(cr.tensor(x), cr.tensor(ids(names)), verbose=0)
+    assert model.evaluate(cr.tensor(x), cr.tensor(ids(names)), verbose=0) == model.evaluate(
+        x, names, verbose=0
+    )
+    assert (model.predict(cr.tensor(x)) == model.predict(x)).all()
+    assert (model.predict_on_batch(cr.tensor(x)) == model.predict_on_batch(x)).all()
