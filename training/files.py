@@ -35,7 +35,7 @@ def explained(error: OSError, path: Path, where: str) -> OSError:
 
 @contextmanager
 def atomic_write(
-    path: str | os.PathLike[str], *, where: str = "atomic_write"
+    path: str | os.PathLike[str], *, where: str = "atomic_write", flush: bool = True
 ) -> Iterator[BinaryIO]:
     """Open a binary file that appears under `path` only once all of it is on the disk.
 
@@ -47,6 +47,8 @@ def atomic_write(
     Arguments:
         path: the file to write; its folder must exist.
         where: name of the public function, for messages.
+        flush: is the file's name to be on the disk, too, when all is done? If several files
+            are written, it is enough to flush their folder once.
 
     Returns:
         a context manager that gives the open file; its `name` is the temporary path, for
@@ -95,7 +97,8 @@ def atomic_write(
             file.close()
         temporary.unlink(missing_ok=True)
         raise
-    _flush_folder(target.parent)
+    if flush:
+        flush_folder(target.parent)
 
 
 def read_bytes(path: str | os.PathLike[str], *, where: str, remedy: str) -> bytes:
@@ -123,8 +126,8 @@ def read_bytes(path: str | os.PathLike[str], *, where: str, remedy: str) -> byte
         raise explained from error
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make the new name itself last; Windows cannot open a folder, some file systems refuse."""
+def flush_folder(folder: Path) -> None:
+    """Make new names in a folder last; Windows cannot open a folder, some file systems refuse."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -158,7 +161,7 @@ def make_folder(path: str | os.PathLike[str], *, where: str = "make_folder") -> 
     except OSError as error:
         raise explained(error, folder, where) from error
     for each in missing:
-        _flush_folder(each.parent)
+        flush_folder(each.parent)
     return folder
 
 

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from chainrule.engine.errors import DtypeError, describe
 
-#: The dtypes that NumPy and the file format share.
-DTYPES = frozenset(
-    ["bool", "float16", "float32", "float64"]
-    + [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)]
-)
+#: The dtypes that NumPy and the file format share, and what the format calls them.
+DTYPES = {
+    "bool": "BOOL",
+    **{f"float{bits}": f"F{bits}" for bits in (16, 32, 64)},
+    **{f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)},
+}
 
 
 def pack(
     arrays: Mapping[str, np.ndarray], *, where: str, metadata: Mapping[str, str] | None = None
-) -> bytes:
-    """The file's bytes, which depend on the names and the arrays alone, not on their order.
+) -> list[Any]:
+    """The file's bytes, in pieces: its header, and the memory of one array after the other.
+
+    They depend on the names and the arrays alone, not on their order. No array is copied unless
+    its layout is another than the file's (`safetensors.numpy.save` copies all of them into one,
+    which takes longer than writing them).
 
     Arguments:
         arrays: of booleans, integers or floating-point numbers, in any layout and byte order.
         where: name of the public function, for messages.
-        metadata: at most one pair of strings: `safetensors` writes several in random order.
+        metadata: strings by name, kept in the header.
 
     Raises:
         TypeError: a name is no string, or a value is no array of such numbers.
         ValueError: a name cannot be written.
 
-    >>> unpack(pack({"w": np.array([1.0, 2.0])}, where="save"))
+    >>> unpack(b"".join(pack({"w": np.array([1.0, 2.0])}, where="save")))
     {'w': array([1., 2.])}
     """
-    from safetensors.numpy import save
-
-    dense = {}
+    dense: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
         if not isinstance(name, str):
             raise TypeError(f"{where}: the name of an array is {describe(name)}; give a string")
@@ -50,9 +56,23 @@ def pack(
             )
         if name == "__metadata__" or not _is_text(name):
             raise ValueError(f"{where}: {name!r} cannot be the name of an array; choose another")
-        # `save` writes the memory as it lies: a transposed view would be written transposed.
-        dense[name] = np.asarray(array, array.dtype.newbyteorder("="), order="C")
-    return save(dense, metadata=dict(metadata or {"format": "np"}))
+        # The memory is written as it lies: a transposed view would be written transposed.
+        dense[name] = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+    header: dict[str, Any] = {"__metadata__": dict(metadata or {"format": "np"})}
+    pieces, begin = [], 0
+    # Larger numbers first, so that each begins at a multiple of its size.
+    for name, array in sorted(dense.items(), key=lambda item: (-item[1].itemsize, item[0])):
+        header[name] = {
+            "dtype": DTYPES[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [begin, begin + array.nbytes],
+        }
+        begin += array.nbytes
+        if array.size:
+            pieces.append(array.reshape(-1).view(np.uint8))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little") + text, *pieces]
 
 
 def _is_text(name: str) -> bool:

@@ -16,6 +16,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +26,7 @@ import numpy as np
 
 from chainrule.engine.errors import CheckpointError, describe
 
-from ..files import atomic_write, make_folder, read_bytes
+from ..files import atomic_write, flush_folder, make_folder, read_bytes
 from .arrays import pack, unpack
 from .document import from_json, to_json
 
@@ -50,6 +51,7 @@ def write_bundle(
     arrays: Arrays,
     *,
     where: str = "write_bundle",
+    indent: int | None = 1,
 ) -> None:
     """Write a bundle, in place of an older one of the same kind.
 
@@ -61,6 +63,7 @@ def write_bundle(
         arrays: groups of named arrays, of booleans, integers or floating-point numbers, of any
             shape; a file is written for each group.
         where: name of the public function, for messages.
+        indent: of the manifest, for those who read it; None is quicker.
 
     Raises:
         OSError: a file cannot be written; the older bundle is still there, whole.
@@ -93,21 +96,32 @@ def write_bundle(
     older = manifest.read_bytes() if manifest.is_file() else b""
     files = {}
     for group, content in packed.items():
-        digest = sha256(content).hexdigest()
+        checksum = sha256()
+        for piece in content:
+            checksum.update(piece)
+        digest = checksum.hexdigest()
         name = f"{group}-{digest[:12]}.safetensors"
-        with atomic_write(folder / name, where=where) as file:
-            file.write(content)
-        files[group] = {"name": name, "bytes": len(content), "sha256": digest}
+        with atomic_write(folder / name, where=where, flush=False) as file:
+            file.writelines(content)
+        size = sum(memoryview(piece).nbytes for piece in content)
+        files[group] = {"name": name, "bytes": size, "sha256": digest}
     head = {
         "format": f"chainrule {kind}",
         "version": VERSION,
-        "chainrule": metadata.version("chainrule"),
+        "chainrule": _version(),
         "files": files,
     }
-    text = json.dumps({**head, **plain, "checksum": "0" * 64}, indent=1, allow_nan=False) + "\n"
+    flush_folder(folder)  # the files' names are on the disk before the manifest that names them
+    whole = {**head, **plain, "checksum": "0" * 64}
+    text = json.dumps(whole, indent=indent, allow_nan=False).rstrip("\n}") + "\n}\n"
     with atomic_write(manifest, where=where) as file:
         file.write(_with_checksum(text.encode()))
     _remove_older(folder, kind, arrays, older)
+
+
+@cache
+def _version() -> str:
+    return metadata.version("chainrule")
 
 
 def _with_checksum(content: bytes) -> bytes:

@@ -328,7 +328,7 @@ class Keeper:
 
 def _write(folder: Path, step: int, document: dict[str, Any], arrays: dict[str, Any]) -> None:
     """Write a checkpoint, then remove all but the newest."""
-    write_bundle(folder / f"step-{step:010d}", KIND, document, arrays, where="fit")
+    write_bundle(folder / f"step-{step:010d}", KIND, document, arrays, where="fit", indent=None)
     for old in checkpoints(folder)[:-KEPT]:
         remove(old)
 

@@ -91,3 +91,21 @@ LAYOUTS = {
     "reversed": lambda x: x[::-1] if x.ndim else x,
     "big-endian": lambda x: x.astype(x.dtype.newbyteorder(">")),
 }
+
+
+def test_the_files_are_such_as_safetensors_itself_reads():
+    from safetensors.numpy import load
+
+    from chainrule.training.saving.arrays import pack
+
+    arrays = {
+        "z": np.arange(6, dtype="float32").reshape(2, 3),
+        "ä.b": np.array(True),
+        "empty": np.zeros((0, 4)),
+        "long": np.arange(3)[::-1],
+        "byte": np.arange(5, dtype="uint8"),
+    }
+    content = b"".join(pack(arrays, where="test"))
+    assert {k: v.tolist() for k, v in load(content).items()} == {
+        k: v.tolist() for k, v in arrays.items()
+    }
