@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from chainrule.engine.checking.gradcheck import assert_gradients, gradcheck
     from chainrule.engine.derivation import derivation
     from chainrule.engine.pictures import draw_graph
+    from chainrule.training.stored import load_model
 
     __version__: str
 
@@ -84,6 +85,7 @@ _LATER = {
     "derivation": "chainrule.engine.derivation",
     "draw_graph": "chainrule.engine.pictures",
     "gradcheck": "chainrule.engine.checking.gradcheck",
+    "load_model": "chainrule.training.stored",
 }
 
 _elsewhere = names_elsewhere(
@@ -97,6 +99,8 @@ _elsewhere = names_elsewhere(
         "not; x.to('cuda') and model.to('cuda') move there",
         "device": "devices are named by strings, as in x.to('cuda') and device='cuda'",
         "from_numpy": "chainrule.tensor(array) copies, chainrule.from_dlpack(array) shares memory",
+        "save": "a model has it: model.save(path)",
+        "load": "chainrule.load_model(path) reads what model.save(path) wrote",
         "nn": "layers are in chainrule.layers, models in chainrule.models",
         "optimizers": "it is called chainrule.optim",
         "regularizers": "L1, L2 and L1L2 are in chainrule.layers",
@@ -171,6 +175,7 @@ __all__ = [
     "kernels",
     "layers",
     "linspace",
+    "load_model",
     "losses",
     "metrics",
     "models",

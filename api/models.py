@@ -3,15 +3,18 @@
 from chainrule.engine.habits import names_elsewhere
 from chainrule.training.model import Model
 from chainrule.training.sequential import Sequential
+from chainrule.training.stored import load_model
 
-__all__ = ["Model", "Sequential"]
+__all__ = ["Model", "Sequential", "load_model"]
 
 #: What Keras has under these names, and what it is here.
 _KERAS = {
     "Functional": "write a class with layers in __init__ and a call(self, x) that connects them",
-    "load_model": "make the model as before, build it, and call model.load_weights(path)",
-    "save_model": "call model.save_weights(path)",
-    "clone_model": "use Sequential.from_config(model.get_config())",
+    "save_model": "call model.save(path)",
+    "clone_model": "copy.deepcopy(model) has the same weights; layers.from_config("
+    "model.to_config()) none yet",
+    "model_from_json": "layers.from_config(json.loads(text)), text being json.dumps("
+    "model.to_config())",
 }
 
 __getattr__ = names_elsewhere("chainrule.models", _KERAS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
@@ -110,8 +111,10 @@ def parameters_of(cls: type) -> dict[str, inspect.Parameter]:
     return found
 
 
-def plain(value: Any, where: str) -> Any:
+def plain(value: Any, where: str, *, whole: bool = False) -> Any:
     """A value as None, numbers, strings, lists and dicts of them.
+
+    Arguments: `whole`, are layers and the like described in full, also where a name would do?
 
     Raises TypeError where it is none.
 
@@ -119,15 +122,63 @@ def plain(value: Any, where: str) -> Any:
     [0.5, 'float32']
     """
     if isinstance(value, Configured):
-        return value.identifier()
+        return value.to_config() if whole else value.identifier()
     if isinstance(value, (np.ndarray, np.generic, Tensor)):
         return value.tolist()
     if isinstance(value, np.dtype):
         return value.name
     if isinstance(value, (list, tuple)):
-        return [plain(each, where) for each in value]
+        return [plain(each, where, whole=whole) for each in value]
     if isinstance(value, dict):
-        return {str(key): plain(each, where) for key, each in value.items()}
+        return {str(key): plain(each, where, whole=whole) for key, each in value.items()}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(f"{where} is {describe(value)}, which is no plain data; give a known name")
+
+
+class Given:
+    """The arguments that a constructor was given, by name; no part of what it made of them."""
+
+    def __init__(self, arguments: dict[str, Any], nameless: bool) -> None:
+        self.arguments, self.nameless = arguments, nameless
+
+
+def keeps_arguments(cls: type) -> None:
+    """Make a class's own constructor keep what it is given, in the attribute `_given`.
+
+    >>> class Line:
+    ...     def __init__(self, slope, offset=0.0, **options): ...
+    >>> keeps_arguments(Line)
+    >>> Line(2.0, colour="red")._given.arguments
+    {'slope': 2.0, 'offset': 0.0, 'colour': 'red'}
+    """
+    init = vars(cls).get("__init__")
+    if init is None:
+        return
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def keeping(self: Any, *args: Any, **kwargs: Any) -> None:
+        if "_given" not in vars(self):  # a parent's constructor is given what this one chose
+            self._given = _bound(signature, self, args, kwargs)
+        init(self, *args, **kwargs)
+
+    cls.__init__ = keeping  # type: ignore[misc]
+
+
+def _bound(signature: inspect.Signature, self: Any, args: Any, kwargs: Any) -> Given | None:
+    try:
+        bound = signature.bind(self, *args, **kwargs)
+    except TypeError:
+        return None  # the constructor itself will say what is wrong
+    bound.apply_defaults()
+    arguments: dict[str, Any] = {}
+    nameless = False
+    for p in list(signature.parameters.values())[1:]:
+        if p.kind is p.VAR_KEYWORD:
+            arguments.update(bound.arguments[p.name])
+        elif p.kind in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY):
+            nameless = nameless or bool(bound.arguments[p.name]) or p.kind is p.POSITIONAL_ONLY
+        else:
+            arguments[p.name] = bound.arguments[p.name]
+    return Given(arguments, nameless)

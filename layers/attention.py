@@ -131,6 +131,7 @@ class MultiHeadAttention(Layer):
         value_shape = input_shape if value_shape is None else value_shape
         key_shape = value_shape if key_shape is None else key_shape
         shapes = {"query": input_shape, "key": key_shape, "value": value_shape}
+        self._more_shapes = (value_shape, key_shape)
         widths: dict[str, int] = {}
         for name, shape in shapes.items():
             if len(shape) != 3 or not shape[-1]:

@@ -77,8 +77,9 @@ ATTRIBUTES = {
     "cr.utils.to_torch_weights names them as PyTorch does",
     "load_state_dict": "load_weights reads a file, set_weights takes arrays, and "
     "cr.utils.from_torch_weights takes what PyTorch calls so",
-    "save": "save_weights(path) writes the weights; the layers come from the program, or from "
-    "get_config() as plain data",
+    "save": "a model has it: Sequential([layer]).save(path)",
+    "save_weights": "a model has it: Sequential([layer]).save_weights(path)",
+    "load_weights": "a model has it: Sequential([layer]).load_weights(path)",
     "get_weights": "named_weights() lists them, and each.numpy() has the values",
     "set_weights": "named_weights() lists them, and each.assign(array) changes the values",
     "weights": "named_weights() lists them with their names, get_weights() copies them",

@@ -221,6 +221,7 @@ class TransformerDecoderBlock(TransformerBlock):
         """Makes the layers within, with attention to a memory if its shape is given."""
         self.cross_attention = self.cross_attention_norm = None
         if memory_shape is not None:
+            self._more_shapes = (memory_shape,)
             self.cross_attention, self.cross_attention_norm = self._attention(), self._norm()
             self.cross_attention.build(input_shape, memory_shape)
             self.cross_attention_norm.build(input_shape)

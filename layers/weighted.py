@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.engine.errors import ShapeError
 from chainrule.engine.tensor import Tensor
 
+from .at_hand import first_values
 from .initializers import get_initializer
 from .placed import Placed
 from .regularizers import get_regularizer
@@ -33,6 +34,9 @@ class Weighted(Placed):
 
     name: str
     dtype: np.dtype[Any]
+    #: Of a layer that is built for several inputs, as `build(x_shape, memory_shape)`, those after
+    #: the first.
+    _more_shapes: tuple[Any, ...] = ()
 
     def __init__(self, trainable: bool) -> None:
         self._trainable = bool(trainable)
@@ -55,6 +59,11 @@ class Weighted(Placed):
     def built_for(self) -> Any:
         """The input shape for which it was built, the batch first, as None; None before."""
         return self._built_for
+
+    @property
+    def build_shapes(self) -> tuple[Any, ...]:
+        """What `build` was called with, so that another one like this can be built."""
+        return (self._built_for, *self._more_shapes)
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights, whose shape follows from that of the input.
@@ -96,7 +105,8 @@ class Weighted(Placed):
                 "that is this weight, build() ran twice, or stopped halfway: make a new layer, "
                 "and end its build with super().build(input_shape)"
             )
-        values = get_initializer(initializer)(tuple(shape), self.dtype)
+        start = get_initializer(initializer)
+        values = first_values(name, tuple(shape), self.dtype, start, where)
         weight = Tensor(values, self.dtype, device=self._settle())
         if weight.shape != tuple(shape):
             raise ShapeError(

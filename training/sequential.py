@@ -237,14 +237,16 @@ class Sequential(Model):
             ValueError: it is something else; the message names the place in it.
         """
         if cls.__init__ is not Sequential.__init__:
-            return super().from_config(config)
-        described = config.get("layers")
+            remade: Sequential = super().from_config(config)
+            return remade
         unknown = [key for key in config if key not in ("name", "layers")]
-        if unknown or not isinstance(described, list):
+        if unknown:
             raise ValueError(
-                f"{cls.__name__}: a configuration has a name and a list of layers, got "
-                f"{', '.join(map(repr, config)) or 'nothing'}"
+                f"{cls.__name__}: there is no argument {unknown[0]!r}; there are: layers, name"
             )
+        described = config.get("layers")
+        if not isinstance(described, list):
+            raise refusal(f"expected a list, got {describe(described)}", "layers")
         layers: list[Layer] = []
         for i, each in enumerate(described):
             if isinstance(each, dict) and set(each) == {"repeats"}:

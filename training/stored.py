@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.engine.configured import Given, keeps_arguments, plain
 from chainrule.engine.tensor import on_host
 from chainrule.layers import Layer
 
@@ -15,7 +16,89 @@ from . import weights as weights_files
 
 
 class Stored(Layer):
-    """A layer whose weights can be written to a file, and read from one."""
+    """A layer that can be written to files, whole or its weights alone, and read from them.
+
+    What a subclass's own constructor is given is its configuration: plain data, layers, and lists
+    and dicts of them.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        keeps_arguments(cls)
+
+    def get_config(self) -> dict[str, Any]:
+        """What the constructor was given, as plain data, which JSON can hold.
+
+        Raises:
+            TypeError: something is no plain data, such as a function of your own.
+
+        >>> from chainrule.layers import Dense
+        >>> from chainrule.training import Model
+        >>> class Tower(Model):
+        ...     def __init__(self, floors, width=8):
+        ...         super().__init__()
+        ...         self.floors = [Dense(width) for _ in range(floors)]
+        >>> Tower(3).get_config()
+        {'floors': 3, 'width': 8}
+        """
+        given: Given | None = vars(self).get("_given")
+        if given is None:
+            return super().get_config()
+        where = f"{type(self).__name__}.get_config: argument "
+        if given.nameless:
+            raise TypeError(
+                f"{type(self).__name__}.get_config: its constructor takes arguments without names "
+                "(*args), which a configuration cannot tell; name them"
+            )
+        return {
+            name: plain(value, f"{where}{name!r}", whole=True)
+            for name, value in given.arguments.items()
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A model, not built, from what `get_config` returned."""
+        from .saving.registry import revived
+
+        return cls(**{name: revived(value, name) for name, value in config.items()})
+
+    def save(self, path: str | os.PathLike[str], *, include_optimizer: bool = True) -> None:
+        """Write the whole model to a folder, from which `chainrule.load_model` reads it.
+
+        It holds the layers' configurations and the weights, how the model was compiled, what the
+        optimiser remembers, and the preprocessing: training goes on from it as if there had been
+        no pause. The folder is complete or as it was before, whenever the writing is interrupted.
+
+        Classes of your own are told by their names and constructor arguments, never as code: give
+        them to `load_model` as `custom_objects`.
+
+        Arguments:
+            path: the folder, which is made, or holds an earlier model, which is replaced. Any name
+                does: "digits", "digits.keras".
+            include_optimizer: write what the optimiser remembers too? Of Adam, that is twice as
+                much as the weights.
+
+        Raises:
+            RuntimeError: the model is not built.
+            TypeError: it holds something that is no plain data, such as a function of your own as
+                an activation; the message names it.
+            FileExistsError: there is a file of that name, or a folder that holds something else.
+            OSError: it cannot be written.
+
+        >>> import tempfile
+        >>> import chainrule as cr
+        >>> from chainrule.layers import Dense
+        >>> model = cr.models.Sequential([Dense(3, activation="relu"), Dense(2)])
+        >>> model.build((None, 4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/small")
+        ...     again = cr.load_model(f"{folder}/small")
+        >>> bool((again.predict(np.ones((1, 4))) == model.predict(np.ones((1, 4)))).all())
+        True
+        """
+        from .saving.models import save_model
+
+        save_model(self, path, include_optimizer=include_optimizer)
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write all weights, by name, to a `safetensors` file; it is complete or not there at all.
@@ -64,3 +147,37 @@ class Stored(Layer):
             return self.named_weights()
         except RuntimeError as error:
             raise RuntimeError(f"{where}: {error}") from error
+
+
+def load_model(
+    path: str | os.PathLike[str],
+    custom_objects: dict[str, Any] | None = None,
+    *,
+    compile: bool = True,
+    device: Any = None,
+) -> Any:
+    """A model from a folder that `model.save` wrote, or from a checkpoint of `fit`.
+
+    The model is built, has its weights, and predicts the same bits. If it was compiled when it was
+    saved, it is, and its optimiser goes on where it was. Nothing in a file is executed: it names
+    layers and the rest by words, which are looked up among chainrule's own and `custom_objects`.
+
+    Arguments:
+        path: the folder; of a folder of checkpoints, the one of the latest step is read.
+        custom_objects: classes of your own (layers, models, losses, ...) and functions (losses,
+            metrics), by their names: `{"MyLayer": MyLayer}`.
+        compile: compile the model as it was?
+        device: where it shall be, as "cuda"; by default the default device.
+
+    Returns:
+        the model.
+
+    Raises:
+        OSError: there is nothing, or it cannot be read.
+        ValueError: it is damaged, was written by a newer chainrule, or does not fit: names a class
+            that is unknown, for example. The message names the place.
+        TypeError: `custom_objects` is no dict.
+    """
+    from .saving.models import load_model
+
+    return load_model(path, custom_objects, compile=compile, device=device)

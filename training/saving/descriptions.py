@@ -24,7 +24,7 @@ def model_document(model: Layer) -> dict[str, Any]:
     Returns:
         a dict of "registry", "class_name", "name", "config", "not_plain"; "built", of the
         model, by the name "", and of each layer with a `build` of its own, by its dotted name,
-        class, input shape and whether it is trainable; and "weights", of each weight, by its
+        class, input shapes and whether it is trainable; and "weights", of each weight, by its
         name, shape, dtype and whether it is trained.
 
     >>> from chainrule.layers import Dense
@@ -40,7 +40,7 @@ def model_document(model: Layer) -> dict[str, Any]:
             continue  # its first call builds it, which may not have been yet, and makes nothing
         built[prefix[:-1]] = {
             "class_name": type(layer).__name__,
-            "input_shape": shape_to_plain(layer.built_for) if layer.built else None,
+            "input_shapes": _shapes(layer),
             "trainable": layer.trainable,
         }
     weights = {}
@@ -152,6 +152,11 @@ def _config_of(model: Layer) -> tuple[dict[str, Any] | None, str | None]:
         return model.get_config(), None
     except Exception as error:  # whatever a class of the user's own makes of it
         return None, _reason(error)
+
+
+def _shapes(layer: Layer) -> list[Any] | None:
+    """What `build` was called with; None if it was not."""
+    return [shape_to_plain(each) for each in layer.build_shapes] if layer.built else None
 
 
 def _part(part: Configured) -> dict[str, Any]:

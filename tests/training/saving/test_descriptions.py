@@ -120,7 +120,7 @@ def test_a_model_that_is_not_plain_says_why_and_is_told_by_its_weights():
     found = model_document(model)
     assert found["config"] is None
     assert "argument 'function'" in found["not_plain"]
-    assert found["weights"] == {} and found["built"]["hidden"]["input_shape"] is None
+    assert found["weights"] == {} and found["built"]["hidden"]["input_shapes"] is None
     model(np.ones((2, 5)))
     found = model_document(model)
     assert found["weights"]["hidden.kernel"] == {
@@ -130,7 +130,7 @@ def test_a_model_that_is_not_plain_says_why_and_is_told_by_its_weights():
     }
     assert found["built"]["hidden"] == {
         "class_name": "Dense",
-        "input_shape": [None, 5],
+        "input_shapes": [[None, 5]],
         "trainable": False,
     }
     wider = Own(np.tanh, width=4)
