@@ -3,11 +3,13 @@
 from chainrule.engine.habits import names_elsewhere
 from chainrule.training.best import ModelCheckpoint
 from chainrule.training.callbacks import Callback, LambdaCallback
+from chainrule.training.csv_log import CSVLogger
 from chainrule.training.history import History
 from chainrule.training.rates import LearningRateScheduler, ReduceLROnPlateau
 from chainrule.training.stopping import EarlyStopping, TerminateOnNaN
 
 __all__ = [
+    "CSVLogger",
     "Callback",
     "EarlyStopping",
     "History",
@@ -20,8 +22,9 @@ __all__ = [
 
 #: What Keras has under these names, and what it is here.
 _KERAS = {
-    "CSVLogger": "fit returns a History, whose history is a dict of lists",
-    "TensorBoard": "fit returns a History, whose history is a dict of lists",
+    "BackupAndRestore": "give fit checkpoint=folder, and resume=True to take a run up again",
+    "ProgbarLogger": "fit shows a progress line by itself: verbose=1",
+    "TensorBoard": "CSVLogger writes each epoch's values to a file, and fit returns a History",
 }
 
 __getattr__ = names_elsewhere("chainrule.callbacks", _KERAS)

@@ -97,6 +97,7 @@ class EarlyStopping(Callback):
         self.stopped_epoch = 0
         self.best_weights: list[np.ndarray] | None = None
         self._has_stopped = False
+        self._has_begun = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Forget an earlier run; find out which values are better.
@@ -104,8 +105,9 @@ class EarlyStopping(Callback):
         Raises:
             ValueError: the mode is "auto", and neither a metric nor the name says.
         """
-        self._monitor.resolve(self.model)
         self._start()
+        self._monitor.resolve(self.model)
+        self._has_begun = True
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Compare the epoch's value with the best so far, and end the training if it is time.
@@ -137,6 +139,9 @@ class EarlyStopping(Callback):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Give the model the weights of the best epoch."""
+        if not self._has_begun:
+            return  # an error before the first step: what is known is of an earlier run
+        self._has_begun = False
         if self.verbose and self._has_stopped:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.best_weights is not None:
@@ -198,8 +203,9 @@ class TerminateOnNaN(Callback):
     step to be finished. Weights are looked at when a checkpoint is due: one that is not finite
     ends the training too, and the checkpoint is not written.
 
-    A RuntimeWarning says which batch it was. `batch` and `epoch` are its numbers, counted from 0,
-    and None before. There is nothing to keep in a checkpoint: none is written after it.
+    A RuntimeWarning says which batch it was. `batch` and `epoch` are its numbers, counted from 0;
+    None before, and for the epoch within which a run was taken up. There is nothing to keep in a
+    checkpoint: none is written after it.
 
     >>> import warnings
     >>> from chainrule.layers import Dense
@@ -258,8 +264,9 @@ class TerminateOnNaN(Callback):
             return
         self._has_stopped = True
         self.epoch, self.batch = self._current
-        batch = "" if self.batch is None else f"batch {self.batch + 1} of "
-        place = "" if self.epoch is None else f" after {batch}epoch {self.epoch + 1}"
+        places = [("batch", self.batch), ("epoch", self.epoch)]
+        known = [f"{unit} {number + 1}" for unit, number in places if number is not None]
+        place = f" after {' of '.join(known)}" if known else ""
         warnings.warn(
             f"TerminateOnNaN: {reason}{place}; the training ends there. Lower the learning rate, "
             "clip the gradients (global_clipnorm=1.0), or look for NaN in the data",

@@ -70,7 +70,7 @@ def made(folder, weights_only, keep=1, **options):
 
 
 @kinds
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(values, st.integers(1, 3), st.sampled_from(["min", "max"]))
 def test_the_best_few_are_there_with_their_weights(weights_only, values, keep, mode):
     with tempfile.TemporaryDirectory() as folder:
@@ -91,7 +91,7 @@ def test_the_best_few_are_there_with_their_weights(weights_only, values, keep, m
 
 
 @kinds
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(values, st.integers(0, 9), st.integers(0, 3), st.none() | st.integers(1, 3))
 def test_a_resumed_run_leaves_what_the_uninterrupted_one_leaves(
     weights_only, values, saved, lost, keep

@@ -16,7 +16,7 @@ from chainrule.training.metrics import BinaryAccuracy, FunctionMetric
 from chainrule.training.sequential import Sequential
 from chainrule.training.stopping import EarlyStopping, TerminateOnNaN
 
-from .monitoring import marked, run, tiny_model
+from .monitoring import mark, marked, run, tiny_model
 
 
 def keras_says(values, *, sign, min_delta, patience, baseline, start_from_epoch):
@@ -160,6 +160,21 @@ def test_a_new_run_forgets_the_old_one():
     run(stop, [1, 2])
     assert run(stop, [5, 6])[1] == 1
     assert stop.best == 5
+
+
+def test_a_run_that_an_error_ends_before_the_first_step_leaves_the_weights_alone():
+    stop, model = EarlyStopping("loss"), tiny_model()
+    run(stop, [1, 2], model=model)
+    mark(model, 7)
+    x = np.zeros((4, 3), "float32")
+
+    def fails(logs):
+        raise ValueError("of another callback")
+
+    before = cr.callbacks.LambdaCallback(on_train_begin=fails)
+    with pytest.raises(ValueError, match="of another callback"):
+        model.fit(x, x[:, :1], verbose=0, callbacks=[before, stop])
+    assert marked(model) == 7
 
 
 def test_the_state_is_no_copy_and_is_never_changed_afterwards():
@@ -356,6 +371,13 @@ def test_no_checkpoint_is_written_of_weights_that_are_not_finite(index, bad):
         assert not guard.may_save()
     assert model.stop_training
     assert not guard.may_save()
+
+
+def test_a_run_taken_up_within_an_epoch_knows_the_batch_only():
+    guard = guarded(tiny_model())
+    with pytest.warns(RuntimeWarning, match=r"loss is nan after batch 3; the training ends there"):
+        guard.on_train_batch_end(2, {"loss": math.nan})
+    assert (guard.epoch, guard.batch) == (None, 2)
 
 
 def test_weights_are_found_wanting_before_the_first_epoch_too():
