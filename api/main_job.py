@@ -17,7 +17,7 @@ from chainrule.optim import SGD, Adam
 from chainrule.training.files import atomic_write, check_writable_folder
 from chainrule.training.history import History
 from chainrule.training.metrics import confusion_matrix, format_confusion
-from chainrule.training.saving.keeper import checkpoints
+from chainrule.training.saving.folders import checkpoints
 from chainrule.training.sequential import Sequential
 
 LEARNING_RATES = {"adam": 0.001, "sgd": 0.1}

@@ -268,12 +268,13 @@ class Optimizer(Rated, ABC):
 
     # What it remembers ----------------------------------------------------------------------
 
-    def state(self) -> dict[str, Any]:
-        """What `load_state` needs to go on as if there had been no interruption: copies.
+    def state(self, *, copy: bool = True) -> dict[str, Any]:
+        """What `load_state` needs to go on as if there had been no interruption.
 
         A dict of numbers and NumPy arrays: "learning_rate", None where a schedule gives it;
         "iterations"; and for each parameter, by its position, "steps.0" and one array for each
-        thing that the rule remembers, as "m.0".
+        thing that the rule remembers, as "m.0". With `copy=False` these may be the optimiser's own
+        memory, which the next step changes.
 
         >>> import chainrule as cr
         >>> sorted(cr.optim.Adam([cr.ones(2)]).state())
@@ -285,7 +286,8 @@ class Optimizer(Rated, ABC):
             state[f"steps.{i}"], home = self._steps[i], self._homes[i]
             for name in self._remembers:
                 if name in memory:
-                    array = np.array(home.to_host(memory[name]))
+                    array = home.to_host(memory[name])
+                    array = np.array(array) if copy else array
                 else:
                     array = np.zeros(parameter.shape, parameter.dtype)
                 state[f"{name}.{i}"] = array

@@ -145,7 +145,7 @@ def _settings(model: Any, feed: Feed, held_out: Feed | None, options: Options) -
 
     return {
         "model": model_document(model),
-        "compiled": compile_document(model),
+        "compile": compile_document(model),
         "preprocessing": model.preprocessing and model.preprocessing.to_config(),
         "data": feed.fingerprint(),
         "validation_data": None if held_out is None else held_out.fingerprint(),

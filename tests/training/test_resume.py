@@ -14,7 +14,7 @@ import chainrule as cr
 from chainrule.callbacks import Callback
 from chainrule.layers import BatchNormalization, Dense, Dropout
 from chainrule.models import Model, Sequential
-from chainrule.training.saving.keeper import checkpoints
+from chainrule.training.saving.folders import checkpoints
 
 X = np.random.default_rng(0).normal(size=(40, 6)).astype("float32")
 Y = (X[:, 0] > 0).astype("int64") + (X[:, 1] > 0)
@@ -424,3 +424,26 @@ def test_a_generator_that_augment_had_is_missed(tmp_path):
     fit(network(), epochs=1, checkpoint=tmp_path)
     with pytest.raises(ValueError, match="random generators source"):
         resumed(tmp_path, augment=lambda batch: batch)
+
+
+def test_a_model_is_made_of_a_checkpoint(tmp_path):
+    model = network()
+    fit(model, checkpoint=tmp_path)
+    for folder in (tmp_path, checkpoints(tmp_path)[-1]):
+        loaded = cr.load_model(folder)
+        assert (loaded.predict(X) == model.predict(X)).all()
+        assert loaded.optimizer.iterations == STEPS
+
+
+def test_what_a_callback_froze_stays_frozen(tmp_path):
+    class Thaw(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 2:
+                self.model.layers[0].trainable = not self.model.layers[0].trainable
+
+    model = network()
+    fit(model, Thaw())
+    for at in (2, 5, 7, 11):
+        with pytest.raises(KeyboardInterrupt):
+            fit(network(), Thaw(), StopAt(at), checkpoint=tmp_path / str(at), checkpoint_every=1)
+        assert resumed(tmp_path / str(at), Thaw()) == outcome(model)

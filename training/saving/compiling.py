@@ -55,13 +55,17 @@ def _part(described: Any, kind: str, place: str) -> Any:
     return found
 
 
-def optimizer_document(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def optimizer_document(
+    model: Any, *, copy: bool = True
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What a model's optimiser remembers: numbers, and arrays; and of which parameters.
+
+    Arguments: `copy`, see `Optimizer.state`.
 
     Raises ValueError if it steps other parameters than the model's.
     """
     optimizer = model.optimizer
-    state = optimizer.state()
+    state = optimizer.state(copy=copy)
     names = {id(weight): name for name, weight in model.named_parameters()}
     stepped = [names.get(id(each)) for each in optimizer.parameters]
     if None in stepped:

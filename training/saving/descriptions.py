@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from chainrule.engine.configured import Configured
+from chainrule.engine.errors import describe
+from chainrule.engine.making import refusal
 from chainrule.layers import Layer
 
 from ..objective import Objective
@@ -62,6 +65,39 @@ def model_document(model: Layer) -> dict[str, Any]:
         "built": built,
         "weights": weights,
     }
+
+
+def frozen(model: Layer) -> dict[str, Any]:
+    """Which layers and weights are trained, as `freeze` takes it."""
+    layers = {prefix[:-1]: {"trainable": layer.trainable} for prefix, layer in model._tree()}
+    weights = {name: {"trainable": each.requires_grad} for name, each in model.named_parameters()}
+    return {"built": layers, "weights": weights}
+
+
+def freeze(model: Layer, described: Mapping[str, Any]) -> None:
+    """Freeze what was frozen, and nothing else.
+
+    Arguments: `described`, what `frozen`, or `model_document`, tells of the model.
+
+    Raises ValueError if it is damaged.
+    """
+    built = expect_dict(described.get("built"), "built")
+    for prefix, layer in model._tree():
+        flag = expect_dict(built.get(prefix[:-1], {}), "built").get("trainable")
+        if isinstance(flag, bool):
+            layer._set_trainable(flag)
+    told = expect_dict(described.get("weights"), "weights")
+    for name, weight in model.named_parameters():
+        flag = expect_dict(told.get(name, {}), f"weights.{name}").get("trainable")
+        if isinstance(flag, bool):
+            weight.requires_grad = flag
+
+
+def expect_dict(value: Any, place: str) -> dict[str, Any]:
+    """The value, if it is a dict; else ValueError, which names the place."""
+    if not isinstance(value, dict):
+        raise refusal(f"expected a dict, got {describe(value)}", place)
+    return value
 
 
 def compile_document(model: Any) -> dict[str, Any] | None:

@@ -1,33 +1,32 @@
 """What keeps a run in a folder of checkpoints while it trains, and takes it up again.
 
 A checkpoint is taken between two steps: all that the run depends on is copied in memory, and a
-thread of its own writes the copy while the training goes on. A folder holds the newest two.
+thread of its own writes the copy while the training goes on.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from chainrule.engine import random
-from chainrule.engine.tensor import on_host
-from chainrule.training.arguments import check_integer
-from chainrule.training.callback_states import callback_states, load_callback_states
-from chainrule.training.files import check_writable_folder
-from chainrule.training.notes import add_note
-from chainrule.training.run import PHASES, Run
-from chainrule.training.weights import assign_weights
+from chainrule.engine.errors import CheckpointError
+from chainrule.engine.tensor import Tensor, on_host
 
-from .bundle import CheckpointError, read_bundle, write_bundle
-from .descriptions import differences
+from ..arguments import check_integer
+from ..callback_states import callback_states, load_callback_states
+from ..files import check_writable_folder
+from ..notes import add_note
+from ..run import PHASES, Run
+from ..weights import assign_weights
+from .compiling import optimizer_document, optimizer_from
+from .descriptions import differences, freeze, frozen
+from .folders import Saved, checkpoints, clean, newest, require_checkpoint, write
 from .lock import FolderLock
 from .nested import join, split
 from .random_states import (
@@ -38,27 +37,10 @@ from .random_states import (
     load_states_of,
     states_of,
 )
+from .writer import Writer
 
-KIND = "checkpoint"
-NAME = re.compile(r"step-(\d{10})")
-KEPT = 2
-
-
-def checkpoints(folder: str | os.PathLike[str]) -> list[Path]:
-    """The checkpoints in a folder, the newest last; those that were not finished left out."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        return []
-    found = [each for each in folder.iterdir() if NAME.fullmatch(each.name)]
-    return sorted(each for each in found if (each / f"{KIND}.json").is_file())
-
-
-class Saved(NamedTuple):
-    """A checkpoint that was read: where from, and what `read_bundle` returned."""
-
-    path: Path
-    document: dict[str, Any]
-    arrays: dict[str, dict[str, np.ndarray]]
+#: What of a run's settings describes the model, as in the bundle of a saved model.
+OF_MODEL = ("model", "compile", "preprocessing")
 
 
 @contextmanager
@@ -82,7 +64,7 @@ def keeping(
         return
     path = Path(folder)
     if resume is True:
-        _require_checkpoint(path)
+        require_checkpoint(path)
     check_writable_folder(path, where="fit")
     with FolderLock(path, where="fit"):
         saved = None
@@ -93,10 +75,8 @@ def keeping(
                     f"newest {checkpoints(path)[-1].name}; resume=True goes on with that run, a "
                     "new one needs another folder"
                 )
-            saved = _newest(path)
-        for each in path.iterdir():
-            if NAME.fullmatch(each.name) and not (each / f"{KIND}.json").exists():
-                remove(each)  # one that was being written, or removed, when its process ended
+            saved = newest(path)
+        clean(path)
         keeper = Keeper(path, every, saved)
         try:
             yield keeper
@@ -135,53 +115,6 @@ def _checked(folder: Any, every: Any, resume: Any) -> tuple[int | None, bool | s
     return every, resume
 
 
-def _require_checkpoint(folder: Path) -> None:
-    """Raise ValueError or OSError if there is nothing to go on from."""
-    remedy = "leave out resume=True for a new run; resume='auto' goes on only if there is one"
-    if not folder.exists():
-        raise FileNotFoundError(
-            f"fit: checkpoint={str(folder)!r} does not exist, so that there is no checkpoint to go "
-            f"on from; {remedy}"
-        )
-    if not folder.is_dir():
-        raise NotADirectoryError(
-            f"fit: checkpoint={str(folder)!r} is a file; give the folder of the checkpoints"
-        )
-    if not checkpoints(folder):
-        names = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
-        held = "it is empty"
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            held = f"it holds {', '.join(map(repr, names[:3]))}{more}"
-        hint = ""
-        if NAME.fullmatch(folder.name):
-            hint = f"give the folder around it, {str(folder.parent)!r}; or "
-        raise ValueError(
-            f"fit: checkpoint={str(folder)!r} has no checkpoint to go on from ({held}); {hint}"
-            f"{remedy}"
-        )
-
-
-def _newest(folder: Path) -> Saved:
-    """The newest checkpoint.
-
-    Raises CheckpointError if it is damaged; it says whether the one before is whole.
-    """
-    *earlier, newest = checkpoints(folder)
-    try:
-        return Saved(newest, *read_bundle(newest, KIND, where="fit"))
-    except CheckpointError as error:
-        for path in reversed(earlier):
-            with suppress(CheckpointError, OSError):
-                read_bundle(path, KIND, where="fit")
-                add_note(
-                    error,
-                    f"fit: {path.name} is whole; remove {str(newest)!r} to go on from there",
-                )
-                break
-        raise
-
-
 class Keeper:
     """Keeps a run in a folder, for which it holds the lock.
 
@@ -195,7 +128,8 @@ class Keeper:
         self.folder, self.every, self._saved = folder, every, saved
         self._settings: dict[str, Any] = {}
         self._generators: Generators = []
-        self._writer = Writer()
+        self._writer = Writer(write)
+        self._copies: dict[str, dict[str, np.ndarray]] = {}
         self._start = random.moment()
 
     def rewind(self) -> None:
@@ -217,7 +151,8 @@ class Keeper:
         self._settings, self._generators = settings, generators_in(augment)
         if self._saved is None:
             return
-        saved = self._saved.document.get("settings", {})
+        document = self._saved.document
+        saved = {**document.get("settings", {}), **{key: document.get(key) for key in OF_MODEL}}
         found = [
             line for key in settings for line in differences(saved.get(key), settings[key], key)
         ]
@@ -236,24 +171,22 @@ class Keeper:
             return False
         path, document, arrays = self._saved
         self._saved = None  # its arrays are needed no more
-        try:
+        with _complete(path):
             state = join(document["state"], arrays.get("training", {}))
             if state["run"]["phase"] not in PHASES:
-                raise ValueError(f"the phase {state['run']['phase']!r} is unknown")
-            optimizer = join(document["optimizer"], arrays.get("optimizer", {}))
-            run.show(state["run"])
-            assign_weights(run.model.named_weights(), arrays.get("weights", {}), where="fit")
-            run.model.optimizer.load_state(optimizer)
+                raise KeyError(state["run"]["phase"])
+        run.show(state["run"])
+        with _complete(path):
+            model = run.model
+            assign_weights(model.named_weights(), arrays.get("weights", {}), where="fit")
+            optimizer_from(model, document["optimizer"], arrays.get("optimizer", {}))
+            freeze(model, state["frozen"])
             load_callback_states(run.hooks.callbacks, state["callbacks"])
             run.load_state(state["run"])
             load_states_of(self._generators, state["generators"], what="augment")
             load_global_states(state["random"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(
-                f"fit: the checkpoint {str(path)!r} is incomplete ({error!r}); it was not written "
-                "by this version of chainrule"
-            ) from error
-        run.finish_pending(state["run"]["pending"])
+            pending = state["run"]["pending"]
+        run.finish_pending(pending)
         return True
 
     def due(self, step: int) -> bool:
@@ -305,89 +238,54 @@ class Keeper:
         return all(answers)
 
     def _copy(self, run: Run) -> tuple[Any, ...]:
-        """All that the rest of the run depends on, apart from it: what `_write` is given."""
-        weights = {name: np.array(on_host(each)) for name, each in run.model.named_weights()}
-        optimizer, moments = split(run.model.optimizer.state(), copy=False)
-        state, training = split(
+        """All that the rest of the run depends on, apart from it: what `write` is given."""
+        model = run.model
+        optimizer, remembered = optimizer_document(model, copy=False)
+        state, others = split(
             {
                 "run": run.state(),
                 "callbacks": callback_states(run.hooks.callbacks),
+                "frozen": frozen(model),
                 "random": global_states(),
                 "generators": states_of(self._generators),
             }
         )
+        settings = dict(self._settings)
         document = {
-            "settings": self._settings,
-            "start": self._start._asdict(),
+            **{key: settings.pop(key) for key in OF_MODEL},
             "optimizer": optimizer,
+            "settings": settings,
+            "start": self._start._asdict(),
             "state": state,
         }
-        arrays = {"weights": weights, "optimizer": moments, "training": training}
+        arrays = {
+            "weights": self._copied("weights", dict(model.named_weights())),
+            "optimizer": self._copied("optimizer", remembered),
+            "training": others,
+        }
         return self.folder, run.step, document, arrays
 
+    def _copied(self, group: str, arrays: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Copies of arrays or Tensors, in the memory of the ones before, which are written."""
+        before, copies = self._copies.get(group, {}), {}
+        for name, each in arrays.items():
+            array = on_host(each) if isinstance(each, Tensor) else each
+            copy = before.get(name)
+            if copy is None or (copy.shape, copy.dtype) != (array.shape, array.dtype):
+                copy = np.empty(array.shape, array.dtype)
+            copy[...] = array
+            copies[name] = copy
+        self._copies[group] = copies
+        return copies
 
-def _write(folder: Path, step: int, document: dict[str, Any], arrays: dict[str, Any]) -> None:
-    """Write a checkpoint, then remove all but the newest."""
-    write_bundle(folder / f"step-{step:010d}", KIND, document, arrays, where="fit", indent=None)
-    for old in checkpoints(folder)[:-KEPT]:
-        remove(old)
 
-
-def remove(checkpoint: Path) -> None:
-    """Remove a checkpoint; the manifest first, without which the rest is none."""
-    with suppress(FileNotFoundError):
-        (checkpoint / f"{KIND}.json").unlink()
-    shutil.rmtree(checkpoint, ignore_errors=True)
-
-
-class Writer:
-    """A thread that writes one checkpoint at a time; it is there from the first on."""
-
-    def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
-        self._given = threading.Semaphore(0)
-        self._idle = threading.Event()
-        self._idle.set()
-        self._work: tuple[Any, ...] | None = None
-        self._error: BaseException | None = None
-
-    def write(self, *work: Any) -> None:
-        """Hand it a checkpoint; `wait` has been called before."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="chainrule-writer", daemon=True)
-            self._thread.start()
-        self._work = work
-        self._idle.clear()
-        self._given.release()
-
-    def wait(self) -> None:
-        """Until all is written. Raises what went wrong."""
-        self._idle.wait()
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
-
-    def close(self) -> None:
-        """Until all is written, and the thread has ended. Raises what went wrong."""
-        try:
-            self.wait()
-        finally:
-            if self._thread is not None:
-                self._work = None
-                self._given.release()
-                self._thread.join()
-                self._thread = None
-
-    def _run(self) -> None:
-        while True:
-            self._given.acquire()
-            work, self._work = self._work, None
-            if work is None:
-                return
-            try:
-                _write(*work)
-            except BaseException as error:
-                self._error = error
-            finally:
-                del work
-                self._idle.set()
+@contextmanager
+def _complete(path: Path) -> Iterator[None]:
+    """Raises CheckpointError where something is missing in a checkpoint, or of another type."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"fit: the checkpoint {str(path)!r} is incomplete ({error!r}); it was not written by "
+            "this version of chainrule"
+        ) from error

@@ -24,7 +24,7 @@ from chainrule.layers.at_hand import weights_at_hand
 from ..weights import assign_weights
 from .bundle import read_bundle, write_bundle
 from .compiling import compile_from, optimizer_document, optimizer_from
-from .descriptions import compile_document, model_document
+from .descriptions import compile_document, expect_dict, freeze, model_document
 from .registry import KINDS, REGISTRY_VERSION, from_config, to_config
 from .shapes import shape_from_plain
 
@@ -121,7 +121,7 @@ def model_from_parts(
         ValueError: something does not fit; the message names the place.
     """
     with making(where, "model", custom_objects):
-        described = _dict(document.get("model"), "model")
+        described = expect_dict(document.get("model"), "model")
         _check_version(described)
         config = described.get("config")
         if config is None:
@@ -134,7 +134,8 @@ def model_from_parts(
     model = _made_again(described, weights, custom_objects, where)
     _check_dtypes(model, weights, where)
     assign_weights(model.named_weights(), weights, where=where)
-    _freeze(model, described, where)
+    with making(where, "model"):
+        freeze(model, described)
     if device is not None:
         model.to(device)
     if document.get("preprocessing") is not None:
@@ -147,7 +148,7 @@ def model_from_parts(
         )
     if compile and document.get("compile") is not None:
         with making(where, "compile", custom_objects):
-            compile_from(model, _dict(document["compile"], "compile"))
+            compile_from(model, expect_dict(document["compile"], "compile"))
         if document.get("optimizer") is not None:
             with making(where, "optimizer"):
                 optimizer_from(model, document["optimizer"], arrays.get("optimizer", {}))
@@ -171,7 +172,7 @@ def _made_again(
             raise refusal(f"it describes a {type(model).__name__}, which is a layer and no model")
         if isinstance(described.get("name"), str):
             model.name = described["name"]
-        built = _dict(described.get("built"), "built")
+        built = expect_dict(described.get("built"), "built")
         with weights_at_hand([each.shape for each in weights.values()]):
             _build(model, built)
     return model
@@ -218,27 +219,6 @@ def _check_dtypes(model: Any, weights: Mapping[str, np.ndarray], where: str) -> 
             )
 
 
-def _freeze(model: Any, described: Mapping[str, Any], where: str) -> None:
-    """Freeze what was frozen, and nothing else."""
-    with making(where, "model"):
-        built = _dict(described.get("built"), "built")
-        for prefix, layer in model._tree():
-            flag = _dict(built.get(prefix[:-1], {}), "built").get("trainable")
-            if isinstance(flag, bool):
-                layer._set_trainable(flag)
-        told = _dict(described.get("weights"), "weights")
-        for name, weight in model.named_parameters():
-            flag = _dict(told.get(name, {}), f"weights.{name}").get("trainable")
-            if isinstance(flag, bool):
-                weight.requires_grad = flag
-
-
-def _dict(value: Any, place: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise refusal(f"expected a dict, got {describe(value)}", place)
-    return value
-
-
 def _check_version(described: Mapping[str, Any]) -> None:
     version = described.get("registry")
     if type(version) is not int or version < 1:
@@ -270,7 +250,8 @@ def _prove(
     described = document["model"]
     try:
         twin = _made_again(described, arrays["weights"], own, where)
-        _freeze(twin, described, where)
+        with making(where, "model"):
+            freeze(twin, described)
         found = model_document(twin)
     except (ValueError, RuntimeError) as error:
         raise TypeError(
