@@ -346,7 +346,7 @@ def registered(cls: AnyLayer) -> AnyLayer:
 
 
 #: What a configuration of a layer may describe.
-KIND = Kind("layer", Layer, LAYERS)  # type: ignore[arg-type]  # a dict of subclasses
+KIND = Kind("layer", Layer, LAYERS)
 
 
 def from_config(

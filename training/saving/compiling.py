@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.engine.errors import describe
 from chainrule.engine.making import custom_object, made, refusal
 
+from .nested import join, split
 from .registry import KINDS
 
 
@@ -73,32 +74,33 @@ def optimizer_document(
             f"save: the optimiser steps {len(stepped)} parameters, and {stepped.count(None)} of "
             f"them are none of {model.name}'s; save it with include_optimizer=False"
         )
-    arrays = {name: each for name, each in state.items() if isinstance(each, np.ndarray)}
-    if not optimizer.iterations:
-        arrays = {}  # they are all 0 before the first step
-    numbers = {name: each for name, each in state.items() if not isinstance(each, np.ndarray)}
-    return {"parameters": stepped, "state": numbers}, arrays
+    if not optimizer.iterations:  # all arrays are 0 before the first step
+        state = {name: each for name, each in state.items() if not isinstance(each, np.ndarray)}
+    plain, arrays = split(state, copy=False)
+    return {"parameters": stepped, "state": plain}, arrays
 
 
 def optimizer_from(model: Any, document: Any, arrays: Mapping[str, np.ndarray]) -> None:
     """Give a compiled model's optimiser the state of which `optimizer_document` told.
 
+    In the place of the parameters' names may be None, for all of the model's.
+
     Raises ValueError if it does not fit.
     """
     if not isinstance(document, dict) or set(document) != {"parameters", "state"}:
         raise refusal(f"expected parameters and state, got {describe(document)}")
-    names, state = document["parameters"], document["state"]
-    if not isinstance(names, list) or not isinstance(state, dict):
-        raise refusal("expected a list of parameters and a dict of numbers")
     optimizer, own = model.optimizer, dict(model.named_parameters())
-    unknown = [name for name in names if name not in own]
+    names = list(own) if document["parameters"] is None else document["parameters"]
+    if not isinstance(names, list) or not isinstance(document["state"], dict):
+        raise refusal("expected a list of parameters and a dict of their state")
+    unknown = [name for name in names if not isinstance(name, str) or name not in own]
     if unknown:
         raise refusal(f"the model has no parameter {describe(unknown[0])}", "parameters")
     try:
+        state = join(document["state"], arrays)
         if names:
             optimizer.attach([own[name] for name in names])
-            fresh = optimizer.state() if not arrays else {}
-            optimizer.load_state({**fresh, **state, **arrays})
+            optimizer.load_state({**({} if arrays else optimizer.state()), **state})
         elif state.get("learning_rate") is not None:
             optimizer.learning_rate = state["learning_rate"]
     except (ValueError, TypeError) as error:

@@ -6,8 +6,7 @@ that the reader gives as `custom_objects`. Nothing is imported by a name that st
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from chainrule import optim
 from chainrule.engine.configured import Configured, parameters_of
@@ -29,7 +28,6 @@ __all__ = [
     "KINDS",
     "REGISTRY_VERSION",
     "from_config",
-    "register",
     "revived",
     "signatures",
     "to_config",
@@ -52,23 +50,6 @@ KINDS: dict[str, Kind] = {
     )
 }
 assert sequential.Sequential.__name__ in KINDS["layer"].known, "it is entered when it is imported"
-
-AnyClass = TypeVar("AnyClass", bound=type)
-
-
-def register(kind: str) -> Callable[[AnyClass], AnyClass]:
-    """A decorator that enters one of chainrule's own classes; users give `custom_objects`.
-
-    Raises ValueError if another class of that kind has its name.
-    """
-    known = KINDS[kind].known
-
-    def enter(cls: AnyClass) -> AnyClass:
-        if known.setdefault(cls.__name__, cls) is not cls:
-            raise ValueError(f"register: there is a {kind} called {cls.__name__} already")
-        return cls
-
-    return enter
 
 
 def to_config(thing: Any) -> dict[str, Any]:
@@ -144,8 +125,6 @@ def revived(value: Any, place: str = "") -> Any:
         for kind in KINDS.values()
         if (issubclass(custom, kind.base) if isinstance(custom, type) else name in kind.known)
     ]
-    if len(kinds) == 2 and kinds[1].base is Configured:
-        kinds.pop()  # everything is derived from it
     if len(kinds) > 1:
         known = " and a ".join(kind.name for kind in kinds)
         raise refusal(f"{name!r} is both a {known}; let the constructor take its name", place)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule import layers
+from chainrule import layers, preprocessing
 from chainrule.layers import LAYERS, Dense, Layer
 from chainrule.losses import Huber
 from chainrule.metrics import BinaryAccuracy, Metric
@@ -20,7 +20,6 @@ from chainrule.optim import SGD, Adam, schedules
 from chainrule.training.losses import LOSSES
 from chainrule.training.metrics import METRICS
 from chainrule.training.saving.bundle import read_bundle, write_bundle
-from chainrule.training.saving.models import model_parts
 from tests.layers.test_every_layer import IMAGE, MADE, SEQUENCE, drawn
 
 
@@ -504,15 +503,29 @@ def test_missing_folders_are_named(tmp_path):
 
 
 def test_of_a_folder_of_checkpoints_the_latest_is_read(tmp_path):
-    for step in (90, 1000, 200):
-        model = small()
-        model.layers[0].bias.assign(np.full(8, step))
-        document, arrays = model_parts(model)
-        folder = tmp_path / f"step-{step:04d}"
-        write_bundle(folder, "checkpoint", document | {"epoch": step}, arrays)
-    (tmp_path / "step-9999").mkdir()
-    assert load_model(tmp_path).layers[0].bias.numpy()[0] == 1000
-    assert load_model(tmp_path / "step-0090").layers[0].bias.numpy()[0] == 90
+    model = small(Adam(learning_rate=SCHEDULE))
+    for epochs in (1, 2):
+        model.fit(X, Y, 4, epochs, 0, shuffle=False, checkpoint=tmp_path, resume=epochs > 1)
+    again = load_model(tmp_path)
+    same_model(model, again)
+    equal_state(again.optimizer.state(), model.optimizer.state())
+    equal(trained_on(again, X, Y), trained_on(model, X, Y))
+    steps = sorted(tmp_path.glob("step-*"))
+    (tmp_path / "step-9999999999").mkdir()
+    assert load_model(tmp_path).optimizer.iterations == 6
+    assert [load_model(each).optimizer.iterations for each in steps] == [3, 6]
+
+
+def test_the_preprocessing_is_saved_with_the_model(tmp_path):
+    model = small(units=2)
+    scaling = preprocessing.Standardize.fit(X)
+    model.preprocessing = preprocessing.Preprocessing(scaling, classes=["no", "yes"])
+    again = saved(model, tmp_path)
+    assert again.preprocessing.to_config() == model.preprocessing.to_config()
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    np.testing.assert_array_equal(again.predict_classes(X), model.predict_classes(X))
+    model.preprocessing = None
+    assert (again.predict(X) != model.predict(X)).any()
 
 
 # Damaged and malicious documents ----------------------------------------------------------------
