@@ -87,7 +87,7 @@ def fit(model, *others, **options):
 
 def outcome(model):
     """Weights and history, to the bit."""
-    weights = {name: weight.numpy().tobytes() for name, weight in model.named_weights()}
+    weights = {name: weight.cpu().numpy().tobytes() for name, weight in model.named_weights()}
     return weights, model.history.history, model.history.epoch
 
 
@@ -447,3 +447,50 @@ def test_what_a_callback_froze_stays_frozen(tmp_path):
         with pytest.raises(KeyboardInterrupt):
             fit(network(), Thaw(), StopAt(at), checkpoint=tmp_path / str(at), checkpoint_every=1)
         assert resumed(tmp_path / str(at), Thaw()) == outcome(model)
+
+
+def test_the_callbacks_of_the_library_go_on_where_they_were(tmp_path):
+    def callbacks(folder):
+        return [
+            cr.callbacks.EarlyStopping(
+                monitor="val_loss", patience=0, min_delta=0.07, start_from_epoch=2
+            ),
+            cr.callbacks.ReduceLROnPlateau(monitor="loss", patience=0, factor=0.5, min_delta=0.5),
+            cr.callbacks.ModelCheckpoint(folder / "best", monitor="val_loss", keep=2),
+            cr.callbacks.CSVLogger(folder / "log.csv"),
+            cr.callbacks.TerminateOnNaN(),
+        ]
+
+    def left(folder):
+        best = sorted(each.name for each in (folder / "best").iterdir())
+        return best, (folder / "log.csv").read_text()
+
+    def train(folder, *others, **options):
+        folder.mkdir(exist_ok=True)
+        model = network(seed=options.pop("seed", 5))
+        fit(model, *callbacks(folder), *others, epochs=8, **options)
+        return model
+
+    whole = train(tmp_path / "whole")
+    assert 2 < len(whole.history.epoch) < 8, "it is stopped early"
+    steps = 4 * len(whole.history.epoch)
+    for at in range(2, steps + 1, 3):
+        folder = tmp_path / str(at)
+        kept = {"checkpoint": folder / "kept", "checkpoint_every": 1}
+        with pytest.raises(KeyboardInterrupt):
+            train(folder, StopAt(at), **kept)
+        model = train(folder, resume=True, seed=77, **kept)
+        assert outcome(model) == outcome(whole), at
+        assert left(folder) == left(tmp_path / "whole"), at
+
+
+def test_a_run_on_another_device_is_resumed(tmp_path):
+    def train(**options):
+        model = network(seed=options.pop("seed", 5)).to("emulated")
+        fit(model, epochs=2, **options)
+        return outcome(model)
+
+    whole = train()
+    with pytest.raises(KeyboardInterrupt):
+        train(callbacks=[Noisy(), StopAt(6)], checkpoint=tmp_path, checkpoint_every=1)
+    assert train(checkpoint=tmp_path, resume=True, seed=77) == whole
