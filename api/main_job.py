@@ -17,6 +17,7 @@ from chainrule.optim import SGD, Adam
 from chainrule.training.files import atomic_write, check_writable_folder
 from chainrule.training.history import History
 from chainrule.training.metrics import confusion_matrix, format_confusion
+from chainrule.training.preprocessing import Preprocessing
 from chainrule.training.saving.folders import checkpoints
 from chainrule.training.sequential import Sequential
 
@@ -88,6 +89,7 @@ def train(arguments: argparse.Namespace) -> int:
             arguments.optimizer,
             arguments.learning_rate,
         )
+        model.preprocessing = Preprocessing(classes=data.classes)
         model.to(device).build((None, *data.x_train.shape[1:]))
     except (ValueError, TypeError, OSError) as error:
         raise UsageError(str(error)) from error
@@ -150,7 +152,10 @@ def train(arguments: argparse.Namespace) -> int:
             "confusion": table.tolist(),
         },
     )
-    print(f"\nWeights   {weights}\nHistory   {folder / 'history.json'}")
+    model.save(folder / "model")
+    print(
+        f"\nModel     {folder / 'model'}\nWeights   {weights}\nHistory   {folder / 'history.json'}"
+    )
     try:
         from chainrule.training.plots import plot_history
 
