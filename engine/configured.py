@@ -51,8 +51,12 @@ class Configured:
                     f"{where} is not kept: write self.{name} = {name} in __init__, or define "
                     "get_config"
                 )
-            config[name] = plain(value, where)
+            config[name] = plain(value, where, whole=self._is_told_in_full())
         return config
+
+    def _is_told_in_full(self) -> bool:
+        """Are arguments that are layers and the like described in full, where a name would do?"""
+        return False
 
     def to_config(self) -> dict[str, Any]:
         """Class and constructor arguments: `{"class_name": ..., "config": ...}`."""

@@ -8,7 +8,7 @@ the place in it, as "model.layers[1].config.units".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -128,6 +128,40 @@ def made(config: Any, kind: Kind, place: str = "") -> Any:
     return result
 
 
+def revived(value: Any, kinds: Sequence[Kind], place: str = "") -> Any:
+    """A constructor's argument, with what configurations in it describe made again.
+
+    Arguments: `kinds` that there may be; a class that the user gave may be of any of them.
+
+    Raises ValueError for a configuration that does not fit.
+
+    >>> from chainrule.layers.layer import KIND
+    >>> revived([{"class_name": "Dense", "config": {"units": 3}}, 2], [KIND])
+    [Dense(units=3), 2]
+    """
+    if isinstance(value, list):
+        return [revived(each, kinds, f"{place}[{i}]") for i, each in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if set(value) != {"class_name", "config"}:
+        return {key: revived(each, kinds, _joined(place, key)) for key, each in value.items()}
+    name = value["class_name"]
+    own = custom_object(name)
+    fitting = [
+        kind
+        for kind in kinds
+        if (issubclass(own, kind.base) if isinstance(own, type) else _is_known(name, kind))
+    ]
+    if len(fitting) > 1:
+        known = " and ".join(kind.name for kind in fitting)
+        raise refusal(f"{name!r} may be a {known}; let the constructor take a name", place)
+    return made(value, fitting[0] if fitting else kinds[0], place)
+
+
+def _is_known(name: Any, kind: Kind) -> bool:
+    return isinstance(name, str) and name in kind.known
+
+
 def _class_of(name: Any, kind: Kind, place: str) -> Any:
     custom = custom_object(name)
     if custom is not None:
@@ -138,7 +172,7 @@ def _class_of(name: Any, kind: Kind, place: str) -> Any:
                 place,
             )
         return custom
-    if not isinstance(name, str) or name not in kind.known:
+    if not _is_known(name, kind):
         raise refusal(
             f"class_name {_shown(name)} is unknown; known: {', '.join(sorted(kind.known))}; a "
             f"class of your own is given by custom_objects={{'MyName': MyName}}",

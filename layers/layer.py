@@ -15,11 +15,12 @@ from chainrule.engine.devices import state
 from chainrule.engine.dtypes import as_dtype, default_layer_dtype
 from chainrule.engine.errors import DtypeError, ShapeError, describe
 from chainrule.engine.hosted import brought
-from chainrule.engine.making import Kind, made, making
+from chainrule.engine.making import Kind, made, making, revived
 from chainrule.engine.masks import mask_of, with_mask
 from chainrule.engine.tape import no_grad
 from chainrule.engine.tensor import Tensor, to_array
 
+from . import initializers, regularizers
 from .calling import accepted, cast, checked_mask, checked_result
 from .habits import ATTRIBUTES
 from .weighted import Shape, Weighted
@@ -290,6 +291,21 @@ class Layer(Weighted):
             raise AttributeError(text)
 
     # Configuration --------------------------------------------------------------------------
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A layer, not built, from what `get_config` returned.
+
+        The constructor of a class of your own is given layers, initialisers and regularisers, not
+        their configurations.
+        """
+        if LAYERS.get(cls.__name__) is cls:
+            return cls(**config)  # they read configurations themselves
+        return cls(**revived(config, (KIND, initializers.KIND, regularizers.KIND)))
+
+    def _is_told_in_full(self) -> bool:
+        """A class of the user's own may not know what to do with a name."""
+        return LAYERS.get(type(self).__name__) is not type(self)
 
     def _default_name(self) -> str:
         words = r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])"  # Conv2D is conv2d, as in Keras

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.engine.configured import Given, keeps_arguments, plain
+from chainrule.engine.making import revived
 from chainrule.engine.tensor import on_host
 from chainrule.layers import Layer
 
@@ -58,9 +59,9 @@ class Stored(Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """A model, not built, from what `get_config` returned."""
-        from .saving.registry import revived
+        from .saving.registry import KINDS
 
-        return cls(**{name: revived(value, name) for name, value in config.items()})
+        return cls(**revived(config, list(KINDS.values())))
 
     def save(self, path: str | os.PathLike[str], *, include_optimizer: bool = True) -> None:
         """Write the whole model to a folder, from which `chainrule.load_model` reads it.

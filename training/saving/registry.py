@@ -11,7 +11,7 @@ from typing import Any
 from chainrule import optim
 from chainrule.engine.configured import Configured, parameters_of
 from chainrule.engine.errors import describe
-from chainrule.engine.making import Kind, custom_object, made, making, refusal
+from chainrule.engine.making import Kind, made, making, refusal
 from chainrule.layers import initializers, layer, regularizers
 from chainrule.optim import schedules
 
@@ -28,7 +28,6 @@ __all__ = [
     "KINDS",
     "REGISTRY_VERSION",
     "from_config",
-    "revived",
     "signatures",
     "to_config",
 ]
@@ -102,33 +101,6 @@ def from_config(
         if _too_deep(config):
             raise refusal(f"more than {DEEPEST} lists and dicts lie within each other")
         return made(config, KINDS[kind])
-
-
-def revived(value: Any, place: str = "") -> Any:
-    """A constructor's argument, with what configurations in it describe made again.
-
-    Raises ValueError for a configuration that does not fit.
-
-    >>> revived([{"class_name": "Dense", "config": {"units": 3}}, 2])
-    [Dense(units=3), 2]
-    """
-    if isinstance(value, list):
-        return [revived(each, f"{place}[{i}]") for i, each in enumerate(value)]
-    if not isinstance(value, dict):
-        return value
-    if set(value) != {"class_name", "config"}:
-        return {key: revived(each, f"{place}.{key}") for key, each in value.items()}
-    name = value["class_name"]
-    custom = custom_object(name)
-    kinds = [
-        kind
-        for kind in KINDS.values()
-        if (issubclass(custom, kind.base) if isinstance(custom, type) else name in kind.known)
-    ]
-    if len(kinds) > 1:
-        known = " and a ".join(kind.name for kind in kinds)
-        raise refusal(f"{name!r} is both a {known}; let the constructor take its name", place)
-    return made(value, kinds[0] if kinds else KINDS["layer"], place)
 
 
 def _too_deep(value: Any) -> bool:

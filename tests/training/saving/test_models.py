@@ -6,6 +6,7 @@ import copy
 import json
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from chainrule.optim import SGD, Adam, schedules
 from chainrule.training.losses import LOSSES
 from chainrule.training.metrics import METRICS
 from chainrule.training.saving.bundle import read_bundle, write_bundle
-from tests.layers.test_every_layer import IMAGE, MADE, SEQUENCE, drawn
+from chainrule.training.saving.models import model_from_parts
+from tests.layers.test_every_layer import MADE, drawn
 
 
 def saved(model, folder, **options):
@@ -397,6 +399,35 @@ def test_own_layers_losses_metrics_and_rules_are_given(tmp_path):
         load_model(tmp_path / "model", [Scale])
 
 
+def test_own_layers_are_given_layers_not_their_configurations(tmp_path):
+    class Around(Layer):
+        def __init__(self, inner, after, start="zeros", **options):
+            super().__init__(**options)
+            self.inner, self.after, self.start = inner, after, start
+
+        def call(self, x):
+            return self.after(self.inner(x))
+
+        def compute_output_shape(self, input_shape):
+            return self.inner.compute_output_shape(input_shape)
+
+    class Wide(Dense):
+        pass
+
+    model = Sequential(
+        [
+            Around(Dense(3), layers.Activation("tanh"), layers.HeNormal()),
+            Wide(4, "relu", kernel_initializer="he_normal", kernel_regularizer="l2"),
+        ]
+    )
+    expected = model.predict(X)
+    again = saved(model, tmp_path, custom_objects={"Around": Around, "Wide": Wide})
+    same_model(model, again)
+    np.testing.assert_array_equal(again.predict(X), expected)
+    assert type(again.layers[0].start) is layers.HeNormal
+    assert again.get_config() == model.get_config() and len(again.losses) == 1
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -617,8 +648,6 @@ def test_layers_within_layers_without_end_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"^load_model: "):
         load_model(tmp_path)
     document, arrays = read_bundle(tmp_path, "model")
-    from chainrule.training.saving.models import model_from_parts
-
     for levels in (60, 5000):
         for _ in range(levels):
             config = {"class_name": "Sequential", "config": {"layers": [config]}}
@@ -632,6 +661,34 @@ def test_layers_within_layers_without_end_are_refused(tmp_path):
     )
     with pytest.raises(ValueError, match="would have shape"):
         model_from_parts(document, arrays)
+
+
+def test_a_huge_layer_is_refused_before_anything_is_allocated(tmp_path):
+    small().save(tmp_path)
+    document, arrays = read_bundle(tmp_path, "model")
+    huge = 10**9
+    told = [
+        {"class_name": "Dense", "config": {"units": huge}},
+        {"class_name": "LSTM", "config": {"units": huge}},
+        {"class_name": "Embedding", "config": {"input_dim": huge, "output_dim": huge}},
+        {"class_name": "MultiHeadAttention", "config": {"num_heads": huge, "key_dim": huge}},
+        {"class_name": "LearnedPositions", "config": {"max_length": huge}},
+        {"class_name": "Conv2D", "config": {"filters": huge, "kernel_size": huge}},
+        {"class_name": "ZeroPadding2D", "config": {"padding": huge}},
+        {"class_name": "Reshape", "config": {"target_shape": [huge, huge]}},
+    ]
+    tracemalloc.start()
+    try:
+        for each in told:
+            for shape in ([None, 5], [None, 7, 5], [None, 7, 5, 2]):
+                document["model"]["config"]["layers"] = [each]
+                document["model"]["built"][""]["input_shapes"] = [shape]
+                with pytest.raises(ValueError, match=r"^load_model: "):
+                    model_from_parts(document, arrays)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 50e6
 
 
 def test_missing_and_unknown_weights_are_listed(tmp_path):
@@ -661,4 +718,3 @@ def test_the_manifest_is_plain_json_without_paths_to_code(tmp_path):
     text = (tmp_path / "model.json").read_text()
     assert "chainrule." not in text and "tests." not in text
     assert json.loads(text)["model"]["config"]["layers"][0]["class_name"] == "Dense"
-    assert IMAGE and SEQUENCE
