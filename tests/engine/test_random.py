@@ -108,7 +108,15 @@ def test_other_words_are_another_seed(one, other):
     assert (states[0] == states[1]) == (one == other)
 
 
-@pytest.mark.parametrize(("one", "other"), [((1,), (1, 0)), ((2**32,), (0, 1)), ((), (0,))])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((1,), (1, 0)),
+        ((2**32,), (0, 1)),
+        ((), (0,)),
+        ((1, 2 + 3 * 2**64), (1 + 2 * 2**64, 3)),  # as many limbs in all, but not in each
+    ],
+)
 def test_words_are_told_apart_that_numpys_seeds_are_not(one, other):
     first, second = (seed_sequence(*each).generate_state(4).tolist() for each in (one, other))
     assert first != second

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
@@ -144,6 +144,17 @@ def test_every_kind_of_image_is_read_in_every_colour(photos, color, channels, mo
         assert channels != 4 or nine[..., 3].min() == 255
 
 
+def test_images_are_scaled_to_height_and_width(photos):
+    from PIL import Image
+
+    pixels = np.zeros((10, 8, 3), np.uint8)
+    pixels[:, 4:] = 255  # the right half
+    Image.fromarray(pixels).save(photos / "cat" / "0.png")
+    x, _ = next(iter(cr.data.from_image_folder(photos, (4, 6))))
+    assert x.shape == (4, 6, 3)
+    assert x[:, :2].max() == 0 and x[:, 4:].min() == 255
+
+
 def test_images_are_turned_upright(photos):
     from PIL import Image
 
@@ -271,10 +282,11 @@ def test_lines_do_not_depend_on_how_the_file_is_read(tmp_path_factory, text, chu
 
 @settings(max_examples=60)
 @given(st.text(alphabet="aé€😀\n", max_size=8), st.integers(1, 5), st.booleans(), st.booleans())
+@example("a€", 3, False, False)  # cut within the last character, and the line goes on
 def test_what_is_not_utf_8_is_refused_with_byte_and_line(tmp_path_factory, text, chunk, mark, cut):
     path = tmp_path_factory.mktemp("bad") / "text"
     head = (b"\xef\xbb\xbf" if mark else b"") + text.encode()
-    path.write_bytes(head + (b"\xe2\x82" if cut else b"\xffabc\n"))
+    path.write_bytes(head + (b"\xe2\x82" if cut else b"\xff\n\n"))
     text_place = rf"not UTF-8 at byte {len(head)}, in line {text.count(chr(10)) + 1} "
     before, text_files.CHUNK = text_files.CHUNK, chunk
     try:

@@ -41,6 +41,8 @@ def test_a_buffered_shuffle_is_another_in_each_epoch_and_over_many_draws():
     pipeline = cr.data.from_generator(counting(3000)).shuffle(buffer_size=50)
     orders = [targets(pipeline.open(seed, epoch)) for seed, epoch in ((0, 0), (0, 1), (1, 0))]
     assert orders[0] != orders[1] != orders[2] != orders[0]
+    whole = cr.data.from_generator(counting(50)).shuffle(buffer_size=50)
+    assert targets(whole.open(0)) != targets(whole.open(1))
     late = np.array(orders[0]) - np.arange(3000)
     assert late.std() > 25  # of an exponential distribution of mean 50, about 50
 
@@ -60,6 +62,43 @@ def test_functions_do_not_run_for_what_is_skipped():
     seen.clear()
     list(pipeline.batch(3).open(0, start=6))
     assert seen == [18, 19]
+
+
+def test_samples_that_are_skipped_are_not_looked_at():
+    samples = [(1.0, 0), (np.nan, 1), (2.0, 2), (3.0, 3)]
+    pipeline = cr.data.from_generator(lambda: iter(samples))
+    assert targets(pipeline.open(0, start=2)) == [2, 3]
+    with pytest.raises(ValueError, match="sample 1: x has NaN"):
+        targets(pipeline.open(0, start=1))
+
+
+def test_an_epoch_that_yields_nothing_is_an_error_but_its_end_is_none():
+    pipeline = cr.data.from_generator(counting(5))
+    with pytest.raises(ValueError, match="yields nothing"):
+        list(pipeline.skip(5).open(0))
+    with pytest.raises(ValueError, match="yields nothing"):
+        list(pipeline.batch(6, drop_last=True).open(0))
+    assert list(pipeline.batch(2).open(0, start=3)) == []
+
+
+def test_an_iterator_of_ones_own_is_closed_too():
+    class Reader:
+        closed = 0
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            return 1.0
+
+        def close(self):
+            self.closed += 1
+
+    reader = Reader()
+    items = cr.data.from_generator(lambda: reader).batch(2).prefetch().open(0)
+    next(items)
+    items.close()
+    assert reader.closed == 1
 
 
 def test_a_function_may_write_into_the_same_array_again():
