@@ -319,7 +319,9 @@ class ModelCheckpoint(Callback):
         self._kept = self._there(models)
         names = {each.name for each in self._kept}
         listed = [*index["models"], *index["removing"]]
-        self._later = [each for each in listed if each.name not in names]
+        self._later = [
+            each for each in listed if each.name not in names and (self.folder / each.name).exists()
+        ]
 
 
 def _folder_and_pattern(filepath: Any, weights_only: bool) -> tuple[Path, str]:
@@ -330,11 +332,11 @@ def _folder_and_pattern(filepath: Any, weights_only: bool) -> tuple[Path, str]:
             f"{type(filepath).__name__}"
         )
     path = Path(filepath)
-    if path.suffix in FORMATS_ELSEWHERE:
+    if path.suffix in FORMATS_ELSEWHERE and (weights_only or "{" not in path.name):
         raise ValueError(
-            f"{where}: filepath={str(filepath)!r} is a file of another library's format; give a "
-            "folder, in which each model is a folder, or a .safetensors file with "
-            "save_weights_only=True"
+            f"{where}: filepath={str(filepath)!r} is a file elsewhere, and here the folder in "
+            "which models are folders, or .safetensors files with save_weights_only=True; give it "
+            "the name of a folder"
         )
     suffix = SUFFIX if weights_only else ""
     if "{" not in str(path):

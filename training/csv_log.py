@@ -145,7 +145,7 @@ class CSVLogger(Callback):
         columns = state["columns"]
         self._columns = None if columns is None else [str(name) for name in columns]
         self._before = int(state["before"])
-        self._is_open, self._is_resumed = False, True
+        self._is_resumed = True
 
 
 def _columns(head: list[str], path: Path) -> list[str]:

@@ -151,9 +151,9 @@ def test_names_have_fields_as_in_keras(tmp_path):
     callback = ModelCheckpoint(path, "loss", save_weights_only=True, keep=2)
     run(callback, [3.0, 2.5, 1.126])
     assert names(path.parent) == ["w.02-2.50.safetensors", "w.03-1.13.safetensors"]
-    callback, model = made(tmp_path / "all" / "{epoch}-{loss}", False)
+    callback, model = made(tmp_path / "all" / "{epoch}-{loss}.keras", False)
     run(callback, [3.0, 2.5], model=model)
-    assert callback.best == tmp_path / "all" / "2-2.5"
+    assert callback.best == tmp_path / "all" / "2-2.5.keras"
     callback = ModelCheckpoint(tmp_path / "{accuracy}", "loss", save_weights_only=True)
     with pytest.raises(ValueError, match=r"'\{accuracy\}.safetensors' cannot be.*epoch, loss"):
         run(callback, [1.0])
@@ -335,8 +335,8 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_the_first_step(tmp_p
     ("filepath", "options", "error", "message"),
     [
         (3, {}, TypeError, "filepath must be the path of a folder, got 3 of type int"),
-        ("best.keras", {}, ValueError, "another library's format; give a folder"),
-        ("best.weights.h5", {"save_weights_only": True}, ValueError, "another library's format"),
+        ("best.keras", {}, ValueError, "is a file elsewhere.*name of a folder"),
+        ("{epoch}.weights.h5", {"save_weights_only": True}, ValueError, "is a file elsewhere"),
         (
             "a.safetensors",
             {"save_weights_only": True},

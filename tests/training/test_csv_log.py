@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chainrule.training.csv_log import CSVLogger
@@ -76,6 +76,18 @@ def test_an_older_file_is_replaced_by_the_first_row_and_not_before(tmp_path):
     assert path.read_text() == "epoch,loss\n0,2.0\n"
 
 
+def test_a_run_that_begins_later_does_not_keep_the_rows_of_another(tmp_path):
+    logger = logged(CSVLogger(tmp_path / "log.csv"), [{"loss": 1.0}, {"loss": 2.0}])
+    logged(logger, [{"loss": 3.0}], first=5)
+    assert table(logger.path) == [["epoch", "loss"], ["5", "3.0"]]
+
+
+def test_a_resumed_run_keeps_the_columns_of_the_first_epoch(tmp_path):
+    logger = logged(CSVLogger(tmp_path / "log.csv"), [{"a": 1.0, "b": 2.0}])
+    logged(CSVLogger(logger.path), [{"b": 3.0, "c": 4.0}], first=1, state=logger.state())
+    assert table(logger.path) == [["epoch", "a", "b"], ["0", "1.0", "2.0"], ["1", "NA", "3.0"]]
+
+
 @pytest.mark.parametrize("end", ["", "\n"])
 def test_appended_rows_have_the_columns_that_are_there(tmp_path, end):
     path = tmp_path / "log.csv"
@@ -101,10 +113,9 @@ epochs = st.lists(st.sampled_from([0.5, 1.5, math.nan]), min_size=1, max_size=6)
 counts, flags = st.integers(0, 6), st.booleans()
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    epochs, st.integers(0, 6), st.integers(0, 3), st.booleans(), st.booleans(), st.integers(0, 9)
-)
+@settings(max_examples=30, deadline=None)
+@given(epochs, counts, counts, flags, flags, st.integers(0, 9))
+@example([0.5] * 4, 3, 0, False, False, 1)  # "1" is the begin of a later row, not epoch 1
 def test_a_resumed_run_leaves_the_file_of_the_uninterrupted_one(
     values, saved, lost, append, was_there, cut
 ):
