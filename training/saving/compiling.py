@@ -83,14 +83,12 @@ def optimizer_document(
 def optimizer_from(model: Any, document: Any, arrays: Mapping[str, np.ndarray]) -> None:
     """Give a compiled model's optimiser the state of which `optimizer_document` told.
 
-    In the place of the parameters' names may be None, for all of the model's.
-
     Raises ValueError if it does not fit.
     """
     if not isinstance(document, dict) or set(document) != {"parameters", "state"}:
         raise refusal(f"expected parameters and state, got {describe(document)}")
     optimizer, own = model.optimizer, dict(model.named_parameters())
-    names = list(own) if document["parameters"] is None else document["parameters"]
+    names = document["parameters"]
     if not isinstance(names, list) or not isinstance(document["state"], dict):
         raise refusal("expected a list of parameters and a dict of their state")
     unknown = [name for name in names if not isinstance(name, str) or name not in own]

@@ -93,11 +93,13 @@ def load_model(
     """Read a model from a folder; see `chainrule.load_model`."""
     folder, kind = _bundle_in(Path(path))
     document, arrays = read_bundle(folder, kind, where=where)
-    if kind == "checkpoint":
-        document = _of_checkpoint(document, where)
-    return model_from_parts(
+    model = model_from_parts(
         document, arrays, custom_objects, compile=compile, device=device, where=where
     )
+    if kind == "checkpoint":  # a callback may have frozen, or thawed, some of it by then
+        with making(where, "state"):
+            freeze(model, expect_dict(document.get("state"), "").get("frozen", {}))
+    return model
 
 
 def model_from_parts(
@@ -287,18 +289,6 @@ def _require_own_folder(folder: Path, where: str) -> None:
             f"{where}: {str(folder)!r} is a file, and a model is a folder; choose another path, or "
             "remove it (save_weights writes a single file)"
         )
-
-
-def _of_checkpoint(document: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """What a checkpoint of `fit` tells of its model, as `model_parts` would."""
-    with making(where, "settings"):
-        settings = _dict(document.get("settings"), "")
-    return {
-        "model": settings.get("model"),
-        "compile": settings.get("compiled"),
-        "preprocessing": settings.get("preprocessing"),
-        "optimizer": {"parameters": None, "state": document.get("optimizer")},
-    }
 
 
 def _bundle_in(folder: Path) -> tuple[Path, str]:
