@@ -57,8 +57,9 @@ class LearningRateScheduler(_Rating):
     Raises:
         TypeError: `schedule` is no function of one or two arguments.
 
-    The logs, and so the history, have it as "learning_rate". In a run that is taken up within an
-    epoch the function is not called for that epoch again.
+    The logs, and so the history, have it as "learning_rate". Where a run is taken up within an
+    epoch, the epoch keeps the rate that it had; the function may be asked again, so let it depend
+    on its arguments alone.
 
     >>> from chainrule.layers import Dense
     >>> from chainrule.training import Sequential
