@@ -387,6 +387,17 @@ def test_weights_are_found_wanting_before_the_first_epoch_too():
         assert not guarded(model).may_save()
 
 
+def test_weights_are_looked_at_and_restored_where_they_are():
+    model = tiny_model().to("emulated")
+    stop, guard = EarlyStopping("loss", patience=2), guarded(model)
+    run(stop, [3, 1, 2, 2], model=model)
+    assert marked(model) == 1 and guard.may_save()
+    assert {weight.device for _, weight in model.named_weights()} == {"emulated"}
+    mark(model, math.inf)
+    with pytest.warns(RuntimeWarning, match="is not finite"):
+        assert not guard.may_save()
+
+
 @settings(max_examples=10)
 @given(st.integers(0, 3), st.integers(0, 1))
 def test_in_fit_training_ends_after_the_batch(batch, epoch):
