@@ -1,4 +1,4 @@
-"""Arguments of pipelines, checked."""
+"""Arguments of pipelines, checked; and what stands for those of other libraries."""
 
 from __future__ import annotations
 
@@ -7,6 +7,44 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+#: Arguments of tf.data, Keras and PyTorch, and what to write here.
+ELSEWHERE = {
+    "batch_size": "add .batch(32)",
+    "drop_last": "add .batch(32, drop_last=True)",
+    "shuffle": "add .shuffle()",
+    "seed": "add .shuffle(seed=1)",
+    "num_workers": "add .prefetch(2): a thread computes two items ahead",
+    "prefetch_factor": "add .prefetch(2): a thread computes two items ahead",
+    "num_parallel_calls": "add .prefetch(2): a thread computes two items ahead",
+    "deterministic": "the order is always the same",
+    "pin_memory": "batches are arrays of the host; the model moves them",
+    "collate_fn": "add .map(function) before .batch(32), and after it",
+    "transform": "add .map(lambda x, y: (transform(x), y))",
+    "output_signature": "shapes and dtypes are those of the first sample; leave it out",
+    "output_types": "shapes and dtypes are those of the first sample; leave it out",
+    "output_shapes": "shapes and dtypes are those of the first sample; leave it out",
+    "args": "give a function without arguments: lambda: function(1, 2)",
+    "mmap_mode": 'it is always "r": read, not written',
+    "reshuffle_each_iteration": "each epoch has an order of its own",
+}
+
+
+#: Methods of tf.data and PyTorch, and what to write here.
+METHODS = {
+    "repeat": "fit(..., epochs=n) goes through the data n times",
+    "cache": "arrays stay where they are; for others, make arrays once and use from_arrays",
+    "filter": "leave the samples out in the function that from_generator is given",
+    "enumerate": "use Python's enumerate(pipeline)",
+    "shard": "take every n-th row of the arrays: from_arrays(x[k::n], y[k::n])",
+    "as_numpy_iterator": "a pipeline yields NumPy arrays: for x, y in pipeline",
+    "padded_batch": "make the samples of one length first: map(function), then batch()",
+    "unbatch": "leave batch() out",
+    "random_split": "use take(n) and skip(n) before shuffle()",
+    "apply": "use map(function)",
+    "element_spec": "it is called element",
+    "cardinality": "it is called length, None where it is unknown",
+}
 
 
 def whole(value: Any, where: str, name: str, least: int) -> int:
@@ -28,16 +66,18 @@ def whole(value: Any, where: str, name: str, least: int) -> int:
     return number
 
 
-def refuse(given: Mapping[str, Any], where: str, remedies: Mapping[str, str]) -> None:
+def refuse(given: Mapping[str, Any], where: str, **remedies: str) -> None:
     """Raise TypeError for the first argument that there is not, with what stands for it.
 
-    >>> refuse({"drop_remainder": True}, "batch", {"drop_remainder": "it is called drop_last"})
+    Arguments: `remedies`, what to write in place of arguments, beside those of `ELSEWHERE`.
+
+    >>> refuse({"drop_remainder": True}, "batch", drop_remainder="it is called drop_last")
     Traceback (most recent call last):
         ...
     TypeError: batch: there is no argument 'drop_remainder'; it is called drop_last
     """
     for name in given:
-        remedy = remedies.get(name)
+        remedy = remedies.get(name, ELSEWHERE.get(name))
         raise TypeError(
             f"{where}: there is no argument {name!r}" + ("" if remedy is None else f"; {remedy}")
         )

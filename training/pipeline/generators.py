@@ -9,7 +9,7 @@ from typing import Any
 
 from chainrule.engine.random import apart
 
-from .arguments import whole
+from .arguments import refuse, whole
 from .elements import Element, converted, named_parts, same_structure, structure_of
 from .pipeline import Pipeline
 from .steps import FOR_SOURCE, Later, Opened, Run, Step
@@ -17,7 +17,9 @@ from .steps import FOR_SOURCE, Later, Opened, Run, Step
 _END = object()
 
 
-def from_generator(function: Callable[[], Any], length: int | None = None) -> Pipeline:
+def from_generator(
+    function: Callable[[], Any], length: int | None = None, **elsewhere: Any
+) -> Pipeline:
     """Samples that a function makes one by one: read from a database, computed, drawn at random.
 
     The function is called at the beginning of each epoch, and makes a fresh iterator. A sample is
@@ -33,6 +35,7 @@ def from_generator(function: Callable[[], Any], length: int | None = None) -> Pi
         function: called without arguments, such as a generator function.
         length: the number of samples, if it is known; None where it is not. There is no length,
             then, and no total in the progress line.
+        **elsewhere: none; arguments of other libraries are explained.
 
     Raises:
         TypeError: `function` is a generator or an array and not a function, or `length` no
@@ -48,6 +51,7 @@ def from_generator(function: Callable[[], Any], length: int | None = None) -> Pi
     [0. 1. 2.] [0 1 4]
     [3. 4.] [ 9 16]
     """
+    refuse(elsewhere, "from_generator")
     if hasattr(function, "__next__"):
         raise TypeError(
             f"from_generator: got a {type(function).__name__}, which can be gone through only "

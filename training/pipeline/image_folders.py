@@ -19,14 +19,11 @@ from .steps import Opened, Run, Step
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 COLORS = {"rgb": ("RGB", 3), "rgba": ("RGBA", 4), "grayscale": ("L", 1)}
 
+#: Arguments of Keras, and what to write here.
 _ELSEWHERE = {
     "image_size": "it is called size: (height, width)",
     "target_size": "it is called size: (height, width)",
     "color_mode": 'it is called color: "rgb", "rgba" or "grayscale"',
-    "batch_size": "use from_image_folder(...).batch(32)",
-    "shuffle": "use from_image_folder(...).shuffle().batch(32)",
-    "seed": "use from_image_folder(...).shuffle(seed=1).batch(32)",
-    "transform": "use from_image_folder(...).map(lambda x, y: (transform(x), y))",
     "label_mode": "targets are class numbers; chainrule.utils.to_categorical makes others",
     "validation_split": "put images for validation into a folder of their own",
     "class_names": "classes are the sorted names of the sub-folders: pipeline.classes",
@@ -50,7 +47,7 @@ def from_image_folder(
         folder: the folder.
         size: height and width that the images are scaled to.
         color: "rgb", "rgba" or "grayscale", 3, 4 or 1 channels.
-        **elsewhere: none; Keras's arguments are explained.
+        **elsewhere: none; arguments of Keras and PyTorch are explained.
 
     Raises:
         ImportError: Pillow is not installed.
@@ -65,7 +62,7 @@ def from_image_folder(
     <Pipeline of 40 batches of 32: x (32, 64, 64, 3) uint8, y (32,) int64;
      images -> shuffle -> batch(32)>
     """
-    refuse(elsewhere, "from_image_folder", _ELSEWHERE)
+    refuse(elsewhere, "from_image_folder", **_ELSEWHERE)
     _pillow()
     if not isinstance(size, (tuple, list)) or len(size) != 2:
         raise TypeError(f"from_image_folder: size must be (height, width), got {size!r}")

@@ -9,11 +9,12 @@ import numpy as np
 
 from chainrule.training.data import check_arrays
 
+from .arguments import refuse
 from .arrays import ArraySource
 from .pipeline import Pipeline
 
 
-def from_arrays(x: Any, y: Any = None) -> Pipeline:
+def from_arrays(x: Any, y: Any = None, **elsewhere: Any) -> Pipeline:
     """Samples and targets that are arrays, memory maps, or lists that can be made arrays.
 
     Nothing is copied: a memory map that is larger than memory stays on disk, and what is read of
@@ -22,6 +23,7 @@ def from_arrays(x: Any, y: Any = None) -> Pipeline:
     Arguments:
         x: samples, shape (samples, ...); a tuple or a dict of arrays for a model of several inputs.
         y: targets, shape (samples, ...); None where there are none.
+        **elsewhere: none; arguments of other libraries are explained.
 
     Raises:
         TypeError: the dtype is neither boolean, integer, float32 nor float64.
@@ -32,10 +34,13 @@ def from_arrays(x: Any, y: Any = None) -> Pipeline:
     <Pipeline of 4 batches of 32: x (32, 8) float64, y (32,) int64;
      arrays -> shuffle -> batch(32)>
     """
+    refuse(elsewhere, "from_arrays")
     return Pipeline(ArraySource(*check_arrays(x, y, where="from_arrays")))
 
 
-def from_npy(x: str | os.PathLike[str], y: str | os.PathLike[str] | None = None) -> Pipeline:
+def from_npy(
+    x: str | os.PathLike[str], y: str | os.PathLike[str] | None = None, **elsewhere: Any
+) -> Pipeline:
     """Samples and targets in files that `np.save` wrote, which may be larger than memory.
 
     The files are mapped into memory and read batch by batch.
@@ -43,6 +48,7 @@ def from_npy(x: str | os.PathLike[str], y: str | os.PathLike[str] | None = None)
     Arguments:
         x: file of the samples, shape (samples, ...).
         y: file of the targets, shape (samples, ...); None where there are none.
+        **elsewhere: none; arguments of other libraries are explained.
 
     Raises:
         OSError: a file cannot be read.
@@ -53,6 +59,7 @@ def from_npy(x: str | os.PathLike[str], y: str | os.PathLike[str] | None = None)
     <Pipeline of 15625 batches of 64: x (64, 28, 28) float32, y (64,) int64;
      arrays -> shuffle -> batch(64) -> prefetch(2)>
     """
+    refuse(elsewhere, "from_npy")
     arrays = _mapped(x, "x"), None if y is None else _mapped(y, "y")
     return Pipeline(ArraySource(*check_arrays(*arrays, where="from_npy")))
 

@@ -10,26 +10,10 @@ import numpy as np
 from chainrule.engine import random
 from chainrule.training.data import check_batch_size
 
-from .arguments import permutation, refuse, whole
+from .arguments import METHODS, permutation, refuse, whole
 from .elements import Element, shown
 from .prefetching import Prefetched
 from .steps import Batch, BufferedShuffle, Later, Map, Run, Shuffle, Skip, Step, Take
-
-#: What tf.data and PyTorch call it, and what to write here.
-_ELSEWHERE = {
-    "repeat": "fit(..., epochs=n) goes through the data n times",
-    "cache": "arrays stay where they are; for others, make arrays once and use from_arrays",
-    "filter": "leave the samples out in the function that from_generator is given",
-    "enumerate": "use Python's enumerate(pipeline)",
-    "shard": "take every n-th row of the arrays: from_arrays(x[k::n], y[k::n])",
-    "as_numpy_iterator": "a pipeline yields NumPy arrays: for x, y in pipeline",
-    "padded_batch": "make the samples of one length first: map(function), then batch()",
-    "unbatch": "leave batch() out",
-    "random_split": "use take(n) and skip(n) before shuffle()",
-    "apply": "use map(function)",
-    "element_spec": "it is called element",
-    "cardinality": "it is called length, None where it is unknown",
-}
 
 
 class Items(Protocol):
@@ -70,12 +54,16 @@ class Pipeline:
         self._step = step
         self._ahead = ahead
         self._passes = 0  # of `for` loops
-        self._element: str | None = None
+        self._first: tuple[str, bool] | None = None  # what it is, and has it a target?
 
     # Steps --------------------------------------------------------------------------------------
 
     def shuffle(
-        self, *positional: Any, seed: int | None = None, buffer_size: int | None = None
+        self,
+        *positional: Any,
+        seed: int | None = None,
+        buffer_size: int | None = None,
+        **elsewhere: Any,
     ) -> Pipeline:
         """All samples in a random order, which is another one in each epoch.
 
@@ -86,6 +74,7 @@ class Pipeline:
             *positional: none; `shuffle(1000)` of tf.data is explained.
             seed: of the order, in place of that of the run; None for that.
             buffer_size: for streams only, and needed there.
+            **elsewhere: none; arguments of other libraries are explained.
 
         Raises:
             ValueError: it is shuffled already, or `buffer_size` is missing or not needed.
@@ -96,6 +85,7 @@ class Pipeline:
         >>> sorted(x.tolist())
         [0, 1, 2, 3, 4, 5]
         """
+        refuse(elsewhere, "shuffle")
         if positional:
             raise TypeError(
                 f"shuffle: give arguments by name: shuffle() orders all samples; a stream needs "
@@ -120,11 +110,16 @@ class Pipeline:
         size = whole(buffer_size, "shuffle", "buffer_size", 1)
         return self._with(BufferedShuffle(self._step, seed, size))
 
-    def map(self, function: Callable[..., Any]) -> Pipeline:
+    def map(self, function: Callable[..., Any], **elsewhere: Any) -> Pipeline:
         """A function of each sample, or (after `batch`) of each batch.
 
-        The function is called with x and y and returns (x, y); in a pipeline without targets it
-        is called with x and returns x. It may write into the arrays it is given.
+        The function is called with x and y and returns (x, y). In a pipeline without targets it is
+        called with x, and returns x, or the pair (x, y) to add targets. It may write into the
+        arrays it is given.
+
+        Arguments:
+            function: see above.
+            **elsewhere: none; arguments of other libraries are explained.
 
         Raises TypeError for what is no function. Where the data are read: TypeError if it returns
         something else; ValueError for NaN or infinity, and for dtypes (in batches: shapes, too)
@@ -135,6 +130,7 @@ class Pipeline:
         >>> [(float(x), int(y)) for x, y in doubled]
         [(2.0, 0), (4.0, 1)]
         """
+        refuse(elsewhere, "map")
         if not callable(function):
             raise TypeError(f"map: function must be a function, got {function!r}")
         return self._with(Map(self._step, function))
@@ -155,7 +151,7 @@ class Pipeline:
         >>> len(cr.data.from_arrays(np.arange(5)).batch(2, drop_last=True))
         2
         """
-        refuse(elsewhere, "batch", {"drop_remainder": "it is called drop_last"})
+        refuse(elsewhere, "batch", drop_remainder="it is called drop_last")
         size = check_batch_size(batch_size, where="batch")
         if not isinstance(drop_last, (bool, np.bool_)):
             raise TypeError(f"batch: drop_last must be True or False, got {drop_last!r}")
@@ -182,7 +178,7 @@ class Pipeline:
         >>> [x.tolist() for x in cr.data.from_arrays(np.arange(3)).batch(2).prefetch()]
         [[0, 1], [2]]
         """
-        refuse(elsewhere, "prefetch", {"buffer_size": "it is called count"})
+        refuse(elsewhere, "prefetch", buffer_size="it is called count")
         return Pipeline(self._step, whole(count, "prefetch", "count", 1))
 
     def take(self, count: int) -> Pipeline:
@@ -247,11 +243,11 @@ class Pipeline:
 
     @property
     def has_targets(self) -> bool:
-        """Does it yield (x, y), and not x alone? A generator is asked for its first sample."""
-        source = self._source
-        if source.element is None:
-            return next(source.opened(Run(0, 0)).stream(0))().y is not None
-        return source.element.y is not None
+        """Does it yield (x, y), and not x alone? If it is not known, the first item is computed."""
+        steps, sample = self._step.steps(), self._source.element
+        if sample is not None and (sample.y is not None or not _mapped(steps)):
+            return sample.y is not None
+        return self._computed()[1]
 
     @property
     def element(self) -> str:
@@ -261,20 +257,22 @@ class Pipeline:
         >>> cr.data.from_arrays(np.zeros((5, 2)), np.arange(5)).batch(4).element
         'x (4, 2) float64, y (4,) int64'
         """
-        if self._element is None:
-            self._element = self._known()
-        if self._element is None:
+        return self._known() or self._computed()[0]
+
+    def _computed(self) -> tuple[str, bool]:
+        if self._first is None:
             items = _items(self._step.opened(Run(0, 0)).stream(0), 0)
-            self._element = shown(next(items))
+            first = next(items)
             items.close()
-        return self._element
+            self._first = shown(first), first.y is not None
+        return self._first
 
     def _known(self) -> str | None:
         """What the first item is, without computing anything of the user's."""
         steps, sample = self._step.steps(), self._source.element
-        if self._element is not None:
-            return self._element
-        if sample is None or any(isinstance(each, Map) for each in steps):
+        if self._first is not None:
+            return self._first[0]
+        if sample is None or _mapped(steps):
             return None
         batch = next((each for each in steps if isinstance(each, Batch)), None)
         if batch is None:
@@ -381,9 +379,13 @@ class Pipeline:
         }
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name in _ELSEWHERE:
-            raise AttributeError(f"a Pipeline has no {name!r}; {_ELSEWHERE[name]}")
+        if name in METHODS:
+            raise AttributeError(f"a Pipeline has no {name!r}; {METHODS[name]}")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _mapped(steps: list[Step]) -> bool:
+    return any(isinstance(each, Map) for each in steps)
 
 
 def _items(stream: Iterator[Later], start: int) -> Generator[Element, None, None]:

@@ -230,7 +230,7 @@ class _Mapped(Opened):
             if hasattr(error, "add_note"):  # Python 3.11 or later
                 error.add_note(f"raised in {self._where(index)} of the pipeline")
             raise
-        result = converted(self._as_element(made, y is not None, index), self._where(index))
+        result = converted(self._as_element(made, x, y is not None, index), self._where(index))
         if self.in_batches:
             self._check_batch(result, index)
         return result
@@ -238,16 +238,18 @@ class _Mapped(Opened):
     def _where(self, index: int) -> str:
         return f"{self.step.label()}, {'batch' if self.in_batches else 'sample'} {index}"
 
-    def _as_element(self, made: Any, targets: bool, index: int) -> Element:
+    def _as_element(self, made: Any, x: Any, targets: bool, index: int) -> Element:
         must = "the pair (x, y), since it is given x and y" if targets else "x, changed"
         if made is None:
             raise TypeError(
                 f"{self._where(index)}: the function returned None; it must return {must}"
             )
-        if not targets:
-            return Element(made)
-        if not isinstance(made, (tuple, list)) or len(made) != 2 or made[1] is None:
+        pair = isinstance(made, (tuple, list) if targets else tuple) and len(made) == 2
+        if not targets and (not pair or isinstance(x, tuple)):
+            return Element(made)  # of two arrays, where there were several, both are inputs
+        if not pair or made[1] is None:
             got = f"{len(made)} items" if isinstance(made, (tuple, list)) else type(made).__name__
+            got = "(x, None)" if pair else got
             raise TypeError(f"{self._where(index)}: the function must return {must}, got {got}")
         return Element(*made)
 

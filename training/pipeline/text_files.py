@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule.training.sequences import pad_sequences, windows
 
-from .arguments import whole
+from .arguments import refuse, whole
 from .arrays import ArraySource
 from .elements import Element
 from .fingerprints import CHUNK, file_fingerprint
@@ -33,6 +33,7 @@ def from_text_file(
     stride: int = 1,
     target: str = "next",
     lines: bool = False,
+    **elsewhere: Any,
 ) -> Pipeline:
     """A text file in UTF-8, as windows of ids to train a language model with, or line by line.
 
@@ -53,6 +54,7 @@ def from_text_file(
         stride: distance between the starts of windows.
         target: "next" or "last", what y is; see `cr.text.windows`.
         lines: yield lines, not windows?
+        **elsewhere: none; arguments of other libraries are explained.
 
     Raises:
         OSError: the file cannot be read.
@@ -72,6 +74,7 @@ def from_text_file(
     one two one | two one two
     two one two | one two one
     """
+    refuse(elsewhere, "from_text_file", encoding="the file must be UTF-8")
     path = Path(path)
     if tokenizer is None and not lines:
         raise TypeError(

@@ -395,6 +395,13 @@ def test_wrong_arguments_are_refused_at_once():
         (lambda: pipeline.batch(2).batch(2), ValueError, "batches of 2 already"),
         (lambda: pipeline.batch(7, drop_last=True), ValueError, "no whole batch of 7"),
         (lambda: pipeline.batch(2, drop_remainder=True), TypeError, "it is called drop_last"),
+        (lambda: pipeline.batch(2, foo=1), TypeError, "no argument 'foo'$"),
+        (lambda: pipeline.map(abs, num_parallel_calls=4), TypeError, r"prefetch\(2\)"),
+        (lambda: pipeline.shuffle(reshuffle_each_iteration=True), TypeError, "each epoch has"),
+        (lambda: cr.data.from_arrays([1], num_workers=4), TypeError, r"prefetch\(2\)"),
+        (lambda: cr.data.from_npy("x.npy", mmap_mode="c"), TypeError, "always"),
+        (lambda: cr.data.from_text_file("x", encoding="latin1"), TypeError, "must be UTF-8"),
+        (lambda: cr.data.from_generator(list, output_types=1), TypeError, "first sample"),
         (lambda: pipeline.map(None), TypeError, "must be a function"),
         (lambda: pipeline.prefetch(0), ValueError, "at least 1"),
         (lambda: pipeline.prefetch(buffer_size=2), TypeError, "it is called count"),
@@ -432,6 +439,24 @@ def test_the_fingerprint_changes_with_the_data_and_the_steps():
     found = [pipeline.fingerprint() for pipeline in made]
     assert all(a != b for i, a in enumerate(found) for b in found[:i])
     assert found[0] == cr.data.from_arrays(x.copy(), y).fingerprint()
+
+
+def test_a_function_can_add_targets():
+    def labelled(x):
+        return x, x * 10
+
+    plain = cr.data.from_arrays(np.arange(4))
+    for pipeline in (plain.map(labelled).batch(4), plain.batch(4).map(labelled).prefetch()):
+        assert pipeline.has_targets and not plain.has_targets
+        ((x, y),) = pipeline
+        assert np.array_equal(x * 10, y)
+        again = pipeline.map(lambda x, y: (x, y + 1)) if pipeline is not plain else pipeline
+        assert next(iter(again))[1][1] == 11
+    two = cr.data.from_arrays((np.arange(4), np.arange(4)))  # both are inputs, and stay so
+    two = two.map(lambda x: (x[0] + 1, x[1])).batch(4)
+    assert not two.has_targets
+    (found,) = two
+    assert [each.tolist() for each in found] == [[1, 2, 3, 4], [0, 1, 2, 3]]
 
 
 def test_a_pipeline_is_true_and_can_be_copied():
