@@ -157,7 +157,8 @@ class Model(Preprocessed):
         Everything is checked before the first step. Loss and metrics of an epoch are averages
         over its samples, also where the last batch is shorter. An interrupt (Ctrl-C) ends the run
         cleanly: callbacks hear of the end, `self.history` holds the epochs so far, the weights
-        stay as the last step left them, and the interrupt goes on to the caller.
+        stay as the last step, or a callback at the end, left them, and the interrupt goes on to
+        the caller.
 
         With a folder of checkpoints a run that was killed at any moment, or stopped by an error,
         goes on in another process from its last checkpoint, within an epoch too, and ends with the

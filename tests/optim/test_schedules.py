@@ -66,6 +66,12 @@ def by_keras(schedule, step):
 
 
 @pytest.mark.parametrize("name", MADE)
+def test_each_is_kerass_formula_at_every_step_of_the_beginning(name):
+    for step in range(150):
+        assert MADE[name](step) == pytest.approx(by_keras(MADE[name], step), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", MADE)
 @given(step=steps)
 def test_each_is_kerass_formula(name, step):
     assert MADE[name](step) == pytest.approx(by_keras(MADE[name], step), rel=1e-12)
