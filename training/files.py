@@ -11,6 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+#: What the disk says of itself, in the middle of writing.
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 REMEDIES: dict[int | None, str] = {
     errno.ENOENT: "create the folder first, or choose another path",
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another path",
@@ -20,6 +23,9 @@ REMEDIES: dict[int | None, str] = {
     errno.EPERM: "change the folder's permissions, or choose another path",
     errno.EROFS: "the file system is read-only; choose another path",
     errno.ENOSPC: "the disk is full; free some space, or choose another path",
+    errno.EDQUOT: "your quota is used up; remove some files, or choose another path",
+    errno.EFBIG: "the file would be larger than the file system, or `ulimit -f`, allows",
+    errno.EIO: "the disk does not work as it should; choose a path on another",
     errno.ENAMETOOLONG: "shorten the name",
 }
 
@@ -80,7 +86,7 @@ def atomic_write(
             yield file
         except OSError as error:
             # Errors that name a file of their own, or none of the disk's, are the caller's.
-            if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+            if error.errno in OF_THE_DISK and error.filename is None:
                 raise explained(error, path, where) from error
             raise
         try:
@@ -95,7 +101,8 @@ def atomic_write(
     except BaseException:
         with suppress(OSError):  # a full disk may refuse the last flush again
             file.close()
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a broken disk; the first error tells more
+            temporary.unlink(missing_ok=True)
         raise
     if flush:
         flush_folder(target.parent)
@@ -117,8 +124,15 @@ def read_bytes(path: str | os.PathLike[str], *, where: str, remedy: str) -> byte
         ...
     FileNotFoundError: load: cannot read 'nothing' (No such file or directory); save it first
     """
-    try:
+    with reading(path, where=where, remedy=remedy):
         return Path(path).read_bytes()
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str], *, where: str, remedy: str) -> Iterator[None]:
+    """A context in which errors of the system name the path, and what to do: see `read_bytes`."""
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or error
         explained = type(error)(f"{where}: cannot read {str(path)!r} ({reason}); {remedy}")

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chainrule.engine.errors import DtypeError, ShapeError, describe
+from chainrule.engine.errors import CheckpointError, DtypeError, ShapeError, describe
 from chainrule.engine.tensor import Tensor, on_host
 
-from .files import atomic_write
+from .files import atomic_write, reading
+from .saving.arrays import announced, expected_size, unpack
+from .saving.bundle import read_bundle
+from .saving.seal import check_seal, pack_sealed
 
 Named = Sequence[tuple[str, Tensor]]
 
-AT_MOST = 5  # names in a message, of each kind
+AT_MOST = 20  # names in a message, of each kind
+
+#: How names of weights end in PyTorch and not here, or begin in its Sequential.
+_TORCH = re.compile(
+    r"(.*\.)?(weight|weight_[ih]h_l\d+(_reverse)?|in_proj_weight|running_(mean|var))|\d+\..*"
+)
 
 
 def save_weights(weights: Named, path: str | os.PathLike[str]) -> None:
@@ -36,41 +45,60 @@ def save_weights(weights: Named, path: str | os.PathLike[str]) -> None:
     ...     read_weights(Path(folder, "model.safetensors"))
     {'w': array([1., 2.])}
     """
-    from safetensors.numpy import save
-
-    # `save` writes the memory as it lies, so that a transposed view would be written transposed.
-    arrays = {name: np.array(on_host(weight), order="C") for name, weight in weights}
-    content = save(arrays, metadata={"format": "np"})
+    pieces = pack_sealed({name: on_host(each) for name, each in weights}, where="save_weights")
     with atomic_write(path, where="save_weights") as file:
-        file.write(content)
+        file.writelines(pieces)
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The arrays of a `safetensors` file, by name.
+    """The arrays of a `safetensors` file, by name; or the weights of a saved model or checkpoint.
+
+    A file that `save_weights` wrote holds a checksum, and is refused if any bit of it was changed.
+
+    Arguments:
+        path: the file, or the folder that `model.save` or `fit(checkpoint=)` wrote.
 
     Raises:
         OSError: the file is missing or cannot be read.
-        ValueError: it is no such file, or it is damaged.
+        CheckpointError (a ValueError): it is no such file, or it is damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
+    path = Path(path)
+    if path.is_dir():
+        return _weights_in(path)
     try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        explained = type(error)(
-            f"load_weights: cannot read {str(path)!r} ({error.strerror or error}); give the path "
-            "of a file that save_weights has written"
-        )
-        explained.errno = error.errno
-        raise explained from error
-    try:
-        return load(content)
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise ValueError(
+        content = _content(path)
+        check_seal(content)
+        return unpack(content)
+    except ValueError as error:
+        raise CheckpointError(
             f"load_weights: {str(path)!r} is damaged, or no safetensors file of numbers ({error}); "
             "give a file that save_weights has written"
         ) from error
+
+
+def _content(path: Path) -> bytes:
+    """All bytes of a file, once its header is seen to tell the file's size."""
+    remedy = "give the path of a file that save_weights has written"
+    with reading(path, where="load_weights", remedy=remedy):
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file on a disk")
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            start = file.read(8)
+            length = announced(start, size)
+            header = file.read(length)
+            told = 8 + length + expected_size(header)
+            if size != told:
+                raise ValueError(f"it has {size:,} bytes, and its header tells of {told:,}")
+            return start + header + file.read()
+
+
+def _weights_in(folder: Path) -> dict[str, np.ndarray]:
+    from .saving.models import bundle_in
+
+    folder, kind = bundle_in(folder)
+    _, arrays = read_bundle(folder, kind, groups=("weights",), where="load_weights")
+    return arrays["weights"]
 
 
 def assign_weights(
@@ -113,7 +141,7 @@ def assign_weights(
         raise ShapeError(
             f"{where}: the weights do not fit the model, which was left as it is; "
             + "; ".join(problems)
-            + ". Build the model with the layers and sizes that it had when they were saved"
+            + f". {_remedy([name for name in values if name not in own])}"
         )
     for name in common:
         if not np.can_cast(values[name].dtype, own[name].dtype, "same_kind"):
@@ -123,6 +151,15 @@ def assign_weights(
             )
     for name in common:
         own[name].assign(values[name])
+
+
+def _remedy(unknown: Sequence[str]) -> str:
+    if any(_TORCH.fullmatch(name) for name in unknown):
+        return (
+            "The names are such as PyTorch gives: chainrule.utils.from_torch_weights(model, "
+            "safetensors.numpy.load_file(path)) takes its weights"
+        )
+    return "Build the model with the layers and sizes that it had when they were saved"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -149,8 +149,10 @@ def test_what_does_not_fit_is_listed_and_nothing_is_changed(tmp_path):
 
 
 def test_a_long_list_is_cut():
-    model = built(*[1] * 9)
-    with pytest.raises(ValueError, match=r"missing from the file: dense.kernel, .* and 13 more"):
+    model = built(*[1] * 11)
+    with pytest.raises(
+        ValueError, match=r"missing from the file: dense.kernel, .*, dense_9.bias and 2 more"
+    ):
         assign_weights(model.named_weights(), {})
 
 
@@ -176,7 +178,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
     model = built(2)
     with pytest.raises(FileNotFoundError, match=r"load_weights: cannot read '.*nothing'"):
         model.load_weights(tmp_path / "nothing")
-    with pytest.raises(OSError, match="load_weights: cannot read"):
+    with pytest.raises(FileNotFoundError, match=r"load_weights: .*\(it is empty\)"):
         model.load_weights(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"save_weights: cannot write .*create the folder"):
         model.save_weights(tmp_path / "no" / "w")

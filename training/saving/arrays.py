@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ DTYPES = {
     **{f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)},
     **{f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)},
 }
+
+_OFFSETS = re.compile(rb'"data_offsets"\s*:\s*\[\s*[0-9]+\s*,\s*([0-9]{1,20})\s*\]')
 
 
 def pack(
@@ -83,6 +86,28 @@ def _is_text(name: str) -> bool:
     return True
 
 
+def announced(start: bytes, size: int) -> int:
+    """How long a file's header is, by its first 8 bytes.
+
+    Arguments: `start`, those bytes; `size`, that of the whole file in bytes.
+
+    Raises ValueError if the file is too short for that.
+    """
+    length = int.from_bytes(start[:8], "little")
+    if len(start) < 8 or length > size - 8:
+        raise ValueError(f"its {size:,} bytes do not hold the header that they announce")
+    return length
+
+
+def expected_size(header: bytes) -> int:
+    """How many bytes of numbers a header tells of.
+
+    >>> expected_size(b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}')
+    8
+    """
+    return max((int(found[1]) for found in _OFFSETS.finditer(header)), default=0)
+
+
 def unpack(content: bytes) -> dict[str, np.ndarray]:
     """The arrays in a file's bytes, by name; each has memory of its own.
 
@@ -92,11 +117,12 @@ def unpack(content: bytes) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    if len(content) < 8 or int.from_bytes(content[:8], "little") > len(content) - 8:
-        raise ValueError(f"its {len(content):,} bytes do not hold the header that they announce")
+    announced(content[:8], len(content))
     try:
         return load(content)
     except KeyError as error:
-        raise ValueError(f"it holds numbers of the kind {error}, which NumPy lacks") from error
+        raise ValueError(
+            f"it holds numbers of the kind {error}, which NumPy lacks; save them as float32"
+        ) from error
     except (SafetensorError, ValueError, TypeError, OverflowError) as error:
         raise ValueError(str(error)) from error

@@ -14,10 +14,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
-from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,10 +25,12 @@ import numpy as np
 
 from chainrule.engine.errors import CheckpointError, describe
 
-from ..files import atomic_write, flush_folder, make_folder, read_bytes
+from ..files import atomic_write, flush_folder, make_folder, read_bytes, reading
 from .arrays import pack, unpack
 from .document import from_json, to_json
+from .seal import NOUGHTS, digest
 
+Files = dict[str, dict[str, Any]]  # of each group: its file's name, bytes and sha256
 Arrays = Mapping[str, Mapping[str, np.ndarray]]
 
 VERSION = 1  # of the format
@@ -38,9 +39,10 @@ OURS = ("format", "version", "chainrule", "files", "checksum")  # keys of the ma
 #: Manifests hold configurations, vocabularies and histories; what is larger is none.
 LARGEST_MANIFEST = 64 * 2**20
 
+PERMISSIONS = "change the permissions, or give another folder"
+
 _WORD = re.compile("[a-z][a-z0-9_]{0,39}")
 _HEAD = re.compile(rb'\{\s*"format": "chainrule ([a-z0-9_]+)",\s*"version": ([0-9]{1,9}),')
-_NO_CHECKSUM = b'"checksum": "' + b"0" * 64 + b'"\n}\n'
 _DIGEST = slice(-68, -4)  # where the manifest's bytes hold its checksum
 
 
@@ -93,18 +95,15 @@ def write_bundle(
 
     folder = make_folder(folder, where=where)
     manifest = folder / f"{kind}.json"
-    older = manifest.read_bytes() if manifest.is_file() else b""
+    older = _manifest_or_nothing(manifest)
     files = {}
-    for group, content in packed.items():
-        checksum = sha256()
-        for piece in content:
-            checksum.update(piece)
-        digest = checksum.hexdigest()
-        name = f"{group}-{digest[:12]}.safetensors"
+    for group, pieces in packed.items():
+        checksum = digest(pieces)
+        name = _file_name(group, checksum)
         with atomic_write(folder / name, where=where, flush=False) as file:
-            file.writelines(content)
-        size = sum(memoryview(piece).nbytes for piece in content)
-        files[group] = {"name": name, "bytes": size, "sha256": digest}
+            file.writelines(pieces)
+        size = sum(memoryview(piece).nbytes for piece in pieces)
+        files[group] = {"name": name, "bytes": size, "sha256": checksum}
     head = {
         "format": f"chainrule {kind}",
         "version": VERSION,
@@ -112,11 +111,13 @@ def write_bundle(
         "files": files,
     }
     flush_folder(folder)  # the files' names are on the disk before the manifest that names them
-    whole = {**head, **plain, "checksum": "0" * 64}
-    text = json.dumps(whole, indent=indent, allow_nan=False).rstrip("\n}") + "\n}\n"
+    whole = {**head, **plain, "checksum": NOUGHTS.decode()}
+    text = json.dumps(whole, indent=indent, allow_nan=False)
+    content = (text.rstrip("\n}") + "\n}\n").encode()
     with atomic_write(manifest, where=where) as file:
-        file.write(_with_checksum(text.encode()))
-    _remove_older(folder, kind, arrays, older)
+        file.write(content[: _DIGEST.start] + _checksum(content) + content[_DIGEST.stop :])
+    with suppress(OSError):  # the bundle is written; what is left of others costs space only
+        _remove_older(folder, kind, arrays, older)
 
 
 @cache
@@ -124,9 +125,14 @@ def _version() -> str:
     return metadata.version("chainrule")
 
 
-def _with_checksum(content: bytes) -> bytes:
-    digest = sha256(content).hexdigest().encode()
-    return content[: _DIGEST.start] + digest + content[_DIGEST.stop :]
+def _file_name(group: str, checksum: str) -> str:
+    return f"{group}-{checksum[:12]}.safetensors"
+
+
+def _checksum(manifest: bytes) -> bytes:
+    """That of a manifest in which the checksum's own digits are noughts."""
+    whole = memoryview(manifest)
+    return digest([whole[: _DIGEST.start], NOUGHTS, whole[_DIGEST.stop :]]).encode()
 
 
 def _remove_older(folder: Path, kind: str, groups: Iterable[str], older: bytes) -> None:
@@ -137,12 +143,17 @@ def _remove_older(folder: Path, kind: str, groups: Iterable[str], older: bytes) 
     group = "|".join({*groups, *_groups_in(older)})
     ours = re.compile(rf"(?:{group})-[0-9a-f]{{12}}\.safetensors")
     left = re.compile(rf"\.(?:{ours.pattern}|{kind}\.json)\.[0-9a-f]{{8}}\.tmp")
-    manifests = [each.read_bytes() for each in folder.glob("*.json") if each.is_file()]
+    manifests = [_manifest_or_nothing(each) for each in folder.glob("*.json")]
     for each in folder.iterdir():
         named = any(each.name.encode() in manifest for manifest in manifests)
         if left.fullmatch(each.name) or (ours.fullmatch(each.name) and not named):
-            with suppress(OSError):  # it costs space only
-                each.unlink()
+            each.unlink()
+
+
+def _manifest_or_nothing(path: Path) -> bytes:
+    if path.is_file() and path.stat().st_size <= LARGEST_MANIFEST:
+        return path.read_bytes()
+    return b""
 
 
 def _groups_in(manifest: bytes) -> set[str]:
@@ -158,11 +169,15 @@ class Manifest(NamedTuple):
 
     chainrule: str
     document: dict[str, Any]
-    files: dict[str, dict[str, Any]]
+    files: Files
 
 
 def read_bundle(
-    folder: str | os.PathLike[str], kind: str, *, where: str = "read_bundle"
+    folder: str | os.PathLike[str],
+    kind: str,
+    *,
+    groups: Collection[str] | None = None,
+    where: str = "read_bundle",
 ) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
     """The document and the groups of arrays that `write_bundle` wrote.
 
@@ -171,6 +186,7 @@ def read_bundle(
     Arguments:
         folder: the bundle's folder.
         kind: as when it was written.
+        groups: those to read; by default all.
         where: name of the public function, for messages.
 
     Raises:
@@ -180,20 +196,40 @@ def read_bundle(
             by a newer chainrule.
     """
     manifest = read_manifest(folder, kind, where=where)
+    while True:
+        try:
+            return manifest.document, _read_groups(Path(folder), manifest.files, groups, where)
+        except CheckpointError:
+            newer = read_manifest(folder, kind, where=where)
+            if newer.files == manifest.files:
+                raise
+            manifest = newer  # another process has just written a bundle in place of this one
+
+
+def _read_groups(
+    folder: Path, files: Files, groups: Collection[str] | None, where: str
+) -> dict[str, dict[str, np.ndarray]]:
+    missing = sorted(set(groups or ()) - set(files))
+    if missing:
+        raise CheckpointError(
+            f"{where}: {str(folder)!r} holds no {missing[0]}, only "
+            f"{', '.join(files) or 'a manifest'}; give another folder"
+        )
     arrays = {}
-    for group, entry in manifest.files.items():
-        path = _inside(Path(folder), entry["name"], where)
+    for group in files if groups is None else groups:
+        entry = files[group]
+        path = _inside(folder, entry["name"], where)
         size = path.stat().st_size
         if size != entry["bytes"]:
             raise _damaged(where, path, f"it has {size:,} bytes instead of {entry['bytes']:,}")
-        content = read_bytes(path, where=where, remedy="change its permissions")
-        if sha256(content).hexdigest() != entry["sha256"]:
+        content = read_bytes(path, where=where, remedy=PERMISSIONS)
+        if digest([content]) != entry["sha256"]:
             raise _damaged(where, path, "its checksum differs from the manifest's")
         try:
             arrays[group] = unpack(content)
         except ValueError as error:
             raise _damaged(where, path, str(error)) from error
-    return manifest.document, arrays
+    return arrays
 
 
 def read_manifest(
@@ -214,7 +250,7 @@ def read_manifest(
     size = path.stat().st_size
     if size > LARGEST_MANIFEST:
         raise _damaged(where, path, f"it has {size:,} bytes, and a manifest {LARGEST_MANIFEST:,}")
-    content = read_bytes(path, where=where, remedy="change its permissions")
+    content = read_bytes(path, where=where, remedy=PERMISSIONS)
     head = _HEAD.match(content)
     if head is None:
         raise CheckpointError(
@@ -222,20 +258,20 @@ def read_manifest(
             f"{content[:30]!r}); give a folder that chainrule has written"
         )
     # The checksum comes before the parser, so that nothing strange is ever parsed.
-    whole = _with_checksum(content[: _DIGEST.start] + b"0" * 64 + content[_DIGEST.stop :])
+    whole = content[_DIGEST] == _checksum(content) and content.endswith(b'"\n}\n')
     if int(head[2]) > VERSION:
         raise CheckpointError(
             f"{where}: {str(path)!r} has format {int(head[2])}, and this chainrule knows up to "
             f"{VERSION}: it was saved by a newer chainrule (pip install -U chainrule)"
-            + (", or it is damaged" if whole != content else "")
+            + ("" if whole else ", or it is damaged")
         )
-    if whole != content or not content.endswith(_NO_CHECKSUM[-4:]):
+    if int(head[2]) < 1 or not whole:
         raise _damaged(where, path, "its checksum is wrong, so it was changed or cut")
     if head[1].decode() != kind:
         raise _damaged(where, path, f"it is the manifest of a {head[1].decode()}, renamed")
     try:
         return _checked(json.loads(content.decode()))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _damaged(where, path, f"{type(error).__name__}: {error}") from error
 
 
@@ -243,30 +279,35 @@ def _checked(found: dict[str, Any]) -> Manifest:
     """A parsed manifest; its checksum is right, but anybody can compute one."""
     files = found["files"]
     for group, entry in files.items():
-        name, size, digest = entry["name"], entry["bytes"], entry["sha256"]
-        fits = re.fullmatch(r"[0-9a-f]{64}", digest) and type(size) is int
-        if not (_WORD.fullmatch(group) and fits and name == f"{group}-{digest[:12]}.safetensors"):
+        name, size, checksum = entry["name"], entry["bytes"], entry["sha256"]
+        fits = re.fullmatch("[0-9a-f]{64}", checksum) and type(size) is int
+        if not (_WORD.fullmatch(group) and fits and name == _file_name(group, checksum)):
             raise ValueError(f"the file {name!r} of {group!r} has a name or checksum not of ours")
-    document = {key: each for key, each in found.items() if key not in OURS}
-    return Manifest(str(found["chainrule"]), from_json(document), files)
+    document = from_json({key: each for key, each in found.items() if key not in OURS})
+    if not isinstance(document, dict):
+        raise ValueError("its document is a number")
+    return Manifest(str(found["chainrule"]), document, files)
 
 
 def _manifest_path(folder: Path, kind: str, where: str) -> Path:
     """The manifest's path; errors say what there is in its place."""
     path = folder / f"{kind}.json"
-    if path.is_file():
-        return path
-    if not folder.exists():
+    with reading(folder, where=where, remedy=PERMISSIONS):
+        if path.is_file():
+            return _inside(folder, path.name, where)
+        exists, is_folder = folder.exists(), folder.is_dir()
+        there = sorted(each.name for each in folder.iterdir()) if is_folder else []
+    if not exists:
         raise FileNotFoundError(f"{where}: there is no folder {str(folder)!r}; check the path")
-    if not folder.is_dir():
+    if not is_folder:
         raise NotADirectoryError(
             f"{where}: {str(folder)!r} is a file; give the folder that {kind}.json is in"
         )
-    there = sorted(each.name for each in folder.iterdir())
-    listed = ", ".join(there[:5]) + (f" and {len(there) - 5} more" if len(there) > 5 else "")
+    more = f" and {len(there) - 5} more" if len(there) > 5 else ""
+    held = f"it holds {', '.join(there[:5])}{more}" if there else "it is empty"
     raise FileNotFoundError(
-        f"{where}: {str(folder)!r} holds no {kind}: there is no {path.name}, only "
-        f"{listed or 'nothing at all'}; give a folder that chainrule has written"
+        f"{where}: {str(folder)!r} holds no {kind}: there is no {path.name} ({held}); give a "
+        "folder that chainrule has written"
     )
 
 

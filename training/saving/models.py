@@ -91,7 +91,7 @@ def load_model(
     where: str = "load_model",
 ) -> Any:
     """Read a model from a folder; see `chainrule.load_model`."""
-    folder, kind = _bundle_in(Path(path))
+    folder, kind = bundle_in(Path(path))
     document, arrays = read_bundle(folder, kind, where=where)
     model = model_from_parts(
         document, arrays, custom_objects, compile=compile, device=device, where=where
@@ -291,7 +291,7 @@ def _require_own_folder(folder: Path, where: str) -> None:
         )
 
 
-def _bundle_in(folder: Path) -> tuple[Path, str]:
+def bundle_in(folder: Path) -> tuple[Path, str]:
     """The folder and the kind of the bundle that is meant: the latest of several checkpoints."""
     if (folder / "model.json").is_file() or not folder.is_dir():
         return folder, "model"
