@@ -52,7 +52,7 @@ def from_generator(
     [3. 4.] [ 9 16]
     """
     refuse(elsewhere, "from_generator")
-    if hasattr(function, "__next__"):
+    if hasattr(function, "__next__") and not isinstance(function, type):
         raise TypeError(
             f"from_generator: got a {type(function).__name__}, which can be gone through only "
             "once; give the function that makes it, without calling it: from_generator(samples), "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -191,6 +193,7 @@ def test_the_fingerprint_tells_the_structure_and_the_declared_length():
     def of(function, length=None):
         return cr.data.from_generator(function, length).fingerprint()["source"]
 
+    assert json.loads(json.dumps(of(counting(5), 5))) == of(counting(5), 5)
     assert of(counting(5)) == of(counting(6)) != of(counting(5), 5)
     assert of(counting(5))["x"] == {"dtype": "float32", "shape": [2]}
     assert of(lambda: iter(["a"]))["x"] == "a string"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -322,6 +323,22 @@ def test_the_thread_computes_with_the_settings_of_the_caller():
     assert next(items).tolist() == [False, False, True, True]
 
 
+LEFT_OPEN = """
+import itertools
+import chainrule as cr
+
+items = cr.data.from_generator(itertools.count).map(lambda x: x + 1).batch(8).prefetch(3).open(0)
+assert next(items).tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+print("done")
+"""
+
+
+def test_a_program_ends_though_data_are_open():
+    command = [sys.executable, "-W", "error", "-c", LEFT_OPEN]
+    done = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("done\n", "")
+
+
 FORKED = """
 import os
 import numpy as np
@@ -437,6 +454,7 @@ def test_the_fingerprint_changes_with_the_data_and_the_steps():
         cr.data.from_arrays(x, y).take(7),
     ]
     found = [pipeline.fingerprint() for pipeline in made]
+    assert json.loads(json.dumps(found)) == found
     assert all(a != b for i, a in enumerate(found) for b in found[:i])
     assert found[0] == cr.data.from_arrays(x.copy(), y).fingerprint()
 
