@@ -91,6 +91,7 @@ class PipelineFeed:
             )
         self.pipeline, self.seed, self.where, self.name = pipeline, seed, where, name
         self.needs_y = needs_y
+        self._first: tuple[Any, Any] | None = None
 
     @property
     def steps(self) -> int | None:
@@ -123,11 +124,12 @@ class PipelineFeed:
 
     def first(self) -> tuple[Any, Any]:
         """The first batch, to build a model with."""
-        with closing(self.open()) as batches:
-            found = next(batches, None)
-        if found is None:
+        if self._first is None:  # a generator is not asked again
+            with closing(self.open()) as batches:
+                self._first = next(batches, None)
+        if self._first is None:
             raise ValueError(f"{self.where}: {self.name} is empty; at least one sample is needed")
-        return found
+        return self._first
 
 
 def feed_of(
