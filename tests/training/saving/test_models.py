@@ -25,6 +25,11 @@ from chainrule.training.saving.models import model_from_parts
 from tests.layers.test_every_layer import MADE, drawn
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    cr.seed(0)
+
+
 def saved(model, folder, **options):
     model.save(folder / "model")
     return load_model(folder / "model", **options)
@@ -328,6 +333,38 @@ def test_models_of_ones_own_are_made_again_from_what_their_constructors_were_giv
     assert again.get_config() == model.get_config()
 
 
+def test_what_counts_is_what_the_outermost_constructor_was_given(tmp_path):
+    class Taller(Tower):
+        def __init__(self, more, **options):
+            super().__init__(floors=more + 1, **options)
+
+    class Same(Tower):
+        """Without a constructor of its own."""
+
+    class Many(Model):
+        def __init__(self, *widths):
+            super().__init__()
+            self.parts = [Dense(width) for width in widths]
+
+        def call(self, x):
+            return self.parts[0](x)
+
+    model = Headed(Taller(1, width=5), [Same(floors=1), Dense(3)])
+    model(X)
+    own = OWN | {"Taller": Taller, "Same": Same}
+    again = saved(model, tmp_path, custom_objects=own)
+    same_model(model, again)
+    assert again.body.get_config() == {"more": 1, "width": 5}
+    with pytest.raises(TypeError, match=r"Many.get_config: .*arguments without names \(\*args\)"):
+        Many(3).get_config()
+    assert Many().get_config() == {}
+    with pytest.raises(TypeError, match="there is no argument 'height'; there are: floors, width"):
+        Tower(height=3)
+    twin = copy.deepcopy(model)
+    assert twin.get_config() == model.get_config()
+    assert twin._given.arguments["body"] is twin.body
+
+
 def test_own_layers_losses_metrics_and_rules_are_given(tmp_path):
     class Scale(Layer):
         def __init__(self, start=1.0, **options):
@@ -365,7 +402,7 @@ def test_own_layers_losses_metrics_and_rules_are_given(tmp_path):
             self.every = every
 
         def __call__(self, step):
-            return 0.5 ** (1 + step // self.every)
+            return 0.5 ** (5 + step // self.every)
 
     def sign_matches(y_true, y_pred):
         return (y_true > 0) == (y_pred > 0)
