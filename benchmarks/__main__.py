@@ -1,4 +1,7 @@
-"""`python -m benchmarks [--smoke] [--json FILE] [--chart FILE] [name ...]`: see `main`."""
+"""`python -m benchmarks [--smoke] [--json FILE] [--chart FILE] [name ...]`: see `main`.
+
+`python -m benchmarks reliability ...` has options of its own: see `benchmarks.reliability`.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,8 @@ from benchmarks.harness import Row
 
 #: Other benchmarks, by the module with their `run(smoke)`.
 OTHERS = ("cost_model", "gradient_checks", "graph", "learning", "gpu")
+#: What is measured apart, with options of its own.
+RELIABILITY = "reliability"
 
 
 def table(found: list[Row]) -> str:
@@ -73,7 +78,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="Measures chainrule beside PyTorch, JAX, MyGrad and HIPS autograd, as far as "
         "they are installed: each in a process of its own, in turns, on fresh random batches. A "
         "ratio is the median, over the rounds, of our time over that of the best peer in the same "
-        "round.",
+        "round. 'python -m benchmarks reliability --help' tells of runs that are killed and go on.",
     )
     parser.add_argument(
         "names",
@@ -127,6 +132,11 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs what the command line asks for."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] == RELIABILITY:
+        from benchmarks.reliability.__main__ import main as measure_reliability
+
+        sys.exit(measure_reliability(arguments[1:]))
     chosen = _parsed(arguments)
     names = list(dict.fromkeys(chosen.names))
     if "all" in names or (chosen.smoke and not names):
