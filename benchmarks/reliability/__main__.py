@@ -16,10 +16,11 @@ from benchmarks.reliability.figures import Found
 
 #: Measurements, the option that sizes each, its size, and the sizes of a smoke run.
 MEASUREMENTS: dict[str, tuple[str, float, dict[str, float]]] = {
-    "kill": ("runs", 50, {"runs": 2, "kills": 2}),
+    "kill": ("runs", 50, {"runs": 1, "kills": 2}),
     "soak": ("steps", 200_000, {"steps": 1_000}),
-    "overhead": ("rounds", 15, {"rounds": 1, "epochs": 3}),
+    "overhead": ("rounds", 15, {"rounds": 1, "epochs": 1}),
     "memmap": ("gigabytes", 2.0, {"gigabytes": 0.02}),
+    "corrupt": ("cases", 2_000, {"cases": 60}),
 }
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from benchmarks.reliability import __main__ as command
-from benchmarks.reliability import kill, memmap, soak
+from benchmarks.reliability import corrupt, kill, memmap, soak
 from benchmarks.reliability.figures import Figure, Found
 from benchmarks.reliability.processes import JobError, Peak, holdings, run
 from benchmarks.reliability.trained import digest
 from chainrule.training.saving.bundle import write_bundle
+from tests.training.saving import corruption
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -114,6 +115,14 @@ def test_a_long_run_leaves_no_file_and_no_thread_behind():
     assert held[-1]["descriptors"] == held[0]["descriptors"]
     # The main one, that which writes checkpoints, and that which prefetches.
     assert max(each["threads"] for each in held) <= 3
+
+
+def test_a_damaged_file_that_loads_is_a_fault(monkeypatch):
+    assert not corrupt.measure(cases=10).faults
+    monkeypatch.setattr(corruption, "load", lambda folder, bare: None)
+    found = corrupt.measure(cases=3)
+    assert len(found.faults) == 3 and found.faults[0].startswith("loaded: ")
+    assert {each.what: each.value for each in found.figures}["loaded all the same"] == 3
 
 
 def test_a_job_that_fails_says_why():
