@@ -10,22 +10,24 @@ from typing import Any
 from benchmarks.reliability.figures import Figure, Found
 from benchmarks.reliability.processes import Peak, run
 
-FEATURES, CLASSES, BATCH = 1024, 10, 256
+FEATURES, CLASSES, BATCH, EVERY = 1024, 10, 256, 1000
 MEGABYTE, GIGABYTE = 1e6, 1e9
 #: How the file is read, in words for the table.
 WAYS = {
     "pipeline": "cr.data.from_npy(...).shuffle().batch(256).prefetch()",
+    "kept": "  the same, with checkpoint=folder, checkpoint_every=1000",
     "arrays": 'fit(np.load(..., mmap_mode="r"), y)',
 }
 
 
-def streamed(way: str, x: str, y: str) -> dict[str, Any]:
+def streamed(way: str, x: str, y: str, folder: str) -> dict[str, Any]:
     """Train an epoch from files of np.save; by how much memory grew at most, sampled every 10 ms.
 
     Arguments:
         way: one of WAYS.
         x: the file of the samples.
         y: that of the targets.
+        folder: of the checkpoints, if there are any.
     """
     import numpy as np
 
@@ -38,12 +40,13 @@ def streamed(way: str, x: str, y: str) -> dict[str, Any]:
     model.compile("adam", "sparse_categorical_crossentropy")
     begin = time.perf_counter()
     with Peak() as peak:
-        if way == "pipeline":
-            pipeline = cr.data.from_npy(x, y).shuffle().batch(BATCH).prefetch()
-            history = model.fit(pipeline, epochs=1, verbose=0)
-        else:
+        if way == "arrays":
             samples, targets = np.load(x, mmap_mode="r"), np.load(y)
             history = model.fit(samples, targets, batch_size=BATCH, epochs=1, verbose=0)
+        else:
+            kept = {"checkpoint": folder, "checkpoint_every": EVERY} if way == "kept" else {}
+            pipeline = cr.data.from_npy(x, y).shuffle().batch(BATCH).prefetch()
+            history = model.fit(pipeline, epochs=1, verbose=0, **kept)
     return {
         "growth": peak.growth,
         "before": peak.before,
@@ -71,11 +74,13 @@ def write_data(folder: Path, gigabytes: float) -> tuple[Path, Path, int]:
 
 
 def measure(gigabytes: float = 2.0, seed: int = 0) -> Found:
-    """Write a file of that size, and train from it in two ways; the seed does not matter here."""
+    """Write a file of that size, and train from it in three ways; the seed does not matter here."""
     del seed
     with tempfile.TemporaryDirectory() as place:
         x, y, size = write_data(Path(place), gigabytes)
-        details = {way: run("streamed", way=way, x=str(x), y=str(y)) for way in WAYS}
+        details = {
+            way: run("streamed", way=way, x=str(x), y=str(y), folder=f"{place}/run") for way in WAYS
+        }
     figures = [Figure("file of samples, float32", size / GIGABYTE, "GB")]
     for way, shown in WAYS.items():
         found = details[way]

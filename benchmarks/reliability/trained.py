@@ -60,9 +60,9 @@ def _network(kind: str) -> Sequential:
             Dense(CLASSES, activation="softmax"),
         ]
     )
-    rate: Any = 0.003
+    rate: Any = 0.01  # so high that the loss rises at times, and callbacks act
     if kind == "pipeline":
-        rate = CosineDecay(0.003, 120)
+        rate = CosineDecay(rate, 160)
     adam = cr.optim.Adam(learning_rate=rate, global_clipnorm=1.0)
     model.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
@@ -80,7 +80,7 @@ def train(
     seed: int,
     best: str,
     folder: str | None = None,
-    epochs: int = 6,
+    epochs: int = 8,
     every: int = 3,
 ) -> dict[str, Any]:
     """Train, or go on with the run in the folder.
