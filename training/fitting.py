@@ -73,7 +73,7 @@ def fit(model: Any, x: Any, y: Any, options: Options) -> History:
             model._build_and_check(held_out, "fit", VALIDATION_NAMES)
         model._attach("fit")
         if keeper is not None:
-            keeper.describe(_settings(model, feed, held_out, options), augment)
+            keeper.describe(_settings(model, feed, held_out, options), model, augment)
         return _train(
             model, feed, held_out, chosen, epochs, initial_epoch, verbose, augment, keeper
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -132,15 +132,16 @@ def evaluate(
     """Loss and metrics by name, averages over all samples."""
     objective.reset()
     hooks.on_test_begin()
-    for index, (x, y) in enumerate(batches.open()):
-        if hooks.test_batch_hooks:
-            hooks.on_test_batch_begin(index)
-        number = index if batches.unchecked else None
-        evaluate_step(model, objective, x, y, where=where, batch=number)
-        if line is not None:
-            line.update(index + 1, objective.logs)
-        if hooks.test_batch_hooks:
-            hooks.on_test_batch_end(index, objective.logs())
+    with closing(batches.open()) as opened:
+        for index, (x, y) in enumerate(opened):
+            if hooks.test_batch_hooks:
+                hooks.on_test_batch_begin(index)
+            number = index if batches.unchecked else None
+            evaluate_step(model, objective, x, y, where=where, batch=number)
+            if line is not None:
+                line.update(index + 1, objective.logs)
+            if hooks.test_batch_hooks:
+                hooks.on_test_batch_end(index, objective.logs())
     results = objective.logs()
     hooks.on_test_end(results)
     return results
@@ -163,14 +164,15 @@ def predict(model: Any, batches: Feed, hooks: CallbackList, line: ProgressLine) 
     """The outputs for all samples, one after the other."""
     parts = []
     hooks.on_predict_begin()
-    for index, (x, _) in enumerate(batches.open()):
-        if hooks.predict_batch_hooks:
-            hooks.on_predict_batch_begin(index)
-        x = entering(model, x, "predict", index if batches.unchecked else None)
-        with no_grad(), mode(training=False):
-            parts.append(one_output(model(x), "predict").cpu().numpy())
-        line.update(index + 1)
-        if hooks.predict_batch_hooks:
-            hooks.on_predict_batch_end(index, {"outputs": parts[-1]})
+    with closing(batches.open()) as opened:
+        for index, (x, _) in enumerate(opened):
+            if hooks.predict_batch_hooks:
+                hooks.on_predict_batch_begin(index)
+            x = entering(model, x, "predict", index if batches.unchecked else None)
+            with no_grad(), mode(training=False):
+                parts.append(one_output(model(x), "predict").cpu().numpy())
+            line.update(index + 1)
+            if hooks.predict_batch_hooks:
+                hooks.on_predict_batch_end(index, {"outputs": parts[-1]})
     hooks.on_predict_end()
     return np.concatenate(parts)

@@ -164,8 +164,8 @@ class Model(Preprocessed):
         goes on in another process from its last checkpoint, within an epoch too, and ends with the
         same weights and history, bit for bit. For that it must be the same program: a run with
         other data, model, optimiser or loss is refused. Only what callbacks say in their `state()`
-        is kept of them, and of random generators only the global ones, and those that `augment`
-        holds on to.
+        is kept of them; and of random generators the global ones, and those that `augment`, layers,
+        loss and metrics hold on to, in attributes, globals and enclosing functions.
 
         Arguments:
             x: samples, shape (samples, ...); a tuple or a dict of arrays for several inputs; or a

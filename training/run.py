@@ -20,7 +20,7 @@ from .objective import Objective
 from .progress import ProgressLine
 
 #: What comes next in an epoch. Each is entered before the hooks that belong to it are called, so
-#: that what is left of a hook that was cut off (`Run.pending`) is called in the phase that follows.
+#: that what is left of a hook that was cut off (`_pending`) is called in the phase that follows.
 BEGIN, BEGUN, TRAIN, VALIDATE, END = "begin", "begun", "train", "validate", "end"
 PHASES = (BEGIN, BEGUN, TRAIN, VALIDATE, END)
 #: Hooks of which the rest is called when a run goes on; a validation is done again as a whole.
@@ -80,9 +80,9 @@ class Run:
         self.phase = BEGIN
         self.order: np.ndarray | None = None
         self.logs: dict[str, float] = {}
-        #: A hook of which some callbacks have not heard: (hook, index of the first, arguments).
-        self.pending: tuple[str, int, tuple[Any, ...]] | None = None
         self._is_whole = True  # False within a step, from which nothing can go on
+        self._is_cut_off = False  # by an error
+        self._is_told = True  # False from the end of a step until the callbacks have heard of it
         self._has_begun = False
 
     def go(self) -> None:
@@ -100,13 +100,14 @@ class Run:
                 self.keeper.save(self)
         except Exception as error:
             if self.keeper is not None and self._has_begun and self._is_whole:
-                cut_off = self.hooks.interrupted
-                self.pending = cut_off if cut_off and cut_off[0] in FINISHED else None
+                self._is_cut_off = True
                 self.keeper.rescue(self, error)
             raise
         finally:
-            self.line.close()
-            self.hooks.on_train_end(self.logs)
+            try:
+                self.line.close()  # which may fail, as with nobody to read what is printed
+            finally:
+                self.hooks.on_train_end(self.logs)
 
     def _go_through_epoch(self) -> None:
         """The epoch, or what is left of it."""
@@ -153,10 +154,11 @@ class Run:
                 loop.train_step(model, objective, x, y, batch=index if unchecked else None)
                 self.batch = index + 1
                 self.step += 1
-                self._is_whole = True
+                self._is_whole, self._is_told = True, False
                 line.update(index + 1, objective.logs)
                 if hooks.train_batch_hooks:
                     hooks.on_train_batch_end(index, objective.logs())
+                self._is_told = True
                 if keeper is not None and keeper.due(self.step):
                     keeper.save(self)
                 if model.stop_training:
@@ -170,8 +172,9 @@ class Run:
     def state(self) -> dict[str, Any]:
         """Where the run stands, as plain data and arrays."""
         pending = None
-        if self.pending is not None:
-            hook, index, arguments = self.pending
+        cut_off = self._pending() if self._is_cut_off else None
+        if cut_off is not None:
+            hook, index, arguments = cut_off
             names = [type(each).__name__ for each in self.hooks.callbacks]
             pending = {
                 "hook": hook,
@@ -190,6 +193,15 @@ class Run:
             "objective": self.objective.state(),
             "pending": pending,
         }
+
+    def _pending(self) -> tuple[str, int, tuple[Any, ...]] | None:
+        """A hook of which some callbacks have not heard: (hook, index of the first, arguments)."""
+        cut_off = self.hooks.interrupted
+        if cut_off is not None:
+            return cut_off if cut_off[0] in FINISHED else None
+        if self._is_told:
+            return None
+        return "on_train_batch_end", 0, (self.batch - 1, self.objective.logs())
 
     def show(self, state: dict[str, Any]) -> None:
         """Let an epoch that had begun be seen, and be heard of, before its state is taken on.

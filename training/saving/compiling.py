@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.engine.errors import describe
 from chainrule.engine.making import custom_object, made, refusal
+from chainrule.optim.schedules import SCHEDULES, from_config
 
 from .nested import join, split
 from .registry import KINDS
@@ -63,7 +64,8 @@ def optimizer_document(
 
     Arguments: `copy`, see `Optimizer.state`.
 
-    Raises ValueError if it steps other parameters than the model's.
+    Raises ValueError if it steps other parameters than the model's, or if the learning rate has
+    been made to follow a function of the user's.
     """
     optimizer = model.optimizer
     state = optimizer.state(copy=copy)
@@ -77,7 +79,24 @@ def optimizer_document(
     if not optimizer.iterations:  # all arrays are 0 before the first step
         state = {name: each for name, each in state.items() if not isinstance(each, np.ndarray)}
     plain, arrays = split(state, copy=False)
-    return {"parameters": stepped, "state": plain}, arrays
+    return {"parameters": stepped, "state": plain, "schedule": _schedule_set(optimizer)}, arrays
+
+
+def _schedule_set(optimizer: Any) -> dict[str, Any] | None:
+    """The schedule that has taken the place of the rate that the optimiser was made with, if any.
+
+    Raises ValueError if it is not one of chainrule's.
+    """
+    schedule = optimizer.schedule
+    if schedule is None or schedule is optimizer._given_rate:
+        return None
+    if SCHEDULES.get(type(schedule).__name__) is not type(schedule):
+        raise ValueError(
+            f"save: the learning rate was set to {describe(schedule)}, which cannot be saved; give "
+            "it to the optimiser's constructor, or set one of chainrule.optim.schedules"
+        )
+    described: dict[str, Any] = schedule.to_config()
+    return described
 
 
 def optimizer_from(model: Any, document: Any, arrays: Mapping[str, np.ndarray]) -> None:
@@ -85,8 +104,8 @@ def optimizer_from(model: Any, document: Any, arrays: Mapping[str, np.ndarray]) 
 
     Raises ValueError if it does not fit.
     """
-    if not isinstance(document, dict) or set(document) != {"parameters", "state"}:
-        raise refusal(f"expected parameters and state, got {describe(document)}")
+    if not isinstance(document, dict) or set(document) != {"parameters", "state", "schedule"}:
+        raise refusal(f"expected parameters, state and schedule, got {describe(document)}")
     optimizer, own = model.optimizer, dict(model.named_parameters())
     names = document["parameters"]
     if not isinstance(names, list) or not isinstance(document["state"], dict):
@@ -98,7 +117,17 @@ def optimizer_from(model: Any, document: Any, arrays: Mapping[str, np.ndarray]) 
         state = join(document["state"], arrays)
         if names:
             optimizer.attach([own[name] for name in names])
-            optimizer.load_state({**({} if arrays else optimizer.state()), **state})
+            if state.get("learning_rate") is None:
+                set_later = document["schedule"]
+                optimizer.learning_rate = (
+                    optimizer._given_rate if set_later is None else from_config(set_later)
+                )
+            nothing = {
+                name: np.zeros_like(each)
+                for name, each in optimizer.state(copy=False).items()
+                if isinstance(each, np.ndarray)
+            }
+            optimizer.load_state({**({} if arrays else nothing), **state})
         elif state.get("learning_rate") is not None:
             optimizer.learning_rate = state["learning_rate"]
     except (ValueError, TypeError) as error:

@@ -14,7 +14,9 @@ import numpy as np
 from chainrule.engine.errors import CheckpointError
 
 from ..notes import add_note
+from .arrays import pack
 from .bundle import read_bundle, write_bundle
+from .document import to_json
 
 KIND = "checkpoint"
 NAME = re.compile(r"step-(\d{10})")
@@ -85,9 +87,26 @@ def newest(folder: Path) -> Saved:
         raise
 
 
+def check(folder: Path, step: int, document: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Raise what `write` would, but for the disk: TypeError or ValueError for what no file holds.
+
+    `folder` and `step` are those of `write`, and not looked at.
+    """
+    to_json(document, "fit")
+    for group, named in arrays.items():
+        pack(named, where=f"fit: group {group!r}")
+
+
 def write(folder: Path, step: int, document: dict[str, Any], arrays: dict[str, Any]) -> None:
     """Write a checkpoint, then remove all but the newest."""
-    write_bundle(folder / f"step-{step:010d}", KIND, document, arrays, where="fit", indent=None)
+    path = folder / f"step-{step:010d}"
+    try:
+        write_bundle(path, KIND, document, arrays, where="fit", indent=None)
+    except Exception:
+        with suppress(OSError):  # half of one is of no use, and the disk may be full
+            if not (path / f"{KIND}.json").exists():
+                remove(path)
+        raise
     for old in checkpoints(folder)[:-KEPT]:
         remove(old)
 

@@ -26,17 +26,11 @@ from ..run import PHASES, Run
 from ..weights import assign_weights
 from .compiling import optimizer_document, optimizer_from
 from .descriptions import differences, freeze, frozen
-from .folders import Saved, checkpoints, clean, newest, require_checkpoint, write
+from .folders import Saved, check, checkpoints, clean, newest, require_checkpoint, write
+from .generators import Generators, generators_in, load_states_of, states_of
 from .lock import FolderLock
 from .nested import join, split
-from .random_states import (
-    Generators,
-    generators_in,
-    global_states,
-    load_global_states,
-    load_states_of,
-    states_of,
-)
+from .random_states import global_states, load_global_states
 from .writer import Writer
 
 #: What of a run's settings describes the model, as in the bundle of a saved model.
@@ -62,7 +56,7 @@ def keeping(
     if folder is None:
         yield None
         return
-    path = Path(folder)
+    path = Path(os.path.abspath(folder))  # where it is now, if a callback changes the folder
     if resume is True:
         require_checkpoint(path)
     check_writable_folder(path, where="fit")
@@ -130,7 +124,8 @@ class Keeper:
         self._generators: Generators = []
         self._writer = Writer(write)
         self._copies: dict[str, dict[str, np.ndarray]] = {}
-        self._start = random.moment()
+        self._start = self._before = random.moment()
+        self._process = os.getpid()
 
     def rewind(self) -> None:
         """Put chainrule's random numbers where they were when the saved run was started.
@@ -142,13 +137,14 @@ class Keeper:
             random.load(random.Moment(start["generator"], start["key"], start["reserved"]))
         self._start = random.moment()
 
-    def describe(self, settings: dict[str, Any], augment: Any = None) -> None:
+    def describe(self, settings: dict[str, Any], model: Any, augment: Any = None) -> None:
         """Say what the run is: what must be the same when it is taken up again.
 
         Raises:
             ValueError: the saved run was another; the message tells which fields differ.
         """
-        self._settings, self._generators = settings, generators_in(augment)
+        self._settings = settings
+        self._generators = generators_in(_parts(model, augment))
         if self._saved is None:
             return
         document = self._saved.document
@@ -157,6 +153,7 @@ class Keeper:
             line for key in settings for line in differences(saved.get(key), settings[key], key)
         ]
         if found:
+            random.load(self._before)
             raise ValueError(
                 f"fit: the checkpoint {str(self._saved.path)!r} is of another run:\n  "
                 + "\n  ".join(found)
@@ -166,7 +163,17 @@ class Keeper:
     # What a run asks of it ----------------------------------------------------------------------
 
     def begin(self, run: Run) -> bool:
-        """Put the run where the saved one stopped, if there is one."""
+        """Put the run where the saved one stopped, if there is one.
+
+        Raises:
+            TypeError, ValueError: something that is to be kept cannot be: not after an hour, when
+                the first checkpoint is due.
+        """
+        found = self._go_back(run)
+        check(*self._copy(run))
+        return found
+
+    def _go_back(self, run: Run) -> bool:
         if self._saved is None:
             return False
         path, document, arrays = self._saved
@@ -175,17 +182,18 @@ class Keeper:
             state = join(document["state"], arrays.get("training", {}))
             if state["run"]["phase"] not in PHASES:
                 raise KeyError(state["run"]["phase"])
+            callbacks, pending = state["callbacks"], state["run"]["pending"]
         run.show(state["run"])
         with _complete(path):
             model = run.model
             assign_weights(model.named_weights(), arrays.get("weights", {}), where="fit")
             optimizer_from(model, document["optimizer"], arrays.get("optimizer", {}))
             freeze(model, state["frozen"])
-            load_callback_states(run.hooks.callbacks, state["callbacks"])
+        load_callback_states(run.hooks.callbacks, callbacks)  # what it raises is the user's
+        with _complete(path):
             run.load_state(state["run"])
-            load_states_of(self._generators, state["generators"], what="augment")
+            load_states_of(self._generators, state["generators"])
             load_global_states(state["random"])
-            pending = state["run"]["pending"]
         run.finish_pending(pending)
         return True
 
@@ -230,10 +238,16 @@ class Keeper:
         Raises:
             OSError: it could not be written.
         """
-        self._writer.close()
+        if os.getpid() == self._process:
+            self._writer.close()
 
     def _may_save(self, run: Run) -> bool:
-        """Do all callbacks agree? Each is asked, since one that does not may end the training."""
+        """Do all callbacks agree? Each is asked, since one that does not may end the training.
+
+        In a child that was forked amid the run nothing is written: the folder is the parent's.
+        """
+        if os.getpid() != self._process:
+            return False
         answers = [each.may_save() for each in run.hooks.callbacks]
         return all(answers)
 
@@ -277,6 +291,20 @@ class Keeper:
             copies[name] = copy
         self._copies[group] = copies
         return copies
+
+
+def _parts(model: Any, augment: Any) -> dict[str, Any]:
+    """What may draw random numbers in a run, by name."""
+    objective = model._objective
+    layers = {f"layer {prefix[:-1] or layer.name}": layer for prefix, layer in model._tree()}
+    metrics = {f"metric {each.name}": each for each in objective.metrics}
+    return {
+        "augment": augment,
+        **layers,
+        "loss": objective.loss,
+        **metrics,
+        "learning_rate": model.optimizer.schedule,
+    }
 
 
 @contextmanager

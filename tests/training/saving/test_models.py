@@ -652,7 +652,7 @@ PARTS = [
     (("compile", "metrics"), ["nonsense"], "compile: .*unknown metric 'nonsense'"),
     (("compile", "loss"), {"class_name": "Huber", "config": {"delta": "x"}}, "compile.loss.config"),
     (("compile", "optimizer", "config", "epsilon"), -1, "compile.optimizer.config.epsilon: Adam"),
-    (("optimizer",), {}, "optimizer: expected parameters and state"),
+    (("optimizer",), {}, "optimizer: expected parameters, state and schedule"),
     (("optimizer", "parameters"), ["dense.kernel", "x"], "optimizer.parameters: .* 'x'"),
     (("optimizer", "parameters"), ["dense.kernel"], "optimizer: Adam: load_state.*unknown"),
     (("optimizer", "state", "steps.0"), "3", "optimizer: Adam: load_state: steps.0"),
