@@ -95,7 +95,7 @@ def _schedule_set(optimizer: Any) -> dict[str, Any] | None:
             f"save: the learning rate was set to {describe(schedule)}, which cannot be saved; give "
             "it to the optimiser's constructor, or set one of chainrule.optim.schedules"
         )
-    described: dict[str, Any] = schedule.to_config()
+    described: dict[str, Any] = optimizer.schedule.to_config()
     return described
 
 
