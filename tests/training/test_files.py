@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from chainrule.training.files import atomic_write, check_writable_folder
+from chainrule.training import files
+from chainrule.training.files import (
+    atomic_write,
+    check_writable_folder,
+    make_folder,
+    read_bytes,
+)
 
 posix_user = pytest.mark.skipif(
     sys.platform == "win32" or getattr(os, "geteuid", lambda: 0)() == 0,
@@ -154,3 +162,86 @@ def test_a_read_only_folder_is_refused(tmp_path):
         check_writable_folder(tmp_path)
     with pytest.raises(PermissionError, match="permissions"), atomic_write(tmp_path / "a"):
         pass
+
+
+# Disks that fail ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 KiB; only the superuser can make one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    command = [mount or "mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
+    if not mount or subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("size", [70_000, 2_000_000])
+def test_a_disk_that_is_full_keeps_the_old_file(small_disk, size):
+    path = small_disk / "weights.bin"
+    with atomic_write(path) as file:
+        file.write(b"old")
+    full = pytest.raises(OSError, match=r"fit: cannot write '.*weights.bin' .*disk is full; free")
+    with full as caught, atomic_write(path, where="fit") as file:
+        for _ in range(10):
+            file.write(bytes(size // 10))
+    assert caught.value.errno == errno.ENOSPC
+    assert path.read_bytes() == b"old"
+    assert os.listdir(small_disk) == ["weights.bin"]
+
+
+def test_a_disk_that_only_reads_keeps_the_old_file(small_disk):
+    path = small_disk / "weights.bin"
+    path.write_bytes(b"old")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    refused = pytest.raises(OSError, match="the file system is read-only; choose another path")
+    with refused, atomic_write(path):
+        pass
+    with pytest.raises(OSError, match="the file system is read-only"):
+        make_folder(small_disk / "runs")
+    with pytest.raises(OSError, match="the file system is read-only"):
+        check_writable_folder(small_disk)
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG])
+def test_failures_of_the_disk_while_it_is_written_are_explained(tmp_path, number):
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"old")
+    failed = pytest.raises(OSError, match=r"fit: cannot write '.*weights.bin' \(.*\): ")
+    with failed as caught, atomic_write(path, where="fit") as file:
+        file.write(b"new")
+        raise OSError(number, os.strerror(number))
+    assert caught.value.errno == number
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["weights.bin"]
+
+
+def test_a_temporary_file_that_cannot_be_removed_hides_no_error(tmp_path, monkeypatch):
+    def refuse(self, missing_ok=False):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(KeyError), atomic_write(tmp_path / "a"):
+        raise KeyError
+
+
+def test_new_folders_are_flushed_into_their_parents(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(files, "flush_folder", flushed.append)
+    make_folder(tmp_path / "a" / "b")
+    assert set(flushed) == {tmp_path, tmp_path / "a"}
+    flushed.clear()
+    make_folder(tmp_path / "a" / "b")
+    assert flushed == []
+
+
+def test_what_cannot_be_read_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"load: cannot read '.*nothing' .*; save it"):
+        read_bytes(tmp_path / "nothing", where="load", remedy="save it")
+    with pytest.raises(OSError, match=r"load: cannot read"):
+        read_bytes(tmp_path, where="load", remedy="save it")

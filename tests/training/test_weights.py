@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -246,3 +249,128 @@ def test_floating_numbers_do_not_become_integers():
     with pytest.raises(cr.DtypeError, match=r"count has shape .* int64, but got"):
         assign_weights(counter.named_weights(), {"count": np.array([1.5])})
     assert counter.count.tolist() == [3]
+
+
+# Damage, and files of others ----------------------------------------------------------------------
+
+
+def test_every_byte_of_a_file_of_ours_counts(tmp_path):
+    path = tmp_path / "w"
+    save_weights([("a", Tensor(np.arange(3.0))), ("b", Tensor([True]))], path)
+    content = path.read_bytes()
+    for i in range(len(content)):
+        for bit in (0, 2, 5):
+            path.write_bytes(content[:i] + bytes([content[i] ^ 1 << bit]) + content[i + 1 :])
+            with pytest.raises(cr.CheckpointError, match=r"load_weights: '.*w' is damaged"):
+                read_weights(path)
+    path.write_bytes(content)
+    assert read_weights(path)["b"].tolist() == [True]
+
+
+def test_the_same_weights_are_the_same_bytes(tmp_path):
+    weights = [("a", Tensor(np.arange(3.0))), ("b", Tensor([True])), ("c", Tensor([1.0]))]
+    save_weights(weights, tmp_path / "w")
+    save_weights(weights[::-1], tmp_path / "v")
+    assert (tmp_path / "w").read_bytes() == (tmp_path / "v").read_bytes()
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
+def test_files_of_others_have_no_checksum_and_load(tmp_path, metadata):
+    model = built(2)
+    own = dict(zip(("dense.kernel", "dense.bias"), model.get_weights(), strict=True))
+    save_file({name: each + 1 for name, each in own.items()}, tmp_path / "w", metadata=metadata)
+    model.load_weights(tmp_path / "w")
+    np.testing.assert_array_equal(model.get_weights()[0], own["dense.kernel"] + 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", "its 0 bytes do not hold the header"),
+        (b"\xff" * 100, "its 100 bytes do not hold the header"),
+        ((2**63).to_bytes(8, "little") + b"{}", "do not hold the header"),
+        (
+            (2).to_bytes(8, "little") + b"{}" + bytes(99),
+            "has 109 bytes, and its header tells of 10",
+        ),
+        ((4).to_bytes(8, "little") + b"[[[[", "header"),
+        (b"PK\x03\x04" + bytes(60), "header"),
+    ],
+)
+def test_what_is_wrong_with_a_header_is_told(tmp_path, content, text):
+    (tmp_path / "w").write_bytes(content)
+    with pytest.raises(cr.CheckpointError, match=f"is damaged, or no safetensors file.*{text}"):
+        read_weights(tmp_path / "w")
+
+
+def test_a_huge_file_is_not_read_if_its_header_does_not_tell_of_it(tmp_path):
+    path = tmp_path / "w"
+    built(2).save_weights(path)
+    with open(path, "r+b") as file:
+        file.truncate(2**42)
+    tracemalloc.start()
+    try:
+        with pytest.raises(cr.CheckpointError, match=r"4,398,046,511,104 bytes, and its header"):
+            read_weights(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3"])
+def test_numbers_that_numpy_lacks_are_named(tmp_path, dtype):
+    size = 2 if dtype == "BF16" else 1
+    header = f'{{"w":{{"dtype":"{dtype}","shape":[1],"data_offsets":[0,{size}]}}}}'.encode()
+    (tmp_path / "w").write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+    with pytest.raises(cr.CheckpointError, match=f"{dtype}.*NumPy lacks; save them as float32"):
+        read_weights(tmp_path / "w")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes as on POSIX")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "w")
+    with pytest.raises(cr.CheckpointError, match="it is no file on a disk"):
+        read_weights(tmp_path / "w")
+
+
+def test_the_weights_of_a_saved_model_are_loaded_from_its_folder(tmp_path):
+    model, other = built(4, 2), built(4, 2)
+    model.save(tmp_path / "digits")
+    other.load_weights(f"{tmp_path}/digits/")
+    assert same(model.get_weights(), other.get_weights())
+    next((tmp_path / "digits").glob("weights-*")).unlink()
+    with pytest.raises(cr.CheckpointError, match=r"load_weights: '.*weights-.* is missing"):
+        other.load_weights(tmp_path / "digits")
+
+
+def test_the_weights_of_the_latest_checkpoint_are_loaded(tmp_path):
+    x, y = np.ones((6, 3)), np.ones((6, 2))
+    model, other = built(2), built(2)
+    model.compile("sgd", "mse")
+    model.fit(x, y, epochs=2, verbose=0, checkpoint=tmp_path / "run")
+    other.load_weights(tmp_path / "run")
+    assert same(model.get_weights(), other.get_weights())
+
+
+@pytest.mark.parametrize(
+    "names", [["0.weight", "0.bias"], ["layers.0.weight"], ["rnn.weight_ih_l0"], ["2.bias"]]
+)
+def test_names_of_pytorch_are_recognised(names):
+    with pytest.raises(cr.ShapeError, match=r"utils.from_torch_weights\(model, safetensors"):
+        assign_weights(built(2).named_weights(), {name: np.ones(2) for name in names})
+
+
+@pytest.mark.parametrize("names", [[], ["dense_7.kernel", "norm.bias"], ["weighted.kernel"]])
+def test_names_of_ours_are_not_taken_for_pytorchs(names):
+    with pytest.raises(cr.ShapeError, match="Build the model with the layers") as caught:
+        assign_weights(built(2).named_weights(), {name: np.ones(2) for name in names})
+    assert "torch" not in str(caught.value)
+
+
+def test_pytorchs_file_is_taken_in_the_way_that_the_message_tells(tmp_path):
+    model, twin = built(4, 2), built(4, 2)
+    save_file(cr.utils.to_torch_weights(twin), tmp_path / "w")
+    with pytest.raises(ValueError, match="from_torch_weights"):
+        model.load_weights(tmp_path / "w")
+    cr.utils.from_torch_weights(model, load_file(tmp_path / "w"))
+    assert same(model.get_weights(), twin.get_weights())
