@@ -21,7 +21,7 @@ from chainrule.optim import SGD, Adam, schedules
 from chainrule.training.losses import LOSSES
 from chainrule.training.metrics import METRICS
 from chainrule.training.saving.bundle import read_bundle, write_bundle
-from chainrule.training.saving.models import model_from_parts
+from chainrule.training.saving.models import model_from_parts, model_parts
 from tests.layers.test_every_layer import MADE, drawn
 
 
@@ -728,6 +728,36 @@ def test_a_huge_layer_is_refused_before_anything_is_allocated(tmp_path):
     assert peak < 50e6
 
 
+@pytest.mark.parametrize("name", MADE)
+def test_a_huge_number_in_any_layer_takes_no_memory(name):
+    make, shape = MADE[name]
+    model = Sequential([make()])
+    model.build((None, *shape[1:]))
+    document, arrays = model_parts(model)
+    text = json.dumps(document)
+    numbers = [
+        path
+        for path in places(document["model"]["config"])
+        if path and type(place(document["model"]["config"], path)[0][path[-1]]) is int
+    ]
+    tracemalloc.start()
+    try:
+        for path in numbers:
+            changed = json.loads(text)
+            holder, key = place(changed["model"]["config"], path)
+            holder[key] = 10**9
+            message = None
+            try:
+                model_from_parts(changed, arrays)
+            except ValueError as error:
+                message = str(error)
+            assert message is None or message.startswith("load_model: ")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20e6
+
+
 def test_missing_and_unknown_weights_are_listed(tmp_path):
     small().save(tmp_path)
     document, arrays = read_bundle(tmp_path, "model")
@@ -755,3 +785,59 @@ def test_the_manifest_is_plain_json_without_paths_to_code(tmp_path):
     text = (tmp_path / "model.json").read_text()
     assert "chainrule." not in text and "tests." not in text
     assert json.loads(text)["model"]["config"]["layers"][0]["class_name"] == "Dense"
+
+
+def places(value, path=()):
+    """The path of everything in a document."""
+    yield path
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from places(each, (*path, key))
+    elif isinstance(value, list):
+        for i, each in enumerate(value):
+            yield from places(each, (*path, i))
+
+
+ODD = (None, True, -1, 0, 10**9, 0.5, float("nan"), "", "Dense", [], {}, [[1]], {"class_name": "x"})
+
+
+@pytest.mark.parametrize("which", ["stack", "own", "recurrent"])
+def test_whatever_stands_in_a_document_is_read_or_refused(which):
+    """Every value in turn is replaced by odd ones, left out, and doubled."""
+    own = {}
+    if which == "stack":
+        model = small(SGD(learning_rate=SCHEDULE, momentum=0.5), Huber(0.5), ["acc", "mae"])
+        model.preprocessing = preprocessing.Preprocessing(preprocessing.Rescale(0.5))
+        trained_on(model, X, Y)
+    elif which == "own":
+        model, own = Headed(Tower(1), [Dense(3), Sequential([Dense(3), layers.Softmax()])]), OWN
+        model(X)
+    else:
+        shared = layers.Bidirectional(layers.GRU(2, return_sequences=True))
+        attention = layers.TransformerDecoderBlock(2, 3, activation="gelu")
+        model = Sequential([shared, attention, layers.LearnedPositions(9), layers.Masking()])
+        model.build((None, 4, 3))
+    document, arrays = model_parts(model)
+    text = json.dumps(document)
+    read = refused = 0
+    for path in places(json.loads(text)):
+        if not path:
+            continue
+        for odd in (*ODD[:: 4 if which == "recurrent" else 1], "left out", "doubled"):
+            if path[-1] == "floors" and odd == 10**9:
+                continue  # so many layers are what its constructor was asked for
+            changed = json.loads(text)
+            holder, key = place(changed, path)
+            if odd == "left out":
+                del holder[key]
+            else:
+                holder[key] = [holder[key], holder[key]] if odd == "doubled" else odd
+            message = None
+            try:
+                model_from_parts(changed, arrays, own)
+            except ValueError as error:  # anything else fails the test
+                message = str(error)
+            read, refused = read + (message is None), refused + (message is not None)
+            assert message is None or message.startswith("load_model: "), (path, odd, message)
+            assert message is None or len(message) < 4000
+    assert read > 100 and refused > 200, (read, refused)
