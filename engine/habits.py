@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def explains_arguments(cls: type, elsewhere: Mapping[str, str]) -> None:
@@ -33,14 +35,46 @@ def explains_arguments(cls: type, elsewhere: Mapping[str, str]) -> None:
 
     @functools.wraps(init)
     def explained(self: Any, *args: Any, **kwargs: Any) -> None:
-        for keyword in kwargs:
-            if keyword not in known:
-                remedy = elsewhere.get(keyword, f"there are: {', '.join(known)}")
-                where = type(self).__name__
-                raise TypeError(f"{where}: there is no argument {keyword!r}; {remedy}")
+        _refuse(kwargs, known, elsewhere, type(self).__name__)
         init(self, *args, **kwargs)
 
     cls.__init__ = explained  # type: ignore[misc]
+
+
+def explains_calls(elsewhere: Mapping[str, str]) -> Callable[[F], F]:
+    """A decorator: a function or method says what stands for a keyword that it does not have.
+
+    Arguments: `elsewhere`, what to do in place of arguments that other libraries have.
+
+    >>> @explains_calls({"size": "it is called width"})
+    ... def draw(width): ...
+    >>> draw(size=3)
+    Traceback (most recent call last):
+        ...
+    TypeError: draw: there is no argument 'size'; it is called width
+    """
+
+    def decorated(function: F) -> F:
+        known = [name for name in inspect.signature(function).parameters if name != "self"]
+
+        @functools.wraps(function)
+        def explained(*args: Any, **kwargs: Any) -> Any:
+            _refuse(kwargs, known, elsewhere, function.__name__)
+            return function(*args, **kwargs)
+
+        return explained  # type: ignore[return-value]
+
+    return decorated
+
+
+def _refuse(
+    given: Mapping[str, Any], known: Sequence[str], elsewhere: Mapping[str, str], where: str
+) -> None:
+    """Raise TypeError for the first keyword that is not known."""
+    for keyword in given:
+        if keyword not in known:
+            remedy = elsewhere.get(keyword, f"there are: {', '.join(known)}")
+            raise TypeError(f"{where}: there is no argument {keyword!r}; {remedy}")
 
 
 def names_elsewhere(module: str, remedies: Mapping[str, str]) -> Callable[[str], NoReturn]:

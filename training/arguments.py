@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,59 @@ def check_samples(x: Any, y: Any, *, where: str) -> tuple[Any, np.ndarray]:
     >>> check_samples([[1.0], [2.0]], [0, 1], where="fit")[1]
     array([0, 1])
     """
-    if y is None and hasattr(x, "__next__"):
-        raise TypeError(
-            f"{where}: x is a {type(x).__name__}; batches are cut from arrays here: give x and y "
-            "whole, and augment= to change batches on the way"
-        )
+    if y is None:
+        refuse_streams(x, where)
     for name, value in (("x", x), ("y", y)):
         if value is None:
             raise ValueError(f"{where}: {name} is missing; give the samples x and their targets y")
     x, targets = check_arrays(x, y, where=where)
     assert targets is not None
     return x, targets
+
+
+def refuse_streams(x: Any, where: str, name: str = "x") -> None:
+    """Raise TypeError for a generator, a function or a data set in the place of arrays.
+
+    It says how a pipeline is made of it.
+
+    >>> refuse_streams([1.0, 2.0], "fit")
+    >>> refuse_streams(iter([1.0, 2.0]), "fit")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    TypeError: fit: x is a list_iterator, which can be gone through only once; give a pipeline: ...
+    """
+    if hasattr(x, "__next__"):
+        what = (
+            "which can be gone through only once; give a pipeline: "
+            "cr.data.from_generator(function).batch(32), of a function that makes it anew, and "
+            "yields single samples (x, y)"
+        )
+    elif inspect.isroutine(x):
+        what = (
+            "not an array; give a pipeline: cr.data.from_generator(function).batch(32), of a "
+            "function that yields single samples (x, y)"
+        )
+    elif is_data_set(x):
+        what = (
+            "not an array; give a pipeline: cr.data.from_generator(lambda: (data[i] for i in "
+            "range(len(data))), length=len(data)).shuffle(buffer_size=1000).batch(32), data being "
+            "what gives single samples (x, y)"
+        )
+    else:
+        return
+    raise TypeError(f"{where}: {name} is a {type(x).__name__}, {what}")
+
+
+def is_data_set(x: Any) -> bool:
+    """Is it an object with items, or an iterable one, but none of those that arrays are made of?
+
+    >>> is_data_set(range(3)), is_data_set([1.0]), is_data_set(np.zeros(3))
+    (False, False, False)
+    """
+    if isinstance(x, (Sequence, Mapping, str)) or hasattr(x, "__array__"):
+        return False
+    has_items = hasattr(x, "__len__") and hasattr(x, "__getitem__")
+    return has_items or hasattr(x, "dataset")  # the latter is PyTorch's DataLoader
 
 
 def check_validation_data(
@@ -53,7 +96,10 @@ def check_validation_data(
         got = type(data).__name__
         if isinstance(data, (tuple, list)):
             got = f"{len(data)} items" if len(data) != 2 else "(x, None)"
-        raise TypeError(f"fit: validation_data must be a pair (x, y) of arrays, got {got}")
+        refuse_streams(data, "fit", "validation_data")
+        raise TypeError(
+            f"fit: validation_data must be a pair (x, y) of arrays, or a pipeline, got {got}"
+        )
     x, y = data if prepare is None else prepare(*data, "fit", VALIDATION_NAMES)
     x, y = check_arrays(x, y, x_name=VALIDATION_NAMES[0], y_name=VALIDATION_NAMES[1], where="fit")
     assert y is not None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .arguments import check_samples
+from .arguments import check_samples, refuse_streams
 from .data import DEFAULT_BATCH_SIZE, Batches, check_arrays
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ def feed_of(
         if needs_y:
             x, y = check_samples(x, y, where=where)
         else:
+            refuse_streams(x, where)
             x, _ = check_arrays(x, where=where)
         return Batches(x, y, DEFAULT_BATCH_SIZE if batch_size is None else batch_size, where=where)
     for name, given in (("y", y), ("batch_size", batch_size)):

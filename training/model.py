@@ -12,10 +12,11 @@ import numpy as np
 
 from chainrule import optim
 from chainrule.engine.errors import ShapeError
+from chainrule.engine.habits import explains_calls
 from chainrule.engine.tape import enable_grad, no_grad
 from chainrule.layers.layer import shape_of
 
-from . import loop
+from . import habits, loop
 from .arguments import check_samples
 from .callbacks import Callback, CallbackList
 from .calls import require_one_argument
@@ -83,6 +84,7 @@ class Model(Preprocessed):
     _objective: Objective | None = None
     _is_running = False
 
+    @explains_calls(habits.COMPILE)
     def compile(self, optimizer: Any = None, loss: Any = None, metrics: Any = None) -> None:
         """Choose how the model is trained and what is measured.
 
@@ -134,6 +136,7 @@ class Model(Preprocessed):
         """Has `compile` been called?"""
         return self._objective is not None
 
+    @explains_calls(habits.FIT)
     def fit(
         self,
         x: Any = None,
@@ -232,6 +235,7 @@ class Model(Preprocessed):
             ),
         )
 
+    @explains_calls(habits.EVALUATE)
     def evaluate(
         self,
         x: Any = None,
@@ -275,6 +279,7 @@ class Model(Preprocessed):
                 line.close()
         return _returned(results, return_dict)
 
+    @explains_calls(habits.PREDICT)
     def predict(
         self,
         x: Any,

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.engine.configured import Given, keeps_arguments, plain
+from chainrule.engine.habits import explains_calls
 from chainrule.engine.making import revived
 from chainrule.engine.tensor import on_host
 from chainrule.layers import Layer
 
+from . import habits
 from . import weights as weights_files
 
 
@@ -63,6 +65,7 @@ class Stored(Layer):
 
         return cls(**revived(config, list(KINDS.values())))
 
+    @explains_calls(habits.SAVE)
     def save(self, path: str | os.PathLike[str], *, include_optimizer: bool = True) -> None:
         """Write the whole model to a folder, from which `chainrule.load_model` reads it.
 
@@ -101,6 +104,7 @@ class Stored(Layer):
 
         save_model(self, path, include_optimizer=include_optimizer)
 
+    @explains_calls(habits.SAVE_WEIGHTS)
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write all weights, by name, to a `safetensors` file; it is complete or not there at all.
 
@@ -110,6 +114,7 @@ class Stored(Layer):
         """
         weights_files.save_weights(self._named_weights("save_weights"), path)
 
+    @explains_calls(habits.LOAD_WEIGHTS)
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Copy the weights of a file into the model's own, which stay the same Tensors.
 
@@ -150,6 +155,7 @@ class Stored(Layer):
             raise RuntimeError(f"{where}: {error}") from error
 
 
+@explains_calls(habits.LOAD_MODEL)
 def load_model(
     path: str | os.PathLike[str],
     custom_objects: dict[str, Any] | None = None,

@@ -44,6 +44,12 @@ METHODS = {
     "apply": "use map(function)",
     "element_spec": "it is called element",
     "cardinality": "it is called length, None where it is unknown",
+    "class_names": "it is called classes",
+    "class_indices": "classes has the names in the order of their numbers",
+    "num_classes": "it is len(pipeline.classes)",
+    "flow": "give the pipeline to fit",
+    "dataset": "the pipeline is all there is: for x, y in pipeline",
+    "concatenate": "use from_arrays on np.concatenate of the arrays, or from_generator",
 }
 
 

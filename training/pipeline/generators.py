@@ -9,6 +9,7 @@ from typing import Any
 
 from chainrule.engine.random import apart
 
+from ..arguments import is_data_set
 from .arguments import refuse, whole
 from .elements import Element, converted, named_parts, same_structure, structure_of
 from .pipeline import Pipeline
@@ -60,6 +61,8 @@ def from_generator(
         )
     if not callable(function):
         remedy = "from_generator(lambda: iter(data))"
+        if is_data_set(function):  # of PyTorch, few of which end where they should
+            remedy = "from_generator(lambda: (data[i] for i in range(len(data))), length=len(data))"
         if hasattr(function, "shape"):
             remedy = "from_arrays(x, y)"
         raise TypeError(

@@ -26,13 +26,22 @@ _ELSEWHERE = {
     "color_mode": 'it is called color: "rgb", "rgba" or "grayscale"',
     "label_mode": "targets are class numbers; chainrule.utils.to_categorical makes others",
     "validation_split": "put images for validation into a folder of their own",
+    "subset": "put images for validation into a folder of their own",
     "class_names": "classes are the sorted names of the sub-folders: pipeline.classes",
+    "classes": "they are the sorted names of the sub-folders: pipeline.classes",
+    "class_mode": "targets are class numbers; chainrule.utils.to_categorical makes others",
+    "labels": "targets are the numbers of the sub-folders",
+    "directory": "it is called folder",
+    "root": "it is called folder",
+    "rescale": "set model.preprocessing = Preprocessing(Rescale(1 / 255)), of "
+    "chainrule.preprocessing",
+    "interpolation": "images are scaled bilinearly; leave it out",
 }
 
 
 def from_image_folder(
     folder: str | os.PathLike[str],
-    size: tuple[int, int],
+    size: tuple[int, int] | None = None,
     color: str = "rgb",
     **elsewhere: Any,
 ) -> Pipeline:
@@ -45,7 +54,7 @@ def from_image_folder(
 
     Arguments:
         folder: the folder.
-        size: height and width that the images are scaled to.
+        size: height and width that the images are scaled to; it must be given.
         color: "rgb", "rgba" or "grayscale", 3, 4 or 1 channels.
         **elsewhere: none; arguments of Keras and PyTorch are explained.
 
@@ -64,6 +73,11 @@ def from_image_folder(
     """
     refuse(elsewhere, "from_image_folder", **_ELSEWHERE)
     _pillow()
+    if size is None:
+        raise TypeError(
+            "from_image_folder: size is missing; give the height and width that images are scaled "
+            "to, such as size=(64, 64)"
+        )
     if not isinstance(size, (tuple, list)) or len(size) != 2:
         raise TypeError(f"from_image_folder: size must be (height, width), got {size!r}")
     height, width = (whole(each, "from_image_folder", "size", 1) for each in size)
@@ -137,11 +151,18 @@ class _Images(Opened):
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        kind = NotADirectoryError if folder.exists() else FileNotFoundError
+        raise kind(
+            f"from_image_folder: there is no folder {str(folder)!r}; give one that has a "
+            "sub-folder for each class"
+        )
     found = [each for each in sorted(folder.iterdir()) if not each.name.startswith(".")]
     classes = tuple(each.name for each in found if each.is_dir())
     if not classes:
         raise ValueError(
-            f"from_image_folder: {folder} has no sub-folders; there must be one for each class"
+            f"from_image_folder: {folder} has no sub-folders; there must be one for each class, "
+            "with its images in it"
         )
     stray = next((each for each in found if each.suffix.lower() in ENDINGS), None)
     if stray is not None and not stray.is_dir():

@@ -179,6 +179,10 @@ def test_wrong_folders_and_files_are_refused_by_name(photos):
     refused("size must be at least 1, got 0", size=(0, 4))
     refused("color must be one of rgb, rgba, grayscale", color="hsv")
     refused("it is called size", TypeError, image_size=(4, 4))
+    with pytest.raises(TypeError, match="target_size'; it is called size"):
+        cr.data.from_image_folder(photos, target_size=(4, 4), batch_size=8)
+    with pytest.raises(TypeError, match=r"size is missing; .* such as size="):
+        cr.data.from_image_folder(photos)
     (photos / "dog" / "notes.txt").write_text("no image")
     refused("notes.txt is no image")
     (photos / "dog" / "notes.txt").rename(photos / "dog" / "notes.png")
@@ -200,8 +204,10 @@ def test_wrong_folders_and_files_are_refused_by_name(photos):
         list(cr.data.from_image_folder(photos, (4, 4)))
     with pytest.raises(ValueError, match="no sub-folders"):
         cr.data.from_image_folder(photos / "dog" / "deeper", (4, 4))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"from_image_folder: there is no folder '.*none'"):
         cr.data.from_image_folder(photos / "none", (4, 4))
+    with pytest.raises(NotADirectoryError, match="from_image_folder: there is no folder"):
+        cr.data.from_image_folder(photos / "cat" / "0.png", (4, 4))
 
 
 def test_the_fingerprint_of_a_folder_changes_with_names_sizes_and_settings(photos):
