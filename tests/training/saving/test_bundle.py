@@ -17,6 +17,15 @@ from chainrule.engine.errors import CheckpointError
 from chainrule.training.saving import read_bundle, read_manifest, write_bundle
 from chainrule.training.saving.arrays import DTYPES
 
+
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    """Nothing here depends on when the disk has what is written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
 SCALARS = st.none() | st.booleans() | st.integers(-(2**200), 2**200) | st.floats() | st.text()
 PLAIN = st.recursive(
     SCALARS,
