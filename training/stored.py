@@ -120,6 +120,10 @@ class Stored(Layer):
 
         All names, shapes and dtypes are compared before anything is changed.
 
+        Arguments:
+            path: a file that `save_weights` wrote, which holds a checksum, or any other of the
+                `safetensors` format; or the folder of a saved model, or of checkpoints.
+
         Raises:
             RuntimeError: the model is not built.
             OSError: the file is missing or cannot be read.
