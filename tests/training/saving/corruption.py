@@ -32,7 +32,7 @@ from chainrule.training.weights import read_weights, save_weights
 ERRORS = (ValueError, OSError)
 SECONDS = 5.0
 TIMES_ITS_SIZE = 4.0
-OVERHEAD = 2**18  # bytes that any reading takes: messages, buffers, what is imported late
+OVERHEAD = 2**16  # bytes that any reading takes: messages, buffers, what is imported late
 
 Draw = random.Random
 
@@ -42,12 +42,12 @@ def samples(folder: Path, seed: int) -> None:
     for name in "ab":
         rng = np.random.default_rng([seed, ord(name)])
         weights = {
-            "dense.kernel": rng.normal(size=(64, 32)).astype("float32"),
-            "dense.bias": rng.normal(size=32).astype("float32"),
+            "dense.kernel": rng.normal(size=(128, 128)).astype("float32"),
+            "dense.bias": rng.normal(size=128).astype("float32"),
             "empty": np.zeros((0, 3)),
             "mask": rng.random(50) < 0.5,
         }
-        moments = {name: rng.normal(size=(64, 32)) for name in ("m", "v")}
+        moments = {name: rng.normal(size=(128, 128)) for name in ("m", "v")}
         document = {
             "epoch": 3,
             "loss": [float(x) for x in rng.normal(size=20)] + [float("nan")],
@@ -317,7 +317,7 @@ def main(arguments: list[str] | None = None) -> int:
     for kind, these in sorted(found.items()):
         errors = Counter(type(each.error).__name__ for each in these)
         slowest = max(each.seconds for each in these)
-        peak = max(each.peak / max(each.size, OVERHEAD) for each in these)
+        peak = max(max(0, each.peak - OVERHEAD) / max(each.size, 1) for each in these)
         listed = ", ".join(f"{name} {count}" for name, count in errors.most_common())
         print(f"{kind:18} {len(these):5} {slowest * 1000:6.0f} ms {peak:9.2f}  {listed}")
     bad = [each for these in found.values() for each in these if each.verdict]
