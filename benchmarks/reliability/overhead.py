@@ -73,8 +73,8 @@ def steady(folder: str, epochs: int) -> dict[str, list[list[float]]]:
         return measured
 
     # The two places through which every checkpoint goes.
-    vars(keeper)["write"] = timed("written", keeper.write)
-    keeper.Keeper.save = timed("kept", keeper.Keeper.save)  # type: ignore[method-assign]
+    setattr(keeper, "write", timed("written", keeper.write))
+    setattr(keeper.Keeper, "save", timed("kept", keeper.Keeper.save))
     data = cr.datasets.load("digits")
     cr.seed(0)
     model = build([500, 500], len(data.classes), "relu", "adam", None)
