@@ -9,8 +9,6 @@ none that was whole before may be gone without a newer one.
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -19,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reliability.figures import Figure, Found
-from benchmarks.reliability.processes import JobError, result, run, start
+from benchmarks.reliability.processes import Child, JobError, run
 from chainrule.training.saving.bundle import CheckpointError, read_bundle
 from chainrule.training.saving.folders import KIND, NAME, checkpoints
 
@@ -114,18 +112,14 @@ def inspect_models(folder: Path, where: str, tally: Tally) -> None:
                 tally.faults.append(f"{where}: the model {path.name}: {error}")
 
 
-def _kill(
-    process: subprocess.Popen[str], folder: Path, moment: str, delay: float, tally: Tally
-) -> bool:
+def _kill(child: Child, folder: Path, moment: str, delay: float, tally: Tally) -> bool:
     """Kill a process at a moment and after a delay; False if it ended before."""
-    assert process.stdout is not None
     if moment != STARTING:
-        process.stdout.readline()  # its first step is done, or it has ended
+        child.wait_for_line()  # its first step is done, or all of it
     time.sleep(delay)
-    while moment == WRITING and process.poll() is None and not unfinished(folder):
+    while moment == WRITING and child.is_running and not unfinished(folder):
         time.sleep(2e-4)
-    process.kill()
-    if process.wait() != -signal.SIGKILL:
+    if not child.kill():
         return False
     tally.counts["kills"] += 1
     tally.counts[moment] += 1
@@ -158,19 +152,18 @@ def one_run(
         for turn in range(planned + 1):
             # Until something is kept, a run that begins is another run if its seed is.
             seed = 1000 * number + turn if checkpoints(folder) else SEED
-            process = start("train", kind=kind, seed=seed, folder=str(folder), best=str(best))
+            child = Child("train", kind=kind, seed=seed, folder=str(folder), best=str(best))
             if turn < planned:
                 moment = source.choices(MOMENTS, (0.5, 0.4, 0.1))[0]
                 delay = source.uniform(0, 1.6 * seconds / (planned + 1))
-                if _kill(process, folder, moment, delay, tally):
-                    process.communicate()
+                if _kill(child, folder, moment, delay, tally):
                     where = f"run {number}, kill {turn + 1}"
                     newest = inspect(folder, newest, where, tally)
                     inspect_models(best, where, tally)
                     tally.counts["killed runs"] += turn == 0
                     continue
             try:
-                ended = result(process)
+                ended = child.result()
             except JobError as error:
                 tally.faults.append(f"run {number} did not go on: {error}")
                 return
@@ -188,13 +181,12 @@ def measure(runs: int = 50, kills: int = 5, seed: int = 0) -> Found:
     expected, seconds = {}, {}
     for kind in KINDS[:runs]:
         with tempfile.TemporaryDirectory() as place:
-            process = start(
+            child = Child(
                 "train", kind=kind, seed=SEED, folder=f"{place}/run", best=f"{place}/best"
             )
-            assert process.stdout is not None
-            process.stdout.readline()
+            child.wait_for_line()
             began = time.perf_counter()
-            kept = result(process)
+            kept = child.result()
             seconds[kind] = time.perf_counter() - began
             expected[kind] = run("train", kind=kind, seed=SEED, best=f"{place}/best-alone")
         if kept != expected[kind]:

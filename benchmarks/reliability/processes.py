@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,27 +19,64 @@ class JobError(RuntimeError):
     """A child process failed; the message is what it printed last."""
 
 
-def start(job: str, **arguments: Any) -> subprocess.Popen[str]:
-    """Start `job(**arguments)` of `worker.JOBS` in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.reliability.worker", job, json.dumps(arguments)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+class Child:
+    """A process of its own that does `job(**arguments)` of `worker.JOBS`."""
 
+    def __init__(self, job: str, **arguments: Any) -> None:
+        command = [sys.executable, "-m", "benchmarks.reliability.worker", job]
+        # A pipe that nobody reads would fill.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _close
+        self._process = subprocess.Popen(
+            [*command, json.dumps(arguments)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self._stdout = self._process.stdout
+        self._lines: list[str] = []
 
-def result(process: subprocess.Popen[str]) -> Any:
-    """What the job returned.
+    def wait_for_line(self) -> None:
+        """Wait until it has printed another line, or has ended."""
+        self._lines.append(self._stdout.readline())
 
-    Raises JobError if it failed.
-    """
-    printed, errors = process.communicate()
-    if process.returncode != 0:
-        raise JobError(f"exit code {process.returncode}: {errors.strip()[-4000:]}")
-    return json.loads(printed.splitlines()[-1])
+    @property
+    def is_running(self) -> bool:
+        """Has it not ended?"""
+        return self._process.poll() is None
+
+    def kill(self) -> bool:
+        """End it by SIGKILL; False if it has ended by itself before."""
+        self._process.kill()
+        if self._process.wait() != -signal.SIGKILL:
+            return False
+        self._close()
+        return True
+
+    def result(self) -> Any:
+        """What the job returned.
+
+        Raises JobError if it failed.
+        """
+        self._lines += self._stdout.readlines()
+        code = self._process.wait()
+        self._errors.seek(0)
+        errors = self._errors.read().decode(errors="replace").strip()[-4000:]
+        self._close()
+        printed = [line for line in self._lines if line]
+        if code != 0 or not printed:
+            raise JobError(f"exit code {code}: {errors}")
+        return json.loads(printed[-1])
+
+    def _close(self) -> None:
+        self._stdout.close()
+        self._errors.close()
 
 
 def run(job: str, **arguments: Any) -> Any:
     """What `job(**arguments)` returns in a process of its own."""
-    return result(start(job, **arguments))
+    return Child(job, **arguments).result()
 
 
 def say(**content: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.reliability import __main__ as command
 from benchmarks.reliability import corrupt, kill, memmap, soak
 from benchmarks.reliability.figures import Figure, Found
-from benchmarks.reliability.processes import JobError, Peak, holdings, run
+from benchmarks.reliability.processes import Child, JobError, Peak, holdings, run
 from benchmarks.reliability.trained import digest
 from chainrule.training.saving.bundle import write_bundle
 from tests.training.saving import corruption
@@ -128,6 +128,23 @@ def test_a_damaged_file_that_loads_is_a_fault(monkeypatch):
 def test_a_job_that_fails_says_why():
     with pytest.raises(JobError, match="no such kind as 'other'"):
         run("train", kind="other", seed=0, best="")
+
+
+def test_what_a_job_returns_is_its_last_line_however_many_were_waited_for(tmp_path):
+    """A run that is over is resumed: nothing is trained, and the first line is the result."""
+    arguments = {"kind": "arrays", "seed": 0, "epochs": 1, "every": 9}
+    arguments |= {"folder": str(tmp_path / "run"), "best": str(tmp_path / "best")}
+    first = run("train", **arguments)
+    child = Child("train", **arguments)
+    child.wait_for_line()
+    child.wait_for_line()
+    assert not child.kill()
+    assert child.result() == first
+
+
+def test_a_killed_job_has_no_result():
+    child = Child("train", kind="arrays", seed=0, best="unused")
+    assert child.is_running and child.kill() and not child.is_running
 
 
 def test_a_missed_target_is_told_and_only_a_fault_fails(tmp_path, monkeypatch, capsys):
