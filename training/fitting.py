@@ -73,7 +73,11 @@ def fit(model: Any, x: Any, y: Any, options: Options) -> History:
             model._build_and_check(held_out, "fit", VALIDATION_NAMES)
         model._attach("fit")
         if keeper is not None:
-            keeper.describe(_settings(model, feed, held_out, options), model, augment)
+            pipelines = [
+                each.pipeline for each in (feed, held_out) if isinstance(each, PipelineFeed)
+            ]
+            settings = _settings(model, feed, held_out, options)
+            keeper.describe(settings, model, augment, pipelines)
         return _train(
             model, feed, held_out, chosen, epochs, initial_epoch, verbose, augment, keeper
         )

@@ -42,6 +42,9 @@ class Keeper(Protocol):
     def save(self, run: Run) -> None:
         """Keeps the state."""
 
+    def mark_validation(self, run: Run) -> None:
+        """Remembers what a validation may change, which then begins."""
+
     def rescue(self, run: Run, error: Exception) -> None:
         """Keeps the state of a run that an error ends, and says so in the error."""
 
@@ -124,6 +127,8 @@ class Run:
             self.logs, self.phase = self.objective.logs(), VALIDATE
         if self.phase == VALIDATE:
             if self.held_out is not None:
+                if self.keeper is not None:
+                    self.keeper.mark_validation(self)
                 found = loop.evaluate(
                     self.model, self.objective, self.held_out, self.hooks, where="fit"
                 )

@@ -101,6 +101,27 @@ def test_callbacks_hear_of_the_end_though_the_progress_line_cannot_be_closed(mon
     assert len(ended) == 1
 
 
+def test_a_validation_that_was_cut_off_is_gone_through_again_from_its_beginning(tmp_path):
+    class Listens(Keeps):
+        fails_at = None
+
+        def on_test_batch_end(self, batch, logs=None):
+            self.steps += 100 + np.random.random() + cr.random.generator().random()
+            if batch == self.fails_at:
+                raise FaultyError
+
+    whole = Listens()
+    model = network()
+    fit(model, whole, batch_size=4)
+    broken = Listens()
+    broken.fails_at = 1
+    with pytest.raises(FaultyError):
+        fit(network(), broken, batch_size=4, checkpoint=tmp_path)
+    again = Listens()
+    assert resumed(tmp_path, again, batch_size=4) == outcome(model)
+    assert again.steps == whole.steps
+
+
 def test_a_model_that_was_trained_on_goes_back_to_a_run_that_failed_before_its_first_step(
     tmp_path, uninterrupted
 ):

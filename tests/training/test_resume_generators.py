@@ -115,6 +115,33 @@ def test_generators_of_augment_go_on_where_they_were(tmp_path, kind):
     assert train(seed=77, checkpoint=tmp_path, resume=True) == whole
 
 
+def test_a_generator_in_a_function_of_a_pipeline_is_warned_of(tmp_path):
+    def of_numpy(x, y):
+        return x + np.random.normal(size=x.shape).astype(x.dtype), y
+
+    source = np.random.default_rng(0)
+
+    def own(x, y):
+        return x + source.normal(size=x.shape).astype(x.dtype), y
+
+    def right(x, y):
+        return x + cr.random.generator().normal(size=x.shape).astype(x.dtype), y
+
+    def samples():
+        yield from ((x + np.float32(SOURCE.random()), y) for x, y in zip(X, Y, strict=True))
+
+    arrays = cr.data.from_arrays(X, Y)
+    for name, pipeline in (
+        ("of_numpy > global np.random.normal", arrays.map(of_numpy)),
+        ("own > variable source", arrays.map(own)),
+        ("samples > global SOURCE", cr.data.from_generator(samples)),
+    ):
+        with pytest.warns(UserWarning, match=f"holds a random generator .{name}"):
+            network().fit(pipeline.batch(8), verbose=0, checkpoint=tmp_path / name[:3])
+    network().fit(arrays.map(right).batch(8), verbose=0, checkpoint=tmp_path / "right")
+    network().fit(arrays.map(own).batch(8), verbose=0)
+
+
 class Shaky(Layer):
     """A layer with a generator of its own."""
 

@@ -93,6 +93,8 @@ def test_the_folder_of_one_checkpoint_is_not_that_of_a_run(tmp_path):
         ({"resume": True}, ValueError, "resume needs a folder"),
         ({"checkpoint_every": 5}, ValueError, "checkpoint_every needs a folder"),
         ({"checkpoint": 3}, TypeError, "checkpoint must be the path"),
+        ({"checkpoint": ""}, ValueError, "checkpoint='' is no path"),
+        ({"checkpoint": "a\0b"}, ValueError, "is no path"),
         ({"checkpoint": "run", "checkpoint_every": 0}, ValueError, "at least 1"),
         ({"checkpoint": "run", "checkpoint_every": 2.5}, TypeError, "must be an integer"),
         ({"checkpoint": "run", "resume": "yes"}, TypeError, "resume must be True"),

@@ -114,6 +114,11 @@ def write_bundle(
     whole = {**head, **plain, "checksum": NOUGHTS.decode()}
     text = json.dumps(whole, indent=indent, allow_nan=False)
     content = (text.rstrip("\n}") + "\n}\n").encode()
+    if len(content) > LARGEST_MANIFEST:  # it would be refused when it is read
+        raise ValueError(
+            f"{where}: the manifest would have {len(content):,} bytes, and at most "
+            f"{LARGEST_MANIFEST:,} can be read again; give large data as NumPy arrays"
+        )
     with atomic_write(manifest, where=where) as file:
         file.write(content[: _DIGEST.start] + _checksum(content) + content[_DIGEST.stop :])
     with suppress(OSError):  # the bundle is written; what is left of others costs space only

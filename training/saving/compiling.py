@@ -87,10 +87,10 @@ def _schedule_set(optimizer: Any) -> dict[str, Any] | None:
 
     Raises ValueError if it is not one of chainrule's.
     """
-    schedule = optimizer.schedule
+    schedule: Any = optimizer.schedule
     if schedule is None or schedule is optimizer._given_rate:
         return None
-    if SCHEDULES.get(type(schedule).__name__) is not type(schedule):
+    if type(schedule) not in SCHEDULES.values():
         raise ValueError(
             f"save: the learning rate was set to {describe(schedule)}, which cannot be saved; give "
             "it to the optimiser's constructor, or set one of chainrule.optim.schedules"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import random as python_random
 from collections.abc import Iterable, Iterator, Mapping
@@ -117,25 +118,49 @@ def _of_function(function: Any, owner: Any) -> Iterator[tuple[str, Any]]:
             yield f"variable {name}", cell.cell_contents
         except ValueError:  # not assigned yet
             continue
-    names = list(dict.fromkeys(_names(code)))
-    for name in names:
-        value = function.__globals__.get(name)
-        if isinstance(value, ModuleType):
-            inside = vars(value)
-            yield from ((f"{name}.{each}", inside[each]) for each in names if each in inside)
-        elif value is not None:
-            yield f"global {name}", value
-        method = None if owner is None else getattr(type(owner), name, None)
+    for name, *attributes in dict.fromkeys(_global_names(code)):
+        value, path = function.__globals__.get(name), f"global {name}"
+        while isinstance(value, ModuleType) and attributes:  # as in np.random.normal
+            attribute, *attributes = attributes
+            value, path = vars(value).get(attribute), f"{path}.{attribute}"
+        if value is not None:
+            yield path, value
+    for name in dict.fromkeys(_names(code)) if owner is not None else ():
+        method = getattr(type(owner), name, None)
         if isinstance(method, FunctionType):
             yield f"method {name}", MethodType(method, owner)
 
 
+def _global_names(code: CodeType) -> Iterator[tuple[str, ...]]:
+    """The global names that code uses, with the attributes that it asks them for.
+
+    >>> list(_global_names((lambda x: np.random.normal(x) + len(x)).__code__))
+    [('np', 'random', 'normal'), ('len',)]
+    """
+    for each in _codes(code):
+        chain: tuple[str, ...] = ()
+        for step in dis.get_instructions(each):
+            if step.opname in ("LOAD_ATTR", "LOAD_METHOD") and chain:
+                chain += (str(step.argval),)
+            elif step.opname != "EXTENDED_ARG":
+                if chain:
+                    yield chain
+                is_global = step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+                chain = (str(step.argval),) if is_global else ()
+
+
 def _names(code: CodeType) -> Iterator[str]:
-    """The names that code uses, also that of the functions and comprehensions within."""
-    yield from code.co_names
+    """The names that code uses, those of attributes included."""
+    for each in _codes(code):
+        yield from each.co_names
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Code, and that of the functions and comprehensions within."""
+    yield code
     for each in code.co_consts:
         if isinstance(each, CodeType):
-            yield from _names(each)
+            yield from _codes(each)
 
 
 def states_of(generators: Generators) -> dict[str, Any]:

@@ -7,7 +7,8 @@ thread of its own writes the copy while the training goes on.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ from ..arguments import check_integer
 from ..callback_states import callback_states, load_callback_states
 from ..files import check_writable_folder
 from ..notes import add_note
-from ..run import PHASES, Run
+from ..pipeline.generators import GeneratorSource
+from ..pipeline.pipeline import Pipeline
+from ..pipeline.steps import Map
+from ..run import PHASES, VALIDATE, Run
 from ..weights import assign_weights
 from .compiling import optimizer_document, optimizer_from
 from .descriptions import differences, freeze, frozen
@@ -91,6 +95,10 @@ def _checked(folder: Any, every: Any, resume: Any) -> tuple[int | None, bool | s
             f"fit: checkpoint must be the path of a folder, got {folder!r} "
             f"({type(folder).__name__})"
         )
+    if folder is not None and (not os.fspath(folder) or "\0" in str(folder)):
+        raise ValueError(
+            f"fit: checkpoint={folder!r} is no path of a folder; give one, as 'runs/first'"
+        )
     if isinstance(resume, np.bool_):
         resume = bool(resume)
     if not isinstance(resume, bool) and resume != "auto":
@@ -124,6 +132,7 @@ class Keeper:
         self._generators: Generators = []
         self._writer = Writer(write)
         self._copies: dict[str, dict[str, np.ndarray]] = {}
+        self._before_validation: dict[str, Any] | None = None
         self._start = self._before = random.moment()
         self._process = os.getpid()
 
@@ -137,14 +146,23 @@ class Keeper:
             random.load(random.Moment(start["generator"], start["key"], start["reserved"]))
         self._start = random.moment()
 
-    def describe(self, settings: dict[str, Any], model: Any, augment: Any = None) -> None:
+    def describe(
+        self,
+        settings: dict[str, Any],
+        model: Any,
+        augment: Any = None,
+        pipelines: Iterable[Pipeline] = (),
+    ) -> None:
         """Say what the run is: what must be the same when it is taken up again.
+
+        Warns of random generators in functions of pipelines, which a thread may call ahead.
 
         Raises:
             ValueError: the saved run was another; the message tells which fields differ.
         """
         self._settings = settings
         self._generators = generators_in(_parts(model, augment))
+        _warn_of_generators(pipelines)
         if self._saved is None:
             return
         document = self._saved.document
@@ -205,6 +223,10 @@ class Keeper:
         """Is it to be kept after each epoch?"""
         return self.every is None
 
+    def mark_validation(self, run: Run) -> None:
+        """Remember what a validation may change: one that is cut off is gone through again."""
+        self._before_validation = join(*split(self._around(run), copy=False))
+
     def save(self, run: Run) -> None:
         """Copy the state, to be written by a thread; it waits for the one before to be written.
 
@@ -255,15 +277,9 @@ class Keeper:
         """All that the rest of the run depends on, apart from it: what `write` is given."""
         model = run.model
         optimizer, remembered = optimizer_document(model, copy=False)
-        state, others = split(
-            {
-                "run": run.state(),
-                "callbacks": callback_states(run.hooks.callbacks),
-                "frozen": frozen(model),
-                "random": global_states(),
-                "generators": states_of(self._generators),
-            }
-        )
+        amid = self._before_validation if run.phase == VALIDATE else None
+        around = self._around(run) if amid is None else amid
+        state, others = split({"run": run.state(), "frozen": frozen(model), **around})
         settings = dict(self._settings)
         document = {
             **{key: settings.pop(key) for key in OF_MODEL},
@@ -278,6 +294,14 @@ class Keeper:
             "training": others,
         }
         return self.folder, run.step, document, arrays
+
+    def _around(self, run: Run) -> dict[str, Any]:
+        """What the run depends on apart from the model and itself."""
+        return {
+            "callbacks": callback_states(run.hooks.callbacks),
+            "random": global_states(),
+            "generators": states_of(self._generators),
+        }
 
     def _copied(self, group: str, arrays: dict[str, Any]) -> dict[str, np.ndarray]:
         """Copies of arrays or Tensors, in the memory of the ones before, which are written."""
@@ -305,6 +329,24 @@ def _parts(model: Any, augment: Any) -> dict[str, Any]:
         **metrics,
         "learning_rate": model.optimizer.schedule,
     }
+
+
+def _warn_of_generators(pipelines: Iterable[Pipeline]) -> None:
+    functions = [
+        step.function
+        for pipeline in pipelines
+        for step in pipeline._step.steps()
+        if isinstance(step, (Map, GeneratorSource))
+    ]
+    roots = {getattr(each, "__name__", type(each).__name__): each for each in functions}
+    for path, _ in generators_in(roots)[:1]:
+        warnings.warn(
+            f"fit: a function of the pipeline holds a random generator ({path}), whose state no "
+            "checkpoint keeps: a run that is resumed draws other numbers from it. Draw them from "
+            "cr.random instead, as cr.random.generator().normal(...), within the function",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 @contextmanager
