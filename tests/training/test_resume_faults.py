@@ -244,13 +244,13 @@ def test_a_schedule_that_a_callback_sets_is_gone_on_with(tmp_path):
         return outcome(model)
 
     for first in (0.1, ExponentialDecay(0.1, 2, 0.5)):
-        folder = tmp_path / type(first).__name__
         whole = train(first)
-        model = train(first, stop=7, checkpoint=folder, checkpoint_every=5)
-        model.optimizer.learning_rate = 0.9
-        model.fit(X, Y, 8, 2, 0, [Sets()], checkpoint=folder, checkpoint_every=5, resume=True)
-        assert outcome(model) == whole
-        assert train(first, seed=77, checkpoint=folder, resume=True) == whole
+        for stop, every in ((7, 5), (4, 2)):  # the checkpoint is of after it was set, and before
+            folder = tmp_path / f"{type(first).__name__}-{stop}"
+            model = train(first, stop=stop, checkpoint=folder, checkpoint_every=every)
+            model.fit(X, Y, 8, 2, 0, [Sets()], checkpoint=folder, checkpoint_every=5, resume=True)
+            assert outcome(model) == whole
+            assert train(first, seed=77, checkpoint=folder, resume=True) == whole
 
 
 def test_a_schedule_that_cannot_be_kept_is_refused_before_the_first_step(tmp_path):

@@ -92,6 +92,7 @@ MAKERS = {
     "slot": lambda: Slotted(),
     "composed": lambda: Derived(lambda x: x, Composed(Held().by_attribute)),
     "draw": lambda: functools.partial(drawing, np.random.default_rng(0).random),
+    "draw in C": lambda: functools.partial(drawing, python_random.Random(0).random),
     "list": lambda: closed_over(np.random.default_rng(0)),
     "MT19937": lambda: closed_over(np.random.Generator(np.random.MT19937(0))),
     "Philox": lambda: closed_over(np.random.Generator(np.random.Philox(0))),
@@ -173,3 +174,10 @@ def test_generators_of_layers_losses_and_metrics_go_on_where_they_were(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         train(callbacks=[StopAt(7)], checkpoint=tmp_path, checkpoint_every=2)
     assert train(seed=77, checkpoint=tmp_path, resume=True) == whole
+
+
+def test_a_generator_of_another_kind_is_refused(tmp_path):
+    fit(network(), augment=closed_over(np.random.default_rng(0)), epochs=1, checkpoint=tmp_path)
+    other = np.random.Generator(np.random.SFC64(0))
+    with pytest.raises(ValueError, match=r"was a PCG64 when .*, and is a SFC64 now"):
+        fit(network(), augment=closed_over(other), checkpoint=tmp_path, resume=True)
