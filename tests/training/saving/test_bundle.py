@@ -347,6 +347,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_the_system(tmp_path, monkeypa
     assert type(error) is PermissionError
     assert "change the permissions" in text
 
+
 def test_a_manifest_that_could_not_be_read_again_is_not_written(tmp_path):
     write_bundle(tmp_path, "model", {"old": 1}, {})
     with pytest.raises(ValueError, match="give large data as NumPy arrays"):
