@@ -108,7 +108,8 @@ class ModelCheckpoint(Callback):
         super().__init__()
         where = "ModelCheckpoint"
         self.save_weights_only = check_flag(save_weights_only, "save_weights_only", where=where)
-        self.folder, self._pattern = _folder_and_pattern(filepath, self.save_weights_only)
+        folder, self._pattern = _folder_and_pattern(filepath, self.save_weights_only)
+        self.folder = Path(os.path.abspath(folder))
         self._monitor, self.monitor = Monitor(monitor, mode, where=where), monitor
         self.verbose = verbose
         if keep is not None:

@@ -61,7 +61,7 @@ class CSVLogger(Callback):
             raise ValueError(
                 f"CSVLogger: separator must be one character, such as ',' or ';', got {separator!r}"
             )
-        self.path, self.separator = Path(filename), separator
+        self.path, self.separator = Path(os.path.abspath(filename)), separator
         self.append = check_flag(append, "append", where="CSVLogger")
         self._start()
 

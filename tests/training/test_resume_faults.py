@@ -63,10 +63,13 @@ def test_a_run_is_kept_where_it_was_begun_whatever_the_working_folder(
 
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
+    others = [cr.callbacks.CSVLogger("log.csv"), cr.callbacks.ModelCheckpoint("best")]
     with pytest.raises(KeyboardInterrupt):
-        fit(network(), Moves(), StopAt(6), checkpoint="run", checkpoint_every=2)
+        fit(network(), Moves(), *others, StopAt(6), checkpoint="run", checkpoint_every=2)
     assert os.listdir(tmp_path / "elsewhere") == []
-    assert resumed(tmp_path / "run") == uninterrupted
+    assert sorted(os.listdir(tmp_path)) == ["best", "elsewhere", "log.csv", "run"]
+    monkeypatch.chdir(tmp_path)
+    assert resumed(tmp_path / "run", *others) == uninterrupted
 
 
 def test_callbacks_hear_of_a_step_after_which_the_progress_line_failed(
