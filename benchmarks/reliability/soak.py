@@ -1,9 +1,8 @@
 """A long run in one process: does memory grow, do files or threads stay open?
 
 Memory is RssAnon, what the process itself has taken and touched: pages of files, which the system
-may drop, do not count. Epochs are few and long, since the history grows by a line with each. A
-short run comes before, so that modules which are loaded when a model or a checkpoint is first
-written (3 MB, once) are not taken for growth.
+may drop, do not count. Epochs are so short that all that is done in one, checkpoints and saved
+models too, has been done twice within the first thousand steps: what is loaded for it counts.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from typing import Any
 from benchmarks.reliability.figures import Figure, Found
 from benchmarks.reliability.processes import holdings, run
 
-#: Steps from one look to the next, of which the first is early; of an epoch, so from one checkpoint
-#: to the next; and of the short run before.
-LOOK, FIRST_LOOK, EPOCH, BEFORE = 10_000, 1_000, 5_000, 1_000
+#: Steps from one look to the next, of which the first is early; and of an epoch, at whose end there
+#: is a checkpoint.
+LOOK, FIRST_LOOK, EPOCH = 10_000, 1_000, 500
 BATCH, FEATURES = 4, 8
 MEGABYTE = 1e6
 
@@ -27,14 +26,13 @@ def soaked(steps: int, folder: str) -> list[dict[str, int]]:
     """Train so many steps; what this process held after the first 1,000 and every 10,000.
 
     Arguments:
-        steps: at least eight; of fewer than 20,000 there are four epochs and looks.
+        steps: at least eight; of fewer than 2,000 there are four epochs.
         folder: of the checkpoints and of the best models.
     """
     long = min(EPOCH, steps // 4)
-    _trained(BEFORE, BEFORE // 4, Path(folder, "before"), {})
-    looks = {min(FIRST_LOOK, long // 2), *range(0, steps, min(LOOK, long)), steps} - {0}
+    looks = {min(FIRST_LOOK, 2 * long), *range(0, steps, min(LOOK, steps // 4)), steps} - {0}
     held: dict[int, dict[str, int]] = {step: {} for step in sorted(looks)}
-    _trained(steps, long, Path(folder, "long"), held)
+    _trained(steps, long, Path(folder), held)
     return [{"step": step, **found} for step, found in held.items()]
 
 
