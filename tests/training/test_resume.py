@@ -202,6 +202,20 @@ def test_a_model_is_made_of_a_checkpoint(tmp_path):
         assert loaded.optimizer.iterations == STEPS
 
 
+def test_a_rate_that_a_callback_sets_is_gone_on_with(tmp_path):
+    class Sets(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch % 2:
+                self.model.layers[2].rate = 0.1 * batch
+
+    model = network()
+    fit(model, Sets())
+    for at in (3, 4, 5, 8):
+        with pytest.raises(KeyboardInterrupt):
+            fit(network(), Sets(), StopAt(at), checkpoint=tmp_path / str(at), checkpoint_every=1)
+        assert resumed(tmp_path / str(at), Sets()) == outcome(model), at
+
+
 def test_what_a_callback_froze_stays_frozen(tmp_path):
     class Thaw(Callback):
         def on_train_batch_end(self, batch, logs=None):

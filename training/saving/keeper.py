@@ -28,6 +28,7 @@ from ..pipeline.pipeline import Pipeline
 from ..pipeline.steps import Map
 from ..run import PHASES, VALIDATE, Run
 from ..weights import assign_weights
+from .adjusted import numbers_of, set_numbers
 from .compiling import optimizer_document, optimizer_from
 from .descriptions import differences, freeze, frozen
 from .folders import Saved, check, checkpoints, clean, newest, require_checkpoint, write
@@ -207,6 +208,7 @@ class Keeper:
             assign_weights(model.named_weights(), arrays.get("weights", {}), where="fit")
             optimizer_from(model, document["optimizer"], arrays.get("optimizer", {}))
             freeze(model, state["frozen"])
+            set_numbers(model, state["numbers"])
         load_callback_states(run.hooks.callbacks, callbacks)  # what it raises is the user's
         with _complete(path):
             run.load_state(state["run"])
@@ -279,7 +281,8 @@ class Keeper:
         optimizer, remembered = optimizer_document(model, copy=False)
         amid = self._before_validation if run.phase == VALIDATE else None
         around = self._around(run) if amid is None else amid
-        state, others = split({"run": run.state(), "frozen": frozen(model), **around})
+        own = {"frozen": frozen(model), "numbers": numbers_of(model)}
+        state, others = split({"run": run.state(), **own, **around})
         settings = dict(self._settings)
         document = {
             **{key: settings.pop(key) for key in OF_MODEL},
