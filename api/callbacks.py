@@ -23,6 +23,8 @@ __all__ = [
 #: What Keras has under these names, and what it is here.
 _KERAS = {
     "BackupAndRestore": "give fit checkpoint=folder, and resume=True to take a run up again",
+    "RemoteMonitor": "LambdaCallback(on_epoch_end=function) calls a function of yours",
+    "LearningRateMonitor": "the history has the learning rate, where a callback sets it",
     "ProgbarLogger": "fit shows a progress line by itself: verbose=1",
     "TensorBoard": "CSVLogger writes each epoch's values to a file, and fit returns a History",
 }

@@ -19,6 +19,10 @@ _ELSEWHERE = {
     "LabelEncoder": "Preprocessing(classes=np.unique(y)) takes names for targets",
     "StringLookup": "Preprocessing(classes=np.unique(y)) takes names for targets",
     "TextVectorization": "Encode(WordTokenizer(cleaning={}).fit(texts), length) makes ids of texts",
+    "ImageDataGenerator": "use cr.data.from_image_folder(folder, size=(height, width)), and for "
+    "augmentation its map(function) after batch()",
+    "image_dataset_from_directory": "use cr.data.from_image_folder(folder, size=(height, width))",
+    "text_dataset_from_directory": "use cr.data.from_text_file(path, tokenizer, length=40)",
     "image": "there is chainrule.images",
     "text": "there is chainrule.text",
     "sequence": "pad_sequences is in chainrule.text",

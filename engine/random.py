@@ -20,7 +20,24 @@ from .arguments import shape_of
 from .creation import _made
 from .devices import get_device
 from .dtypes import as_dtype, default_dtype
+from .habits import names_elsewhere
 from .tensor import Tensor
+
+__getattr__ = names_elsewhere(
+    "chainrule.random",
+    {
+        "manual_seed": "it is called chainrule.seed(n)",
+        "set_seed": "it is called chainrule.seed(n)",
+        "get_state": "it is called moment()",
+        "set_state": "it is called load(moment)",
+        "get_rng_state": "it is called moment()",
+        "set_rng_state": "it is called load(moment)",
+        "rand": "it is called uniform(shape)",
+        "randn": "it is called normal(shape)",
+        "default_rng": "there is one source: seed it by chainrule.seed(n), or draw apart(n)",
+        "Generator": "there is one source: seed it by chainrule.seed(n), or draw apart(n)",
+    },
+)
 
 
 class _Source:
@@ -112,7 +129,10 @@ def reserve(count: int) -> tuple[int, int]:
 
 
 def moment() -> Moment:
-    """Where the source of random numbers stands now; `replaying` goes back there."""
+    """Where the source of random numbers stands now; `load` and `replaying` go back there.
+
+    It is a tuple of plain data: `json.dumps(moment())` is a text, `Moment(*json.loads(text))` it.
+    """
     source = _source()
     return Moment(source.generator.bit_generator.state, source.key, source.reserved)
 

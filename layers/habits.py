@@ -49,6 +49,11 @@ LAYERS_ELSEWHERE = {
     "RandomFlip": "fit(..., augment=lambda batch: cr.images.random_flip(batch))",
     "RandomRotation": "fit(..., augment=lambda batch: cr.images.random_rotation(batch, 10))",
     "RandomTranslation": "fit(..., augment=lambda batch: cr.images.random_shift(batch, 2))",
+    "RandomZoom": "fit(..., augment=function), a function of yours of a batch",
+    "StringLookup": "cr.preprocessing.Preprocessing(classes=names) takes names for targets; "
+    "cr.text.Vocabulary numbers words",
+    "IntegerLookup": "cr.preprocessing.Preprocessing(classes=labels) numbers targets",
+    "CategoryEncoding": "use cr.utils.to_categorical, or an Embedding",
     "TextVectorization": "cr.text.WordTokenizer makes ids of a text, and "
     "cr.preprocessing.Encode(tokenizer, length) of the texts that a model is given",
     "MaxPool": "they are called MaxPooling1D and MaxPooling2D",

@@ -30,6 +30,9 @@ __getattr__ = names_elsewhere(
         "CosineDecay": "it is in chainrule.optim.schedules",
         "StepLR": "schedules.ExponentialDecay(rate, steps, factor, staircase=True)",
         "CosineAnnealingLR": "schedules.CosineDecay(rate, steps)",
+        "ReduceLROnPlateau": "it is in chainrule.callbacks",
+        "LambdaLR": "give learning_rate= a function of the number of steps",
+        "OneCycleLR": "schedules.CosineDecay(rate, steps, warmup_target=top, warmup_steps=steps)",
     },
 )
 

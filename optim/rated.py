@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from chainrule.engine.configured import Configured, plain
 
@@ -22,6 +22,24 @@ ELSEWHERE = {
     "max_norm": "it is called global_clipnorm",
     "grad_clip": "there are clipnorm, clipvalue and global_clipnorm",
     "decay": "give learning_rate a schedule, as optim.schedules.InverseTimeDecay(0.1, 1000, 0.5)",
+}
+
+#: Attributes of optimisers elsewhere, and what stands for them here.
+ATTRIBUTES = {
+    "state_dict": "it is called state(), a dict of numbers and NumPy arrays",
+    "load_state_dict": "it is called load_state(state)",
+    "param_groups": "there is one learning_rate, an attribute; parameters are in parameters",
+    "add_param_group": "attach(parameters) gives an optimiser its parameters; make another one for "
+    "others",
+    "get_weights": "state() has what it remembers",
+    "set_weights": "load_state(state) takes what state() returned",
+    "variables": "state() has what it remembers",
+    "weights": "state() has what it remembers",
+    "apply_gradients": "step() goes by the grad of each parameter, which loss.backward() makes",
+    "apply": "step() goes by the grad of each parameter, which loss.backward() makes",
+    "minimize": "zero_grad(), loss.backward(), step()",
+    "build": "it is called attach(parameters)",
+    "defaults": "get_config() has its arguments",
 }
 
 
@@ -53,6 +71,15 @@ class Rated(Configured):
             self._learning_rate = self._scheduled(self._schedule)
         # What it was made with, which tells whether a program is the same as when it was begun.
         self._given_rate = self._rule_of_rate()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Explains an attribute that is missing."""
+            if name in ATTRIBUTES:
+                where = type(self).__name__
+                raise AttributeError(f"{where} has no attribute {name!r}; {ATTRIBUTES[name]}")
+            return object.__getattribute__(self, name)  # raises again what a property has raised
 
     def _renamed(self, value: Any = None) -> NoReturn:
         raise AttributeError(f"{type(self).__name__}: lr is called learning_rate")

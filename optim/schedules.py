@@ -17,6 +17,7 @@ from typing import Any
 
 from chainrule.engine.configured import Configured
 from chainrule.engine.errors import describe
+from chainrule.engine.habits import names_elsewhere
 from chainrule.engine.making import Kind, made
 
 from .arguments import number
@@ -30,6 +31,25 @@ __all__ = [
     "PiecewiseConstantDecay",
     "PolynomialDecay",
 ]
+
+
+_LAMBDA = "any function of the number of steps will do: Adam(lambda step: 0.1 / (1 + step))"
+__getattr__ = names_elsewhere(
+    "chainrule.optim.schedules",
+    {
+        "CosineDecayRestarts": _LAMBDA,
+        "CosineAnnealingLR": "it is called CosineDecay(rate, steps)",
+        "CosineAnnealingWarmRestarts": _LAMBDA,
+        "ExponentialLR": "it is called ExponentialDecay(rate, steps, factor)",
+        "StepLR": "it is called ExponentialDecay(rate, steps, factor, staircase=True)",
+        "MultiStepLR": "it is called PiecewiseConstantDecay(steps, rates)",
+        "LinearLR": "it is called PolynomialDecay(rate, steps, end)",
+        "PolynomialLR": "it is called PolynomialDecay(rate, steps, end)",
+        "LambdaLR": _LAMBDA,
+        "OneCycleLR": "CosineDecay(rate, steps, warmup_target=top, warmup_steps=steps) rises first",
+        "ReduceLROnPlateau": "it is in chainrule.callbacks",
+    },
+)
 
 
 class LearningRateSchedule(Configured):

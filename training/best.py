@@ -337,7 +337,7 @@ def _folder_and_pattern(filepath: Any, weights_only: bool) -> tuple[Path, str]:
         raise ValueError(
             f"{where}: filepath={str(filepath)!r} is a file elsewhere, and here the folder in "
             "which models are folders, or .safetensors files with save_weights_only=True; give it "
-            "the name of a folder"
+            f"the name of a folder, such as {path.name.split('.')[0]!r}"
         )
     suffix = SUFFIX if weights_only else ""
     if "{" not in str(path):

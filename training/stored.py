@@ -174,7 +174,8 @@ def load_model(
     layers and the rest by words, which are looked up among chainrule's own and `custom_objects`.
 
     Arguments:
-        path: the folder; of a folder of checkpoints, the one of the latest step is read.
+        path: the folder; of a folder of checkpoints, the one of the latest step is read, of that
+            of a `ModelCheckpoint` the best.
         custom_objects: classes of your own (layers, models, losses, ...) and functions (losses,
             metrics), by their names: `{"MyLayer": MyLayer}`.
         compile: compile the model as it was?

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,19 @@ from .saving.bundle import read_bundle
 from .saving.seal import check_seal, pack_sealed
 
 Named = Sequence[tuple[str, Tensor]]
+
+_FROM_TORCH = (
+    "there, safetensors.torch.save_file(model.state_dict(), path) writes what "
+    "cr.utils.from_torch_weights takes here"
+)
+_FROM_KERAS = "there, model.get_weights() lists what model.set_weights takes here"
+#: How files of other libraries begin, and how their weights come here.
+_SIGNATURES = {
+    b"PK": f"it is a zip file, as of PyTorch or Keras. From PyTorch: {_FROM_TORCH}. From Keras: "
+    f"{_FROM_KERAS}",
+    b"\x89HDF": f"it is an HDF5 file, as of Keras: {_FROM_KERAS}",
+    b"\x80": f"it is a pickle, as of PyTorch, which is never read: {_FROM_TORCH}",
+}
 
 AT_MOST = 20  # names in a message, of each kind
 
@@ -72,8 +86,18 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     except ValueError as error:
         raise CheckpointError(
             f"load_weights: {str(path)!r} is damaged, or no safetensors file of numbers ({error}); "
-            "give a file that save_weights has written"
+            f"{_remedy_for(path)}"
         ) from error
+
+
+def _remedy_for(path: Path) -> str:
+    """What to do about a file that is none of ours, by its first bytes."""
+    with suppress(OSError), open(path, "rb") as file:
+        start = file.read(4)
+        for signature, remedy in _SIGNATURES.items():
+            if start.startswith(signature):
+                return remedy
+    return "give a file that save_weights has written"
 
 
 def _content(path: Path) -> bytes:
@@ -97,6 +121,8 @@ def _weights_in(folder: Path) -> dict[str, np.ndarray]:
     from .saving.models import bundle_in
 
     folder, kind = bundle_in(folder)
+    if folder.is_file():  # a ModelCheckpoint's, of weights alone
+        return read_weights(folder)
     _, arrays = read_bundle(folder, kind, groups=("weights",), where="load_weights")
     return arrays["weights"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import copy
 import inspect
 
 import numpy as np
@@ -12,6 +12,7 @@ import chainrule as cr
 from chainrule import layers
 from chainrule.layers import LSTM, Conv2D, Dense, Dropout, Embedding, Layer, habits
 from chainrule.models import Model, Sequential
+from chainrule.optim.rated import ATTRIBUTES
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,21 @@ def test_the_learning_rate_is_not_set_under_another_name():
         optimizer.lr = 0.1
     with pytest.raises(AttributeError, match="Adam: lr is called learning_rate"):
         optimizer.lr  # noqa: B018
+
+
+def test_attributes_of_optimizers_elsewhere_are_answered():
+    optimizer = cr.optim.SGD()
+    with pytest.raises(AttributeError, match=r"SGD has no attribute 'state_dict'; .* state\(\)"):
+        optimizer.state_dict()
+    with pytest.raises(AttributeError, match=r"load_state\(state\)"):
+        optimizer.load_state_dict({})
+    with pytest.raises(AttributeError, match="'SGD' object has no attribute 'nonsense'"):
+        optimizer.nonsense  # noqa: B018
+    with pytest.raises(AttributeError, match="'int' object has no attribute 'rate'"):
+        cr.optim.SGD(learning_rate=lambda step: step.rate)
+    for kind in (cr.optim.Adam, cr.optim.SGD):
+        assert not [name for name in ATTRIBUTES if hasattr(kind, name)]
+    assert copy.deepcopy(optimizer).learning_rate == optimizer.learning_rate
 
 
 def test_constructors_keep_their_signatures_and_their_own_errors():
@@ -73,8 +89,16 @@ def test_a_name_from_elsewhere_is_answered_also_where_it_is_imported():
         from chainrule.models import save_model  # noqa: F401
     with pytest.raises(ImportError, match=r"from chainrule\.models import Sequential"):
         cr.Sequential  # noqa: B018
-    for name in ("layers", "models", "images", "callbacks", "text"):
-        assert not hasattr(importlib.import_module(f"chainrule.{name}"), "nonsense")
+    with pytest.raises(ImportError, match=r"ExponentialDecay\(rate, steps, factor, staircase=True"):
+        from chainrule.optim.schedules import StepLR  # noqa: F401
+    with pytest.raises(ImportError, match="from_image_folder"):
+        from chainrule.utils import image_dataset_from_directory  # noqa: F401
+    with pytest.raises(ImportError, match="custom_objects="):
+        cr.utils.custom_object_scope  # noqa: B018
+    with pytest.raises(ImportError, match=r"chainrule\.seed\(n\)"):
+        cr.random.manual_seed  # noqa: B018
+    for name in ("layers", "models", "images", "callbacks", "text", "utils", "random"):
+        assert not hasattr(getattr(cr, name), "nonsense")
     assert not hasattr(cr, "nonsense")
 
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import chainrule as cr
 from chainrule.layers import Dense
 from chainrule.training import weights as weights_files
 from chainrule.training.best import INDEX, ModelCheckpoint
@@ -376,3 +377,32 @@ def test_in_fit_the_best_weights_can_be_loaded_again(tmp_path):
     assert callback.best.name == f"epoch-{best + 1:04d}.safetensors"
     model.load_weights(callback.best)
     assert marked(model) is None
+
+
+def test_of_its_folder_the_best_model_is_loaded(tmp_path):
+    model, folder = tiny_model(learning_rate=0.01), tmp_path / "best"
+    x, y = np.ones((4, 3), np.float32), np.full((4, 1), 9.0, np.float32)
+    keep = ModelCheckpoint(folder, "loss", mode="max", keep=2)  # the first epochs are "best"
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[keep])
+    assert names(folder) == ["epoch-0001", "epoch-0002"]
+    best = cr.load_model(folder / "epoch-0001")
+    np.testing.assert_array_equal(cr.load_model(folder).predict(x), best.predict(x))
+    assert (best.predict(x) != model.predict(x)).any()
+    model.load_weights(folder)
+    np.testing.assert_array_equal(model.predict(x), best.predict(x))
+    (folder / INDEX).write_text("{}")
+    with pytest.raises(FileNotFoundError, match=r"holds no model: .*it holds epoch-0001"):
+        cr.load_model(folder)
+
+
+def test_of_a_folder_of_weights_the_best_are_loaded(tmp_path):
+    model, folder = tiny_model(learning_rate=0.01), tmp_path / "best"
+    x, y = np.ones((4, 3), np.float32), np.full((4, 1), 9.0, np.float32)
+    keep = ModelCheckpoint(folder, "loss", mode="max", save_weights_only=True, keep=2)
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[keep])
+    model.load_weights(folder)
+    again = tiny_model(learning_rate=0.01)
+    again.load_weights(folder / "epoch-0001.safetensors")
+    np.testing.assert_array_equal(model.predict(x), again.predict(x))
+    with pytest.raises(NotADirectoryError, match=r"epoch-0001\.safetensors' is a file; .*load_wei"):
+        cr.load_model(folder)

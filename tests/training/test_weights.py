@@ -374,3 +374,20 @@ def test_pytorchs_file_is_taken_in_the_way_that_the_message_tells(tmp_path):
         model.load_weights(tmp_path / "w")
     cr.utils.from_torch_weights(model, load_file(tmp_path / "w"))
     assert same(model.get_weights(), twin.get_weights())
+
+
+@pytest.mark.parametrize(
+    ("start", "remedy"),
+    [
+        (b"PK\x03\x04", r"it is a zip file, .*save_file\(model\.state_dict\(\), path\)"),
+        (b"\x89HDF\r\n", r"it is an HDF5 file, .*model\.set_weights"),
+        (b"\x80\x02\x8a\n", "it is a pickle, .* which is never read: .*from_torch_weights"),
+        (b"weights", "give a file that save_weights has written"),
+        (b"", "give a file that save_weights has written"),
+    ],
+)
+def test_files_of_other_libraries_are_told_how_they_come_here(tmp_path, start, remedy):
+    path = tmp_path / "weights"
+    path.write_bytes(start)
+    with pytest.raises(ValueError, match=f"load_weights: .*{remedy}"):
+        built(2).load_weights(path)

@@ -306,7 +306,8 @@ def _manifest_path(folder: Path, kind: str, where: str) -> Path:
         raise FileNotFoundError(f"{where}: there is no folder {str(folder)!r}; check the path")
     if not is_folder:
         raise NotADirectoryError(
-            f"{where}: {str(folder)!r} is a file; give the folder that {kind}.json is in"
+            f"{where}: {str(folder)!r} is a file; give the folder that {kind}.json is in "
+            "(weights alone are read by load_weights, into a model that is made before)"
         )
     more = f" and {len(there) - 5} more" if len(there) > 5 else ""
     held = f"it holds {', '.join(there[:5])}{more}" if there else "it is empty"

@@ -8,6 +8,7 @@ digits/
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from chainrule.engine.making import making, refusal
 from chainrule.engine.tensor import on_host
 from chainrule.layers.at_hand import weights_at_hand
 
+from ..best import INDEX, Written
 from ..weights import assign_weights
 from .bundle import read_bundle, write_bundle
 from .compiling import compile_from, optimizer_document, optimizer_from
@@ -292,7 +294,10 @@ def _require_own_folder(folder: Path, where: str) -> None:
 
 
 def bundle_in(folder: Path) -> tuple[Path, str]:
-    """The folder and the kind of the bundle that is meant: the latest of several checkpoints."""
+    """The folder and the kind of the bundle that is meant.
+
+    Of several checkpoints it is the latest, of the models that a `ModelCheckpoint` keeps the best.
+    """
     if (folder / "model.json").is_file() or not folder.is_dir():
         return folder, "model"
     if (folder / "checkpoint.json").is_file():
@@ -302,4 +307,18 @@ def bundle_in(folder: Path) -> tuple[Path, str]:
         for each in folder.iterdir()
         if (match := _STEP.fullmatch(each.name)) and (each / "checkpoint.json").is_file()
     }
-    return (steps[max(steps)], "checkpoint") if steps else (folder, "model")
+    if steps:
+        return steps[max(steps)], "checkpoint"
+    return best_in(folder) or folder, "model"
+
+
+def best_in(folder: Path) -> Path | None:
+    """What a `ModelCheckpoint` keeps as the best in its folder: a model's folder, or a file of
+    weights. None if it keeps nothing there.
+    """
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        best = folder / Written.from_plain(index["models"][0]).name  # the best comes first
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return None
+    return best if best.exists() else None
