@@ -37,6 +37,13 @@ def _positive(text: str) -> float:
     return value
 
 
+def _auto(text: str) -> str:
+    """An argument type: the word auto."""
+    if text != "auto":
+        raise argparse.ArgumentTypeError(f"must be followed by auto or by nothing, got {text!r}")
+    return text
+
+
 def _shape(text: str) -> tuple[int, ...]:
     """An argument type: lengths of axes, as in 2,3; () for none."""
     try:
@@ -129,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         const=True,
         default=False,
-        choices=(True, "auto"),
+        type=_auto,
         metavar="auto",
         help="go on with the run in the folder of --checkpoint, which must have been started with "
         "the same arguments, --epochs excepted; with auto only if there is one",

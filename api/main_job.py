@@ -11,14 +11,15 @@ from typing import Any
 from chainrule import datasets
 from chainrule.engine.devices import get_device
 from chainrule.engine.errors import CheckpointError, DeviceError
-from chainrule.engine.random import seed
+from chainrule.engine.random import moment, seed
 from chainrule.layers import Dense, Flatten
 from chainrule.optim import SGD, Adam
 from chainrule.training.files import atomic_write, check_writable_folder
 from chainrule.training.history import History
 from chainrule.training.metrics import confusion_matrix, format_confusion
 from chainrule.training.preprocessing import Preprocessing
-from chainrule.training.saving.folders import checkpoints
+from chainrule.training.saving.bundle import read_bundle
+from chainrule.training.saving.folders import KIND, checkpoints
 from chainrule.training.sequential import Sequential
 
 LEARNING_RATES = {"adam": 0.001, "sgd": 0.1}
@@ -63,10 +64,40 @@ def _check_checkpoint(arguments: argparse.Namespace) -> None:
     for option, given in (("--every", arguments.every), ("--resume", arguments.resume)):
         if given and not arguments.checkpoint:
             raise UsageError(f"{option} needs a folder: --checkpoint FOLDER")
-    if arguments.resume is True and not checkpoints(arguments.checkpoint):
+    if not arguments.checkpoint:
+        return
+    folder, there = Path(arguments.checkpoint), checkpoints(arguments.checkpoint)
+    if arguments.resume is True and not there:
+        within = checkpoints(folder.parent) if (folder / f"{KIND}.json").exists() else []
+        around = f"give the folder around it, {folder.parent}; or " if within else ""
         raise UsageError(
-            f"--checkpoint {arguments.checkpoint} has no checkpoint to go on from; leave out "
-            "--resume for a new run; --resume auto goes on only if there is one"
+            f"--checkpoint {folder} has no checkpoint to go on from; {around}leave out --resume "
+            "for a new run; --resume auto goes on only if there is one"
+        )
+    if there and not arguments.resume:
+        raise UsageError(
+            f"--checkpoint {folder} holds the checkpoints of an earlier run, the newest "
+            f"{there[-1].name}; --resume goes on with that run, a new one needs another folder"
+        )
+
+
+def _check_seed(arguments: argparse.Namespace) -> None:
+    """Raise UsageError if the run to go on with was started with another seed.
+
+    The random numbers would be those of the run, whatever the seed says.
+    """
+    there = checkpoints(arguments.checkpoint) if arguments.checkpoint else []
+    if not there:
+        return
+    try:
+        document, _ = read_bundle(there[-1], KIND, groups=(), where="--checkpoint")
+        key = document["start"]["key"]
+    except (CheckpointError, OSError, KeyError, TypeError):
+        return  # `fit` reads it anew, and tells what is wrong
+    if key != moment().key:
+        raise UsageError(
+            f"the run in --checkpoint {arguments.checkpoint} was not started with --seed "
+            f"{arguments.seed}; give its own seed, or another folder for a new run"
         )
 
 
@@ -80,8 +111,10 @@ def train(arguments: argparse.Namespace) -> int:
         data = datasets.load(arguments.data)
         _check_checkpoint(arguments)
         folder = Path(arguments.output or arguments.checkpoint or free_folder(arguments.data))
-        check_writable_folder(folder, where="--output")
+        option = "--checkpoint" if arguments.checkpoint and not arguments.output else "--output"
+        check_writable_folder(folder, where=option)
         seed(arguments.seed)
+        _check_seed(arguments)
         model = build(
             arguments.hidden,
             len(data.classes),
@@ -126,14 +159,35 @@ def train(arguments: argparse.Namespace) -> int:
         notes = getattr(error, "__notes__", [])
         raise UsageError("\n".join([str(error), *notes])) from error
     seconds = time.perf_counter() - start
+    try:
+        return _finish(arguments, model, data, history, folder, seconds, interrupted)
+    except OSError as error:  # the disk is full, for example
+        kept = ""
+        if arguments.checkpoint and checkpoints(arguments.checkpoint):
+            kept = f" (the run is kept: --checkpoint {arguments.checkpoint} --resume goes on)"
+        raise UsageError(f"{error}{kept}") from error
 
+
+def _finish(
+    arguments: argparse.Namespace,
+    model: Sequential,
+    data: datasets.Dataset,
+    history: History,
+    folder: Path,
+    seconds: float,
+    interrupted: bool,
+) -> int:
+    """Writes and shows what has come of it; returns the exit code."""
     weights = folder / "weights.safetensors"
     model.save_weights(weights)
     if interrupted:
         print(f"\nStopped by Ctrl-C after {len(history.epoch)} whole epochs.")
         print(f"The weights so far are in {weights}")
-        if arguments.checkpoint:
-            print("The same command with --resume goes on from the last checkpoint.")
+        there = checkpoints(arguments.checkpoint) if arguments.checkpoint else []
+        if there:
+            print(f"The same command with --resume goes on from {there[-1].name}.")
+        elif arguments.checkpoint:
+            print("There is no checkpoint yet: --every STEPS, of fewer steps, writes them earlier.")
         return 130
     print(f"Trained for {seconds:.1f} s.\n\nOn the test images:")
     loss, accuracy = model.evaluate(data.x_test, data.y_test, batch_size=256)

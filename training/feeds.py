@@ -159,4 +159,9 @@ def feed_of(
     for name, given in (("y", y), ("batch_size", batch_size)):
         if given is not None:
             raise ValueError(f"{where}: x is a pipeline, which has {name} itself; leave it out")
+    if where == "predict" and x.is_shuffled:
+        raise ValueError(
+            f"{where}: x is a shuffled pipeline, and what is predicted would be in the order of "
+            "none of your arrays; leave out shuffle()"
+        )
     return PipelineFeed(x, 0, where=where, needs_y=needs_y)

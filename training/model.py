@@ -147,7 +147,7 @@ class Model(Preprocessed):
         callbacks: Callbacks = None,
         *,
         validation_split: float = 0.0,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: Any = None,
         shuffle: bool = True,
         initial_epoch: int = 0,
         augment: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -181,7 +181,7 @@ class Model(Preprocessed):
             validation_split: share of the samples, between 0 and 1, that is set aside for
                 validation. They are drawn at random with the run's seed, anew in each call: to
                 go on training after an earlier call, use `validation_data`.
-            validation_data: `(x, y)`; takes the place of `validation_split`.
+            validation_data: `(x, y)`, or a pipeline; takes the place of `validation_split`.
             shuffle: go through the samples in a new random order in each epoch?
             initial_epoch: number of epochs already done, when a run is taken up again.
             augment: a function that changes the samples of a batch before each step, such as

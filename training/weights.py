@@ -92,11 +92,12 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 def _remedy_for(path: Path) -> str:
     """What to do about a file that is none of ours, by its first bytes."""
-    with suppress(OSError), open(path, "rb") as file:
-        start = file.read(4)
-        for signature, remedy in _SIGNATURES.items():
-            if start.startswith(signature):
-                return remedy
+    if path.is_file():  # and no pipe, which would be waited for
+        with suppress(OSError), open(path, "rb") as file:
+            start = file.read(4)
+            for signature, remedy in _SIGNATURES.items():
+                if start.startswith(signature):
+                    return remedy
     return "give a file that save_weights has written"
 
 

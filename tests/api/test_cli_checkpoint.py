@@ -59,12 +59,77 @@ def test_a_run_is_resumed_with_its_own_arguments_only(
         (["--hidden", "17"], "model.layers[1].units: 16 in the checkpoint, 17 now"),
         (["--batch-size", "16"], "data.batch_size: 32 in the checkpoint, 16 now"),
         (["--optimizer", "sgd"], "compile.optimizer: Adam in the checkpoint, SGD now"),
+        (["--seed", "1"], "was not started with --seed 1; give its own seed"),
     ):
         capsys.readouterr()
         assert main(["train", *QUICK, *kept, "--resume", *others]) == 2
         assert field in capsys.readouterr().err
     assert main(["train", *QUICK, *kept]) == 2
-    assert "holds the checkpoints of an earlier run" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "holds the checkpoints of an earlier run, the newest step-0000000120" in told.err
+    assert "; --resume goes on with that run" in told.err
+    assert told.out == ""
+    inner = ["--checkpoint", str(tmp_path / "kept" / "step-0000000120"), "--resume"]
+    assert main(["train", *QUICK, *inner]) == 2
+    assert f"give the folder around it, {tmp_path / 'kept'}" in capsys.readouterr().err
+
+
+def test_a_run_with_a_seed_of_its_own_is_resumed_with_it(tmp_path: Path) -> None:
+    kept = ["--checkpoint", str(tmp_path), "--seed", "5"]
+    assert main(["train", *QUICK, *kept]) == 0
+    assert main(["train", *QUICK, *kept, "--resume"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("every", "message"),
+    [("1", "The same command with --resume goes on from step-"), ("9999", "no checkpoint yet")],
+)
+def test_ctrl_c_tells_whether_there_is_something_to_go_on_from(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    every: str,
+    message: str,
+) -> None:
+    from chainrule.training.run import Run
+
+    finished = Run._train
+
+    def interrupted(self: Run) -> None:
+        finished(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "_train", interrupted)
+    assert main(["train", *QUICK, "--checkpoint", str(tmp_path), "--every", every]) == 130
+    assert message in capsys.readouterr().out
+    assert (tmp_path / "weights.safetensors").exists()
+
+
+def test_results_that_cannot_be_written_are_an_error_and_the_run_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from chainrule.training.sequential import Sequential
+
+    def full(self: Sequential, path: Path) -> None:
+        raise OSError(f"save_weights: cannot write {str(path)!r}: the disk is full")
+
+    kept = [*QUICK, "--checkpoint", str(tmp_path / "kept")]
+    with monkeypatch.context() as patched:
+        patched.setattr(Sequential, "save_weights", full)
+        assert main(["train", *kept]) == 2
+        error = capsys.readouterr().err
+        assert "the disk is full" in error
+        assert f"(the run is kept: --checkpoint {tmp_path / 'kept'} --resume goes on)" in error
+        assert main(["train", *QUICK, "--output", str(tmp_path / "other")]) == 2
+        assert "is kept" not in capsys.readouterr().err
+    assert main(["train", *kept, "--resume"]) == 0
+    assert (tmp_path / "kept" / "weights.safetensors").exists()
+
+
+def test_resume_is_followed_by_auto_or_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--checkpoint", "nowhere", "--resume", "always"])
+    assert "must be followed by auto or by nothing, got 'always'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

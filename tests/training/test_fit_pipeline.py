@@ -43,6 +43,17 @@ def test_in_order_the_results_are_those_of_arrays():
     assert (one.predict(X, 8) == other.predict(from_arrays(X).batch(8))).all()
 
 
+def test_predictions_of_a_shuffled_pipeline_would_be_in_no_order():
+    model = network()
+    model.fit(X, Y, verbose=0)
+    stream = cr.data.from_generator(lambda: zip(X, Y, strict=True))
+    for shuffled in (from_arrays(X, Y).shuffle(), stream.shuffle(buffer_size=4)):
+        with pytest.raises(ValueError, match=r"predict: x is a shuffled .*leave out shuffle\(\)"):
+            model.predict(shuffled.batch(8).prefetch())
+        model.evaluate(shuffled.batch(8), verbose=0)
+    assert (model.predict(stream.batch(8)) == model.predict(X, 8)).all()
+
+
 def test_the_same_seed_gives_the_same_bits_with_prefetch_on_or_off():
     def train(data):
         model = network()

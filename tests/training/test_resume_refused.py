@@ -81,6 +81,19 @@ def test_there_must_be_a_checkpoint_to_resume(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["photo.jpg"]
 
 
+def test_the_folder_of_a_saved_model_is_not_that_of_a_run(tmp_path):
+    """Since load_model would go on reading the model, and not the checkpoints."""
+    model = network()
+    fit(model, epochs=1)
+    model.save(tmp_path / "model")
+    before = sorted(os.listdir(tmp_path / "model"))
+    for resume in (False, "auto"):
+        with pytest.raises(FileExistsError, match=r"is the folder of a saved model; give .*run'"):
+            fit(network(), epochs=1, checkpoint=tmp_path / "model", resume=resume)
+    assert sorted(os.listdir(tmp_path / "model")) == before
+    fit(network(), epochs=1, checkpoint=tmp_path / "model" / "run")
+
+
 def test_the_folder_of_one_checkpoint_is_not_that_of_a_run(tmp_path):
     fit(network(), epochs=1, checkpoint=tmp_path)
     with pytest.raises(ValueError, match="give the folder around it"):

@@ -242,6 +242,11 @@ class Pipeline:
         return self._step.batch_size
 
     @property
+    def is_shuffled(self) -> bool:
+        """Does each epoch have an order of its own?"""
+        return any(isinstance(each, (Shuffle, BufferedShuffle)) for each in self._step.steps())
+
+    @property
     def has_targets(self) -> bool:
         """Does it yield (x, y), and not x alone? If it is not known, the first item is computed."""
         steps, sample = self._step.steps(), self._source.element

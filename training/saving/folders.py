@@ -67,6 +67,15 @@ def require_checkpoint(folder: Path) -> None:
         )
 
 
+def require_no_model(folder: Path) -> None:
+    """Raise FileExistsError for the folder of a saved model, which `load_model` would read then."""
+    if (folder / "model.json").exists():
+        raise FileExistsError(
+            f"fit: checkpoint={str(folder)!r} is the folder of a saved model; give the run a "
+            f"folder of its own, such as {str(folder / 'run')!r}"
+        )
+
+
 def newest(folder: Path) -> Saved:
     """The newest checkpoint.
 

@@ -31,7 +31,16 @@ from ..weights import assign_weights
 from .adjusted import numbers_of, set_numbers
 from .compiling import optimizer_document, optimizer_from
 from .descriptions import differences, freeze, frozen
-from .folders import Saved, check, checkpoints, clean, newest, require_checkpoint, write
+from .folders import (
+    Saved,
+    check,
+    checkpoints,
+    clean,
+    newest,
+    require_checkpoint,
+    require_no_model,
+    write,
+)
 from .generators import Generators, generators_in, load_states_of, states_of
 from .lock import FolderLock
 from .nested import join, split
@@ -62,6 +71,7 @@ def keeping(
         yield None
         return
     path = Path(os.path.abspath(folder))  # where it is now, if a callback changes the folder
+    require_no_model(path)
     if resume is True:
         require_checkpoint(path)
     check_writable_folder(path, where="fit")
@@ -91,7 +101,7 @@ def keeping(
 
 def _checked(folder: Any, every: Any, resume: Any) -> tuple[int | None, bool | str]:
     """The arguments, if they are of the right types and go together."""
-    if folder is not None and not isinstance(folder, (str, os.PathLike)):
+    if folder is not None and (not isinstance(folder, (str, os.PathLike)) or folder == ""):
         raise TypeError(
             f"fit: checkpoint must be the path of a folder, got {folder!r} "
             f"({type(folder).__name__})"
