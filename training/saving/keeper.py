@@ -101,7 +101,7 @@ def keeping(
 
 def _checked(folder: Any, every: Any, resume: Any) -> tuple[int | None, bool | str]:
     """The arguments, if they are of the right types and go together."""
-    if folder is not None and (not isinstance(folder, (str, os.PathLike)) or folder == ""):
+    if folder is not None and not isinstance(folder, (str, os.PathLike)):
         raise TypeError(
             f"fit: checkpoint must be the path of a folder, got {folder!r} "
             f"({type(folder).__name__})"
