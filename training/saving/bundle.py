@@ -71,7 +71,7 @@ def write_bundle(
         OSError: a file cannot be written; the older bundle is still there, whole.
         TypeError: something in the document is no plain data, or something in `arrays` no array;
             the message gives its place.
-        ValueError: a name cannot be used.
+        ValueError: a name cannot be used, or the document is larger than what is read again.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -92,35 +92,24 @@ def write_bundle(
     packed = {
         group: pack(named, where=f"{where}: group {group!r}") for group, named in arrays.items()
     }
+    files = {group: _entry(group, pieces) for group, pieces in packed.items()}
+    content = _manifest_of(kind, files, plain, indent)
+    if len(content) > LARGEST_MANIFEST:  # it would never be read again
+        raise ValueError(
+            f"{where}: configuration, vocabulary, history and the like take {len(content):,} bytes "
+            f"of {kind}.json, and at most {LARGEST_MANIFEST:,} are read; nothing was written. Keep "
+            "large tables in files of their own (arrays are saved apart)"
+        )
 
     folder = make_folder(folder, where=where)
     manifest = folder / f"{kind}.json"
     older = _manifest_or_nothing(manifest)
-    files = {}
     for group, pieces in packed.items():
-        checksum = digest(pieces)
-        name = _file_name(group, checksum)
-        with atomic_write(folder / name, where=where, flush=False) as file:
+        with atomic_write(folder / files[group]["name"], where=where, flush=False) as file:
             file.writelines(pieces)
-        size = sum(memoryview(piece).nbytes for piece in pieces)
-        files[group] = {"name": name, "bytes": size, "sha256": checksum}
-    head = {
-        "format": f"chainrule {kind}",
-        "version": VERSION,
-        "chainrule": _version(),
-        "files": files,
-    }
     flush_folder(folder)  # the files' names are on the disk before the manifest that names them
-    whole = {**head, **plain, "checksum": NOUGHTS.decode()}
-    text = json.dumps(whole, indent=indent, allow_nan=False)
-    content = (text.rstrip("\n}") + "\n}\n").encode()
-    if len(content) > LARGEST_MANIFEST:  # it would be refused when it is read
-        raise ValueError(
-            f"{where}: the manifest would have {len(content):,} bytes, and at most "
-            f"{LARGEST_MANIFEST:,} can be read again; give large data as NumPy arrays"
-        )
     with atomic_write(manifest, where=where) as file:
-        file.write(content[: _DIGEST.start] + _checksum(content) + content[_DIGEST.stop :])
+        file.write(content)
     with suppress(OSError):  # the bundle is written; what is left of others costs space only
         _remove_older(folder, kind, arrays, older)
 
@@ -128,6 +117,28 @@ def write_bundle(
 @cache
 def _version() -> str:
     return metadata.version("chainrule")
+
+
+def _entry(group: str, pieces: list[Any]) -> dict[str, Any]:
+    """What the manifest says of a group's file."""
+    checksum = digest(pieces)
+    size = sum(memoryview(piece).nbytes for piece in pieces)
+    return {"name": _file_name(group, checksum), "bytes": size, "sha256": checksum}
+
+
+def _manifest_of(kind: str, files: Files, plain: dict[str, Any], indent: int | None) -> bytes:
+    """The manifest's bytes, with its checksum."""
+    whole = {
+        "format": f"chainrule {kind}",
+        "version": VERSION,
+        "chainrule": _version(),
+        "files": files,
+        **plain,
+        "checksum": NOUGHTS.decode(),
+    }
+    text = json.dumps(whole, indent=indent, allow_nan=False)
+    content = (text.rstrip("\n}") + "\n}\n").encode()
+    return content[: _DIGEST.start] + _checksum(content) + content[_DIGEST.stop :]
 
 
 def _file_name(group: str, checksum: str) -> str:
