@@ -50,7 +50,8 @@ def from_image_folder(
     x is uint8, shape (height, width, channels), 0 to 255; y the number of the class, int64. The
     classes are the sorted names of the sub-folders: the pipeline's `classes`. An image is read when
     its turn comes, turned upright as its camera noted, and scaled to `size` whatever its own.
-    Animations give their first picture. Hidden files are left out.
+    Animations give their first picture. Hidden files are left out; links are followed to files, and
+    from the folder to classes.
 
     Arguments:
         folder: the folder.
@@ -62,8 +63,9 @@ def from_image_folder(
         ImportError: Pillow is not installed.
         OSError: the folder cannot be read.
         TypeError, ValueError: `size` or `color` are none of the above; the folder has no
-            sub-folder, one of them has no image, a file in it is no image, or has more than 8 bits
-            a channel. Where the data are read: ValueError for a damaged file.
+            sub-folder, one of them has no image, or a link to a folder; a file in it is no image,
+            or has more than 8 bits a channel. Where the data are read: ValueError for a damaged
+            file.
 
     >>> import chainrule as cr
     >>> photos = cr.data.from_image_folder("photos", size=(64, 64))  # doctest: +SKIP
@@ -157,7 +159,9 @@ def _classes(folder: Path) -> tuple[str, ...]:
             f"from_image_folder: there is no folder {str(folder)!r}; give one that has a "
             "sub-folder for each class"
         )
-    found = [each for each in sorted(folder.iterdir()) if not each.name.startswith(".")]
+    # By name and not by path: paths have another order on Windows, and classes would swap numbers.
+    found = sorted(folder.iterdir(), key=lambda each: each.name)
+    found = [each for each in found if not each.name.startswith(".")]
     classes = tuple(each.name for each in found if each.is_dir())
     if not classes:
         raise ValueError(
@@ -175,9 +179,15 @@ def _classes(folder: Path) -> tuple[str, ...]:
 
 def _image_files(folder: Path) -> list[Path]:
     """The files of one class, sorted by their paths."""
-    found = []
-    for place, folders, names in os.walk(folder):
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=_raised):
         folders[:] = [each for each in folders if not each.startswith(".")]
+        for each in folders:
+            if os.path.islink(os.path.join(place, each)):  # it may lead in a circle
+                raise ValueError(
+                    f"from_image_folder: {Path(place, each)} is a link to a folder, which is not "
+                    "followed; put a folder in its place, or links to the files"
+                )
         found += [Path(place, each) for each in names if not each.startswith(".")]
     if not found:
         raise ValueError(f"from_image_folder: {folder} has no images; remove it, if it is no class")
@@ -188,6 +198,10 @@ def _image_files(folder: Path) -> list[Path]:
                 "remove it from the folder"
             )
     return sorted(found, key=Path.as_posix)  # the same on every system
+
+
+def _raised(error: OSError) -> None:
+    raise error
 
 
 def _check(path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import PurePath
 
 import numpy as np
 import pytest
@@ -208,6 +210,32 @@ def test_wrong_folders_and_files_are_refused_by_name(photos):
         cr.data.from_image_folder(photos / "none", (4, 4))
     with pytest.raises(NotADirectoryError, match="from_image_folder: there is no folder"):
         cr.data.from_image_folder(photos / "cat" / "0.png", (4, 4))
+
+
+def test_classes_have_one_order_on_every_system(photos, monkeypatch):
+    (photos / "cat").rename(photos / "a")
+    (photos / "dog").rename(photos / "B")
+    monkeypatch.setattr(PurePath, "__lt__", lambda a, b: str(a).lower() < str(b).lower())  # Windows
+    assert cr.data.from_image_folder(photos, (2, 2)).classes == ("B", "a")
+
+
+def test_no_folder_within_a_class_is_left_out_without_a_word(photos, monkeypatch):
+    (photos / "bird").symlink_to(photos / "cat")  # a class may be a link
+    assert len(cr.data.from_image_folder(photos, (2, 2))) == 8
+    (photos / "dog" / "more").symlink_to(photos / "cat")
+    with pytest.raises(ValueError, match="more is a link to a folder, which is not followed"):
+        cr.data.from_image_folder(photos, (2, 2))
+    (photos / "dog" / "more").unlink()
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("deeper"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(PermissionError, match="deeper"):
+        cr.data.from_image_folder(photos, (2, 2))
 
 
 def test_the_fingerprint_of_a_folder_changes_with_names_sizes_and_settings(photos):
