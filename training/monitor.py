@@ -132,10 +132,13 @@ class Monitor:
             ) from None
 
     def better(self, value: float, best: float | None, min_delta: float = 0.0) -> bool:
-        """Is a value better than the best so far, by more than `min_delta`? NaN never is."""
+        """Is a value better than the best so far, by more than `min_delta`?
+
+        NaN never is; any number is better than NaN, and than none.
+        """
         if math.isnan(value):
             return False
-        if best is None:
+        if best is None or math.isnan(best):
             return True
         if self.higher_is_better:
             return value - min_delta > best

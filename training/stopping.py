@@ -31,7 +31,8 @@ class EarlyStopping(Callback):
             0, so that the first ends it; with a `target` there is no limit by default.
         verbose: 1 prints when it stops and what it restores.
         mode: "min" if lower is better, "max" if higher, "auto" to go by metric and name.
-        baseline: a value that must be beaten within `patience` epochs.
+        baseline: a value that must be beaten: until it is, epochs that get better count as epochs
+            without a better value, too, though they do not end the training.
         restore_best_weights: give the model the weights of the best epoch at the end? If no value
             was a number, it keeps those that it has.
         start_from_epoch: the first epoch, counted from 0, that is looked at.

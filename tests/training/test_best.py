@@ -147,6 +147,14 @@ def test_every_epoch_is_kept_if_that_is_asked_for_also_without_a_value(tmp_path)
     assert callback.best == callback.paths[0]
 
 
+def test_an_epoch_without_a_number_makes_room_for_one_that_has(tmp_path):
+    every, model = made(tmp_path, weights_only=True, keep=None)
+    run(every, [3.0, math.nan], model=model)
+    best, model = made(tmp_path, weights_only=True, keep=1)
+    run(best, [2.0, 4.0], model=model, first=2, state=every.state())
+    assert [each.name for each in best.paths] == names(tmp_path) == ["epoch-0003.safetensors"]
+
+
 def test_names_have_fields_as_in_keras(tmp_path):
     path = tmp_path / "runs" / "w.{epoch:02d}-{loss:.2f}.safetensors"
     callback = ModelCheckpoint(path, "loss", save_weights_only=True, keep=2)
