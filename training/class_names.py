@@ -25,7 +25,7 @@ def class_names(classes: Any, where: str) -> tuple[str, ...]:
     """
     if not isinstance(classes, (list, tuple, np.ndarray)):
         raise TypeError(f"{where}: classes must be a list of names, got {describe(classes)}")
-    names = []
+    names: dict[str, None] = {}  # a set in the order given: there may be very many
     for position, each in enumerate(classes):
         if not isinstance(each, str):
             raise TypeError(
@@ -36,9 +36,9 @@ def class_names(classes: Any, where: str) -> tuple[str, ...]:
             raise ValueError(f"{where}: classes[{position}] is empty; every class needs a name")
         if each in names:
             raise ValueError(f"{where}: the class {each!r} comes twice; np.unique(y) lists each")
-        names.append(str(each))
+        names[str(each)] = None
     if len(names) < 2:
-        raise ValueError(f"{where}: classes must be at least two, got {names}")
+        raise ValueError(f"{where}: classes must be at least two, got {list(names)}")
     return tuple(names)
 
 

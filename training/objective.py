@@ -9,6 +9,7 @@ activation. It is decided here, once, by kind, for training and evaluation alike
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -102,10 +103,10 @@ class Objective:
         ]
         self.average = Mean("loss")
         names = ["loss", *(metric.name for metric in self.metrics)]
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
+        if len(set(names)) < len(names):
+            twice = Counter(names).most_common(1)[0][0]
             raise ValueError(
-                f"compile: two of the loss and the metrics are called {twice[0]!r}; give one of "
+                f"compile: two of the loss and the metrics are called {twice!r}; give one of "
                 "them another name, as in BinaryAccuracy(name=...)"
             )
 

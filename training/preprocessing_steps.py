@@ -187,8 +187,8 @@ class MinMax(Step):
         """
         array, kept, shape = _samples(x, axis, "MinMax.fit")
         over = tuple(each for each in range(array.ndim) if each not in kept)
-        low, high = array.min(axis=over), array.max(axis=over)
-        return cls(np.reshape(low, shape), np.reshape(high, shape))
+        low, high = (np.asarray(each(axis=over), np.float64) for each in (array.min, array.max))
+        return cls(low.reshape(shape), high.reshape(shape))
 
     def apply(self, x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
         """(x - low) / (high - low); see `Step.apply`."""

@@ -127,3 +127,18 @@ def test_names_of_numpy_are_strings_in_the_configuration():
     made = Preprocessing(classes=np.unique(["b", "a", "b"]))
     assert made.get_config()["classes"] == ["a", "b"]
     assert {type(each) for each in made.classes} == {str}
+
+
+def test_many_classes_are_compared_by_hash():
+    compared = 0
+
+    class Name(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    Preprocessing(classes=[Name(number) for number in range(300)])
+    assert compared < 300

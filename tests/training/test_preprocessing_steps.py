@@ -105,6 +105,12 @@ def test_a_constant_feature_becomes_0_exactly_though_its_mean_is_rounded():
         assert not Preprocessing(fit(x))(x, "float64").any()
 
 
+def test_booleans_are_numbers_to_fit():
+    x = np.array([[True, False], [False, False]])
+    assert Preprocessing(MinMax.fit(x))(x).tolist() == [[1, 0], [0, 0]]
+    assert Preprocessing(Standardize.fit(x))(x).tolist() == [[1, 0], [-1, 0]]
+
+
 def test_the_axes_are_those_averaged_over():
     x = np.random.default_rng(0).normal(size=(6, 2, 3))
     step = Standardize.fit(x, axis=(0, 1))
