@@ -100,12 +100,20 @@ def _refuse_inputs_in_list(x: Any, y: Any, name: str, where: str) -> None:
     )
 
 
-def _check_array(value: Any, name: str, where: str) -> np.ndarray:
+def refuse_masked(value: Any, name: str, where: str) -> None:
+    """Raise ValueError for an array with masked entries, which would lose their mask.
+
+    >>> refuse_masked(np.ma.masked_array([1.0, 2.0], [False, False]), "x", "fit")
+    """
     if np.ma.isMaskedArray(value) and np.ma.is_masked(value):
         raise ValueError(
             f"{where}: {name} has masked entries, whose values are undefined; fill them first: "
             f"{name}.filled(value)"
         )
+
+
+def _check_array(value: Any, name: str, where: str) -> np.ndarray:
+    refuse_masked(value, name, where)
     if isinstance(value, Tensor) and not value._device.on_host:
         value = host_array(value)  # once; it goes to the model's device batch by batch
     try:

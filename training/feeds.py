@@ -69,9 +69,10 @@ class PipelineFeed:
         where: name of the public function, for messages.
         name: name of its argument.
         needs_y: must there be targets?
+        classes: the names of the model's classes, if it has any, in their order.
 
     Raises:
-        ValueError: it gives single samples, or no targets.
+        ValueError: it gives single samples, or no targets, or numbers the same classes otherwise.
     """
 
     unchecked = True
@@ -84,10 +85,17 @@ class PipelineFeed:
         where: str = "fit",
         name: str = "x",
         needs_y: bool = True,
+        classes: tuple[str, ...] | None = None,
     ) -> None:
         if pipeline.batch_size is None:
             raise ValueError(
                 f"{where}: {name} is a pipeline of single samples; put .batch(32) at its end"
+            )
+        own = pipeline.classes
+        if own is not None and classes is not None and own != classes and set(own) == set(classes):
+            raise ValueError(
+                f"{where}: {name} has the classes of the model's preprocessing in another order, "
+                f"{own} and not {classes}; set Preprocessing(classes=pipeline.classes)"
             )
         self.pipeline, self.seed, self.where, self.name = pipeline, seed, where, name
         self.needs_y = needs_y
@@ -140,13 +148,16 @@ def feed_of(
     where: str,
     prepare: Callable[..., tuple[Any, Any]],
     needs_y: bool = True,
+    classes: tuple[str, ...] | None = None,
 ) -> Batches | PipelineFeed:
     """What `evaluate` and `predict` go through: arrays in their order, or a pipeline.
 
-    Arguments: `prepare`, what makes ids of texts and names: `Model._prepared_data`.
+    Arguments: `prepare`, what makes ids of texts and names: `Model._prepared_data`; `needs_y` and
+    `classes`, see `PipelineFeed`.
 
     Raises:
-        ValueError, TypeError: they cannot be computed with; or something is given twice.
+        ValueError, TypeError: they cannot be computed with; something is given twice; or outputs
+            of which the targets are not known would come in another order than the samples.
     """
     if not is_pipeline(x):
         x, y = prepare(x, y, where)
@@ -164,4 +175,4 @@ def feed_of(
             f"{where}: x is a shuffled pipeline, and what is predicted would be in the order of "
             "none of your arrays; leave out shuffle()"
         )
-    return PipelineFeed(x, 0, where=where, needs_y=needs_y)
+    return PipelineFeed(x, 0, where=where, needs_y=needs_y, classes=classes)

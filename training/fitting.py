@@ -131,7 +131,9 @@ def _feeds(model: Any, x: Any, y: Any, options: Options, shuffle: bool) -> tuple
     held_out: Feed | None = None
     if is_pipeline(options.validation_data):
         # Validation sees the same batches in every epoch, whatever the seed of the run.
-        held_out = PipelineFeed(options.validation_data, 0, name="validation_data")
+        held_out = PipelineFeed(
+            options.validation_data, 0, name="validation_data", classes=model._known_classes()
+        )
     elif options.validation_data is not None:
         x_val, y_val = check_validation_data(options.validation_data, model._prepared_data)
         held_out = Batches(x_val, y_val, batch_size)
@@ -139,7 +141,8 @@ def _feeds(model: Any, x: Any, y: Any, options: Options, shuffle: bool) -> tuple
         x, y, x_val, y_val = split_validation(x, y, options.validation_split, random.generator())
         held_out = Batches(x_val, y_val, batch_size)
     if is_pipeline(x):
-        return PipelineFeed(x, int(random.generator().integers(1 << 63))), held_out
+        seed = int(random.generator().integers(1 << 63))
+        return PipelineFeed(x, seed, classes=model._known_classes()), held_out
     return Batches(x, y, batch_size, random.generator() if shuffle else None), held_out
 
 

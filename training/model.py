@@ -265,7 +265,8 @@ class Model(Preprocessed):
         """
         self._require_compiled("evaluate")
         line = ProgressLine(verbose=verbose, where="evaluate")
-        batches = feed_of(x, y, batch_size, where="evaluate", prepare=self._prepared_data)
+        prepare, classes = self._prepared_data, self._known_classes()
+        batches = feed_of(x, y, batch_size, where="evaluate", prepare=prepare, classes=classes)
         line.total = batches.steps
         params = {"steps": batches.steps, "verbose": line.verbose}
         hooks = CallbackList(callbacks, model=self, params=params, where="evaluate")
@@ -292,7 +293,7 @@ class Model(Preprocessed):
 
         Arguments:
             x: samples, shape (samples, ...); a tuple or a dict of arrays for several inputs; or a
-                pipeline of batches, whose targets, if it has any, are not looked at.
+                pipeline of batches, not shuffled, whose targets, if it has any, are not looked at.
             batch_size: samples computed together, 32 unless given.
             verbose: 0 silent, 1 or "auto" a progress bar, 2 one line.
             callbacks: `Callback`s, whose hooks for predictions are called.

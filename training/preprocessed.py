@@ -51,6 +51,10 @@ class Preprocessed(Described):
             )
         self._preprocessing = value
 
+    def _known_classes(self) -> tuple[str, ...] | None:
+        """The names of the classes, in the order of their ids, if the preprocessing has any."""
+        return None if self._preprocessing is None else self._preprocessing.classes
+
     def predict_classes(
         self, x: Any, batch_size: int | None = None, verbose: int | str = 0
     ) -> np.ndarray:
@@ -86,9 +90,11 @@ class Preprocessed(Described):
         """
         outputs = self.predict(x, batch_size, verbose)
         from_logits = self._objective is not None and self._objective.loss.from_logits
-        classes = None if self._preprocessing is None else self._preprocessing.classes
         return labels(
-            outputs, classes, threshold=0.0 if from_logits else 0.5, where="predict_classes"
+            outputs,
+            self._known_classes(),
+            threshold=0.0 if from_logits else 0.5,
+            where="predict_classes",
         )
 
     def _prepared_data(

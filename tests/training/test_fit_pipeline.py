@@ -9,6 +9,7 @@ import chainrule as cr
 from chainrule.callbacks import LambdaCallback
 from chainrule.layers import Dense, Dropout, Embedding, Flatten
 from chainrule.models import Sequential
+from chainrule.preprocessing import Preprocessing
 from chainrule.training.pipeline.making import from_arrays
 
 X = np.random.default_rng(0).normal(size=(37, 6)).astype("float32")
@@ -84,6 +85,31 @@ def test_what_a_pipeline_has_itself_is_not_given_beside_it():
         network().fit(from_arrays(X).batch(8), verbose=0)
     with pytest.raises(ValueError, match="has batch_size itself"):
         network().evaluate(data, batch_size=8, verbose=0)
+
+
+def test_classes_in_another_order_are_refused(monkeypatch):
+    data = from_arrays(X, Y).batch(8)
+    monkeypatch.setattr(data._source, "classes", ("no", "yes"), raising=False)
+    model = network()
+    for classes in (None, ["no", "yes"], ["nein", "ja"]):  # or other names for them
+        model.preprocessing = Preprocessing(classes=classes)
+        model.fit(data, verbose=0, validation_data=data)
+        model.evaluate(data, verbose=0)
+    model.preprocessing = Preprocessing(classes=["yes", "no"])
+    for use in (
+        lambda: model.fit(data, verbose=0),
+        lambda: model.fit(X, Y, verbose=0, validation_data=data),
+        lambda: model.evaluate(data, verbose=0),
+    ):
+        with pytest.raises(ValueError, match=r"in another order, \('no', 'yes'\) and not"):
+            use()
+    assert model.predict(data).shape == (37, 2)
+
+
+def test_a_batch_without_samples_is_refused_by_its_number():
+    empty = from_arrays(X, Y).batch(8).map(lambda x, y: (x, y) if len(x) == 8 else (x[:0], y[:0]))
+    with pytest.raises(ValueError, match=r"map\(<lambda>\), batch 4: x .* at least one sample"):
+        network().fit(empty, verbose=0)
 
 
 def test_each_batch_is_proved_to_fit_before_its_step():

@@ -13,7 +13,7 @@ import numpy as np
 
 from chainrule.engine.hosted import host_array
 from chainrule.engine.tensor import Tensor
-from chainrule.training.data import describe
+from chainrule.training.data import describe, refuse_masked
 
 
 class Element(NamedTuple):
@@ -106,8 +106,14 @@ def converted(element: Element, where: str, own: bool = False) -> Element:
 
     Raises:
         TypeError: a part is none of these, or of a dtype that cannot be trained on.
-        ValueError: it holds NaN or infinity, or rows of different lengths.
+        ValueError: it holds NaN or infinity, masked entries, or rows of different lengths; or x is
+            an empty dict or tuple.
     """
+    if isinstance(element.x, (dict, tuple)) and not element.x:
+        raise ValueError(
+            f"{where}: x is an empty {type(element.x).__name__}; it must have an array for each "
+            "input"
+        )
     return rebuilt(
         element, [_converted(each, name, where, own) for name, each in named_parts(element)]
     )
@@ -120,6 +126,7 @@ def _converted(value: Any, name: str, where: str, own: bool) -> Any:
         value = host_array(value)
     if value is None:
         raise TypeError(f"{where}: {name} is None; it must be an array, a number or a string")
+    refuse_masked(value, name, where)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:

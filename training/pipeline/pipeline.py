@@ -91,7 +91,7 @@ class Pipeline:
                 f"shuffle: give arguments by name: shuffle() orders all samples; a stream needs "
                 f"shuffle(buffer_size={positional[0]!r}); shuffle(seed=...) fixes the order"
             )
-        if any(isinstance(each, Shuffle) for each in self._step.steps()):
+        if self.is_shuffled:
             raise ValueError("shuffle: the pipeline is shuffled already; once is enough")
         if seed is not None:
             seed = whole(seed, "shuffle", "seed", 0)
@@ -244,7 +244,7 @@ class Pipeline:
     @property
     def is_shuffled(self) -> bool:
         """Does each epoch have an order of its own?"""
-        return any(isinstance(each, (Shuffle, BufferedShuffle)) for each in self._step.steps())
+        return any(isinstance(each, Shuffle) for each in self._step.steps())
 
     @property
     def has_targets(self) -> bool:

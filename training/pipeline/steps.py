@@ -264,6 +264,11 @@ class _Mapped(Opened):
                     f"{where}: {name} has {describe(each)}, but {arrays[0][0]} has "
                     f"{describe(arrays[0][1])}; the first axes must count the same samples"
                 )
+            if len(each) == 0:
+                raise ValueError(
+                    f"{where}: {name} has {describe(each)}, and a batch must keep at least one "
+                    "sample; leave samples out in the function that from_generator is given"
+                )
         first, like = self.like = self.like or (index, result)
         if not same_structure(result, like):
             raise ValueError(

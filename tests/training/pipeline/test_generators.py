@@ -145,6 +145,9 @@ def test_the_iterator_is_closed_at_the_end_and_when_the_rest_is_not_wanted(ahead
         ([(np.float16(1), 0)], None, TypeError, "float16"),
         ([([[1], [1, 2]], 0)], None, ValueError, "cannot be made an array"),
         ([("text", 0)], None, TypeError, "is text, which must be encoded"),
+        ([({}, 0)], None, ValueError, "sample 0: x is an empty dict"),
+        ([((), 0)], None, ValueError, "sample 0: x is an empty tuple"),
+        ([np.ma.masked_array([1.0, 2.0], [0, 1])], None, ValueError, "sample 0: x has masked"),
     ],
 )
 def test_wrong_samples_are_refused_by_their_number(samples, length, error, text):
