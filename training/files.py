@@ -9,7 +9,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from chainrule.engine.errors import describe
 
 #: What the disk says of itself, in the middle of writing.
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -37,6 +39,24 @@ def explained(error: OSError, path: Path, where: str) -> OSError:
     explained = type(error)(f"{where}: cannot write {str(path)!r} ({reason}): {remedy}")
     explained.errno = error.errno
     return explained
+
+
+def as_path(path: Any, where: str, name: str = "path") -> Path:
+    """A path, given as a string or as a path object.
+
+    Raises TypeError for anything else.
+
+    >>> as_path(3, "save")
+    Traceback (most recent call last):
+        ...
+    TypeError: save: path must be a string or a pathlib.Path, got 3
+    """
+    try:
+        return Path(path)
+    except TypeError:
+        raise TypeError(
+            f"{where}: {name} must be a string or a pathlib.Path, got {describe(path)}"
+        ) from None
 
 
 @contextmanager
@@ -71,7 +91,7 @@ def atomic_write(
     ...     Path(folder, "weights.bin").read_bytes()
     b'1 2 3'
     """
-    path = Path(path)
+    path = as_path(path, where)
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise explained(IsADirectoryError(errno.EISDIR, "Is a directory"), path, where)
@@ -125,7 +145,7 @@ def read_bytes(path: str | os.PathLike[str], *, where: str, remedy: str) -> byte
     FileNotFoundError: load: cannot read 'nothing' (No such file or directory); save it first
     """
     with reading(path, where=where, remedy=remedy):
-        return Path(path).read_bytes()
+        return as_path(path, where).read_bytes()
 
 
 @contextmanager
@@ -168,7 +188,7 @@ def make_folder(path: str | os.PathLike[str], *, where: str = "make_folder") -> 
     ...     make_folder(Path(folder, "runs", "digits")).is_dir()
     True
     """
-    folder = Path(path)
+    folder = as_path(path, where)
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)

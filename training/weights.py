@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.engine.errors import CheckpointError, DtypeError, ShapeError, describe
 from chainrule.engine.tensor import Tensor, on_host
 
-from .files import atomic_write, reading
+from .files import as_path, atomic_write, reading
 from .saving.arrays import announced, expected_size, unpack
 from .saving.bundle import read_bundle
 from .saving.seal import check_seal, pack_sealed
@@ -76,7 +76,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         OSError: the file is missing or cannot be read.
         CheckpointError (a ValueError): it is no such file, or it is damaged.
     """
-    path = Path(path)
+    path = as_path(path, "load_weights")
     if path.is_dir():
         return _weights_in(path)
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import chainrule as cr
 from chainrule.training import files
 from chainrule.training.files import (
     atomic_write,
@@ -245,3 +246,24 @@ def test_what_cannot_be_read_is_named_with_the_remedy(tmp_path):
         read_bytes(tmp_path / "nothing", where="load", remedy="save it")
     with pytest.raises(OSError, match=r"load: cannot read"):
         read_bytes(tmp_path, where="load", remedy="save it")
+
+
+@pytest.mark.parametrize("path", [3, b"model", None, ["model"]])
+def test_what_is_no_path_is_refused_by_the_functions_name(path):
+    model = cr.models.Sequential([cr.layers.Dense(1)])
+    model.build((None, 1))
+    pytest.importorskip("PIL")
+    tokenizer = cr.text.CharTokenizer().fit("a")
+    for name, argument, use in (
+        ("save", "path", lambda: model.save(path)),
+        ("load_model", "path", lambda: cr.load_model(path)),
+        ("save_weights", "path", lambda: model.save_weights(path)),
+        ("load_weights", "path", lambda: model.load_weights(path)),
+        ("from_npy", "x", lambda: cr.data.from_npy(path)),
+        ("from_text_file", "path", lambda: cr.data.from_text_file(path, lines=True)),
+        ("from_image_folder", "folder", lambda: cr.data.from_image_folder(path, (2, 2))),
+        ("save", "path", lambda: tokenizer.save(path)),
+        ("load", "path", lambda: cr.text.CharTokenizer.load(path)),
+    ):
+        with pytest.raises(TypeError, match=f"^{name}: {argument} must be a string or a pathlib"):
+            use()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..files import as_path
 from .arguments import refuse, whole
 from .elements import Element
 from .pipeline import Pipeline
@@ -87,7 +88,8 @@ def from_image_folder(
         raise ValueError(
             f"from_image_folder: color must be one of {', '.join(COLORS)}, got {color!r}"
         )
-    return Pipeline(ImageSource(Path(folder), (height, width), color))
+    path = as_path(folder, "from_image_folder", "folder")
+    return Pipeline(ImageSource(path, (height, width), color))
 
 
 def _pillow() -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.training.data import check_arrays
 
+from ..files import as_path
 from .arguments import refuse
 from .arrays import ArraySource
 from .pipeline import Pipeline
@@ -65,9 +66,9 @@ def from_npy(
 
 
 def _mapped(path: str | os.PathLike[str], name: str) -> np.ndarray:
-    shown = os.fspath(path)
+    shown = as_path(path, "from_npy", name)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(shown, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(
             f"from_npy: {name}: {shown} is no file of np.save that can be mapped ({error})"

@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule.training.sequences import pad_sequences, windows
 
+from ..files import as_path
 from .arguments import refuse, whole
 from .arrays import ArraySource
 from .elements import Element
@@ -75,7 +76,7 @@ def from_text_file(
     two one two | one two one
     """
     refuse(elsewhere, "from_text_file", encoding="the file must be UTF-8")
-    path = Path(path)
+    path = as_path(path, "from_text_file")
     if tokenizer is None and not lines:
         raise TypeError(
             "from_text_file: tokenizer is missing; windows of ids need one, such as "

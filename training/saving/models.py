@@ -23,6 +23,7 @@ from chainrule.engine.tensor import on_host
 from chainrule.layers.at_hand import weights_at_hand
 
 from ..best import INDEX, Written
+from ..files import as_path
 from ..weights import assign_weights
 from .bundle import read_bundle, write_bundle
 from .compiling import compile_from, optimizer_document, optimizer_from
@@ -71,7 +72,7 @@ def save_model(
             f"{where}: {model.name} has no weights yet: the first input makes them; call the model "
             "on some data, or build(input_shape), before"
         )
-    folder = Path(path)
+    folder = as_path(path, where)
     _require_own_folder(folder, where)
     document, arrays = model_parts(model, include_optimizer=include_optimizer)
     described = document["model"]
@@ -93,7 +94,7 @@ def load_model(
     where: str = "load_model",
 ) -> Any:
     """Read a model from a folder; see `chainrule.load_model`."""
-    folder, kind = bundle_in(Path(path))
+    folder, kind = bundle_in(as_path(path, where))
     document, arrays = read_bundle(folder, kind, where=where)
     model = model_from_parts(
         document, arrays, custom_objects, compile=compile, device=device, where=where
