@@ -96,13 +96,14 @@ def _places(element: Element) -> tuple[Any, bool]:
     return len(x) if isinstance(x, tuple) else None, y is None
 
 
-def converted(element: Element, where: str, own: bool = False) -> Element:
+def converted(element: Element, where: str, ours: Sequence[Any] = ()) -> Element:
     """The element with each part an array of numbers, or a string; NaN and infinity are refused.
 
     Arguments:
         element: what a function of the user's has made.
         where: what made it, for messages: "map(scale), element 3".
-        own: copy what is not ours, as the function may write into it again?
+        ours: arrays that are kept as they are; others are copied, as the function may write into
+            them again.
 
     Raises:
         TypeError: a part is none of these, or of a dtype that cannot be trained on.
@@ -115,11 +116,11 @@ def converted(element: Element, where: str, own: bool = False) -> Element:
             "input"
         )
     return rebuilt(
-        element, [_converted(each, name, where, own) for name, each in named_parts(element)]
+        element, [_converted(each, name, where, ours) for name, each in named_parts(element)]
     )
 
 
-def _converted(value: Any, name: str, where: str, own: bool) -> Any:
+def _converted(value: Any, name: str, where: str, ours: Sequence[Any]) -> Any:
     if isinstance(value, str):
         return value
     if isinstance(value, Tensor):
@@ -152,7 +153,8 @@ def _converted(value: Any, name: str, where: str, own: bool) -> Any:
         return array.astype(array.dtype.newbyteorder("="))
     if isinstance(value, np.generic):
         return value
-    return array.copy() if own and not isinstance(value, (int, float, list, tuple)) else array
+    made = isinstance(value, (int, float, list, tuple)) or any(value is each for each in ours)
+    return array if made else array.copy()
 
 
 def writable(element: Element) -> Element:

@@ -172,11 +172,11 @@ def _given(element: Element) -> Element:
 def _as_element(sample: Any, index: int) -> Element:
     where = f"from_generator: sample {index}"
     if not isinstance(sample, tuple):
-        return converted(Element(sample), where, own=True)
+        return converted(Element(sample), where)
     if len(sample) != 2 or sample[1] is None:
         got = f"a tuple of {len(sample)}" if len(sample) != 2 else "(x, None)"
         raise TypeError(
             f"{where} is {got}; it must be (x, y), or x alone; several inputs go together as "
             "((a, b), y) or ({'a': a, 'b': b}, y)"
         )
-    return converted(Element(*sample), where, own=True)
+    return converted(Element(*sample), where)

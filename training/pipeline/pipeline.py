@@ -115,7 +115,7 @@ class Pipeline:
 
         The function is called with x and y and returns (x, y). In a pipeline without targets it is
         called with x, and returns x, or the pair (x, y) to add targets. It may write into the
-        arrays it is given.
+        arrays it is given; other arrays that it returns are copied, so that it may use them again.
 
         Arguments:
             function: see above.

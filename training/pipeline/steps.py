@@ -230,7 +230,9 @@ class _Mapped(Opened):
             if hasattr(error, "add_note"):  # Python 3.11 or later
                 error.add_note(f"raised in {self._where(index)} of the pipeline")
             raise
-        result = converted(self._as_element(made, x, y is not None, index), self._where(index))
+        result = self._as_element(made, x, y is not None, index)
+        given = [each for _, each in named_parts(Element(x, y))]
+        result = converted(result, self._where(index), ours=given)
         if self.in_batches:
             self._check_batch(result, index)
         return result

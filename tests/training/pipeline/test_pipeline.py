@@ -496,3 +496,28 @@ def test_what_is_shown_and_known():
     assert "float32" not in repr(mapped)
     assert mapped.element == "x (8,) float32, y () int64"
     assert "x (8,) float32" in repr(mapped)
+
+
+@pytest.mark.parametrize("ahead", [0, 3])
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_function_may_use_the_array_that_it_returns_again(batched, ahead):
+    data = cr.data.from_arrays(np.arange(6.0).reshape(6, 1))
+    same = np.empty((2, 1) if batched else 1)
+
+    def doubled(x):
+        return np.multiply(x, 2, out=same)
+
+    pipeline = data.batch(2).map(doubled) if batched else data.map(doubled).batch(2)
+    items = list(pipeline.prefetch(ahead) if ahead else pipeline)
+    assert np.concatenate(items).ravel().tolist() == [0, 2, 4, 6, 8, 10]
+
+
+def test_what_a_function_was_given_and_returns_is_not_copied():
+    given = []
+
+    def kept(x, y):
+        given.append(x)
+        return x, y
+
+    [(x, _)] = cr.data.from_arrays(np.zeros((4, 2)), np.zeros(4)).shuffle().batch(4).map(kept)
+    assert x is given[0]
