@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -170,6 +171,13 @@ def keeps_arguments(cls: type) -> None:
     cls.__init__ = keeping  # type: ignore[misc]
 
 
+def _kept(value: Any) -> Any:
+    """The value, in lists and dicts of our own: the constructor may change those it is given."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_kept, value))
+    return {key: _kept(each) for key, each in value.items()} if type(value) is dict else value
+
+
 def _bound(signature: inspect.Signature, self: Any, args: Any, kwargs: Any) -> Given | None:
     try:
         bound = signature.bind(self, *args, **kwargs)
@@ -178,6 +186,8 @@ def _bound(signature: inspect.Signature, self: Any, args: Any, kwargs: Any) -> G
     bound.apply_defaults()
     arguments: dict[str, Any] = {}
     nameless = False
+    with suppress(RecursionError):  # of lists within themselves, which are no plain data
+        bound.arguments.update({name: _kept(each) for name, each in bound.arguments.items()})
     for p in list(signature.parameters.values())[1:]:
         if p.kind is p.VAR_KEYWORD:
             arguments.update(bound.arguments[p.name])

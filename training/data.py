@@ -149,7 +149,8 @@ def _check_dtype(array: np.ndarray, name: str, where: str) -> None:
         reason = (
             "text must be encoded as numbers first: model.preprocessing = Preprocessing(...), from "
             "chainrule.preprocessing, with Encode(tokenizer, length) makes ids of texts, and with "
-            "classes=[...] of targets that are names"
+            "classes=[...] of targets that are names (for a pipeline, before it is made: "
+            "from_arrays(*preprocessing.prepare(x, y)))"
         )
     elif array.dtype.kind == "O":
         reason = "it holds Python objects, or rows of different lengths; make an array of numbers"

@@ -46,7 +46,7 @@ def test_other_byte_orders_become_the_machines():
     ("value", "error", "reason"),
     [
         (np.array([{}, None]), TypeError, "Python objects"),
-        (["a", "b"], TypeError, "text must be encoded"),
+        (["a", "b"], TypeError, "text must be encoded.*for a pipeline, before it is made"),
         (np.array([b"a"]), TypeError, "text must be encoded"),
         (np.ones(2, "complex64"), TypeError, "real and imaginary"),
         (np.ones(2, "float16"), TypeError, r'precision.*astype\("float32"\)'),

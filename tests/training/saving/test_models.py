@@ -333,6 +333,37 @@ def test_models_of_ones_own_are_made_again_from_what_their_constructors_were_giv
     assert again.get_config() == model.get_config()
 
 
+class Stack(Model):
+    """Its constructor uses up the list that it is given."""
+
+    def __init__(self, widths, options=None):
+        super().__init__()
+        self.dense = []
+        while widths:
+            self.dense.append(Dense(widths.pop(0), **(options or {})))
+        self.options = options
+
+    def call(self, x):
+        for dense in self.dense:
+            x = dense(x)
+        return x
+
+
+def test_what_becomes_of_a_list_that_a_constructor_was_given_does_not_matter(tmp_path):
+    options = {"activation": "relu"}
+    model = Stack([3, 2], options)
+    options["activation"] = "tanh"
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    model(x)
+    assert model.get_config() == {"widths": [3, 2], "options": {"activation": "relu"}}
+    model.save(tmp_path / "stack")
+    again = cr.load_model(tmp_path / "stack", {"Stack": Stack})
+    assert np.array_equal(again.predict(x), model.predict(x))
+    within = []
+    within.append(within)
+    assert Tower(1, activation=within).built is False  # refused where it is used, or saved
+
+
 def test_what_counts_is_what_the_outermost_constructor_was_given(tmp_path):
     class Taller(Tower):
         def __init__(self, more, **options):
