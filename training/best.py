@@ -46,6 +46,8 @@ class Written(NamedTuple):
         """What `plain` returned. Raises KeyError, TypeError or ValueError for something else."""
         value, name = data["value"], str(data["name"])
         files = tuple(map(str, data["files"]))
+        if Path(name).name != name or name in ("", ".."):  # its files are removed one day
+            raise ValueError(f"{name!r} is no name in the folder")
         for file in files:
             if Path(file).parts[:1] != (name,) or ".." in Path(file).parts:
                 raise ValueError(f"{file!r} does not belong to {name!r}")

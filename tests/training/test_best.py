@@ -320,6 +320,10 @@ def test_a_damaged_index_is_an_error_and_stays(tmp_path, text):
             {"models": [{"epoch": 1, "value": 1.0, "name": "a", "files": ["a/../../b"]}]},
             "does not belong to 'a'",
         ),
+        *(
+            ({"models": [{"epoch": 1, "value": 1.0, "name": name, "files": files}]}, "no name in")
+            for name, files in (("/", ["/etc/a"]), ("..", []), ("", []), ("a/b", []), ("/a", []))
+        ),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused(tmp_path, change, message):
