@@ -172,6 +172,8 @@ def load_model(
     The model is built, has its weights, and predicts the same bits. If it was compiled when it was
     saved, it is, and its optimiser goes on where it was. Nothing in a file is executed: it names
     layers and the rest by words, which are looked up among chainrule's own and `custom_objects`.
+    How long its predictions take is up to the model, though: the regular expression of a
+    `WordTokenizer`, if it was saved with one of its own, may be slow beyond measure on some texts.
 
     Arguments:
         path: the folder; of a folder of checkpoints, the one of the latest step is read, of that

@@ -249,7 +249,7 @@ class WordTokenizer(BaseTokenizer):
             raise TypeError(f"WordTokenizer: pattern must be a string, got {pattern!r}")
         try:
             self._compiled = re.compile(pattern)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(
                 f"WordTokenizer: pattern {pattern!r} is no regular expression ({error})"
             ) from error

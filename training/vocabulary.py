@@ -209,7 +209,7 @@ def loaded(cls: Any, path: str | os.PathLike[str]) -> Any:
         raise ValueError(f"load: {str(path)!r} holds no {name}{but}; {remedy}")
     try:
         return cls.from_config(content["config"])
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # whatever a constructor makes of what it was not written for
         raise ValueError(f"load: {str(path)!r} is damaged ({error}); {remedy}") from error
 
 

@@ -148,6 +148,8 @@ def test_bad_input_is_refused(make):
     ("pattern", "error", "message"),
     [
         ("(", ValueError, "is no regular expression"),
+        ("a{4294967295}", ValueError, "is no regular expression"),
+        ("(" * 5000 + "a" + ")" * 5000, ValueError, "is no regular expression"),
         (r"\w*", ValueError, "finds empty tokens"),
         (7, TypeError, "pattern must be a string"),
     ],
@@ -176,3 +178,15 @@ def test_the_packaged_text_has_no_unknown_character_in_its_validation_part():
     assert tokenizer.decode(tokenizer.encode(data.text)) == data.text
     assert repr(tokenizer) == "<CharTokenizer: 105 ids>"
     assert repr(WordTokenizer()) == "<WordTokenizer: no vocabulary yet>"
+
+
+@pytest.mark.parametrize("vocabulary", [{}, {"config": 5}, {"config": {"tokens": 7}}, 5, [1]])
+@pytest.mark.parametrize("tokenizer", [CharTokenizer, WordTokenizer])
+def test_a_damaged_vocabulary_in_a_file_is_a_value_error(tokenizer, vocabulary, tmp_path):
+    path = tmp_path / "tokenizer.json"
+    tokenizer().fit("a b").save(path)
+    content = json.loads(path.read_text())
+    content["config"]["vocabulary"] = vocabulary
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="is damaged"):
+        tokenizer.load(path)

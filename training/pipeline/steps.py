@@ -18,6 +18,7 @@ import numpy as np
 from chainrule.engine.random import apart, seed_sequence
 from chainrule.training.data import describe
 
+from ..notes import add_note
 from .elements import (
     Element,
     Stacking,
@@ -227,8 +228,7 @@ class _Mapped(Opened):
             with apart(self.run.seed, self.run.epoch, FOR_MAP, self.step.number, index):
                 made = self.step.function(x) if y is None else self.step.function(x, y)
         except Exception as error:
-            if hasattr(error, "add_note"):  # Python 3.11 or later
-                error.add_note(f"raised in {self._where(index)} of the pipeline")
+            add_note(error, f"raised in {self._where(index)} of the pipeline")
             raise
         result = self._as_element(made, x, y is not None, index)
         given = [each for _, each in named_parts(Element(x, y))]

@@ -42,10 +42,11 @@ def from_text_file(
     last), as `cr.text.windows` makes them. The ids of the whole text are kept in memory, in the
     smallest dtype; the windows are made when their turn comes.
 
-    Lines: with `lines=True`, x is a line without its end, and there is no y. With a tokenizer it is
-    the line's ids, int32, cut or filled with 0 at the start to `length`, if that is given, as
-    `cr.text.pad_sequences` does; without one it is a string, for `map` to make numbers of. The file
-    may be larger than memory. Lines of white space alone are left out.
+    Lines: with `lines=True`, x is a line without its end (a line feed, perhaps after a carriage
+    return), and there is no y. With a tokenizer it is the line's ids, int32, cut or filled with 0
+    at the start to `length`, if that is given, as `cr.text.pad_sequences` does; without one it is a
+    string, for `map` to make numbers of. The file may be larger than memory. Lines of white space
+    alone are left out.
 
     Arguments:
         path: the file.

@@ -301,8 +301,7 @@ def test_an_error_comes_at_its_place(ahead):
     assert [int(next(items)) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(KeyError, match="five") as caught:
         next(items)
-    if sys.version_info >= (3, 11):
-        assert caught.value.__notes__ == ["raised in map(fails), sample 5 of the pipeline"]
+    assert caught.value.__notes__ == ["raised in map(fails), sample 5 of the pipeline"]
     assert list(items) == []
     assert not threads()
 
