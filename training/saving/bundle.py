@@ -28,6 +28,7 @@ from chainrule.engine.errors import CheckpointError, describe
 from ..files import atomic_write, flush_folder, make_folder, read_bytes, reading
 from .arrays import pack, unpack
 from .document import from_json, to_json
+from .lock import Turn
 from .seal import NOUGHTS, digest
 
 Files = dict[str, dict[str, Any]]  # of each group: its file's name, bytes and sha256
@@ -102,6 +103,14 @@ def write_bundle(
         )
 
     folder = make_folder(folder, where=where)
+    with Turn(folder):  # or one would take the files of another, not yet named, for left over
+        _write(folder, kind, content, files, packed, where)
+
+
+def _write(
+    folder: Path, kind: str, content: bytes, files: Files, packed: dict[str, list[Any]], where: str
+) -> None:
+    """Write the files of the groups, then the manifest, and remove what is no longer named."""
     manifest = folder / f"{kind}.json"
     older = _manifest_or_nothing(manifest)
     for group, pieces in packed.items():
@@ -111,7 +120,7 @@ def write_bundle(
     with atomic_write(manifest, where=where) as file:
         file.write(content)
     with suppress(OSError):  # the bundle is written; what is left of others costs space only
-        _remove_older(folder, kind, arrays, older)
+        _remove_older(folder, kind, files, older)
 
 
 @cache

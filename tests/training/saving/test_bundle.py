@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from chainrule.engine.errors import CheckpointError
-from chainrule.training.saving import read_bundle, read_manifest, write_bundle
+from chainrule.training.saving import bundle, read_bundle, read_manifest, write_bundle
 from chainrule.training.saving.arrays import DTYPES
 
 
@@ -360,3 +362,25 @@ def test_a_file_that_cannot_be_read_is_an_error_of_the_system(tmp_path, monkeypa
     error, text = refusal(tmp_path)
     assert type(error) is PermissionError
     assert "change the permissions" in text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked")
+def test_writers_of_one_folder_wait_for_each_other(tmp_path, monkeypatch):
+    def write(number):
+        write_bundle(tmp_path, "model", {}, {"weights": {"w": np.full(3, number)}})
+
+    write(0)
+    other = threading.Thread(target=write, args=(2,))
+    flush = bundle.flush_folder
+
+    def meanwhile(folder):
+        flush(folder)
+        if not other.ident:  # amid the first
+            other.start()
+            other.join(0.3)
+
+    monkeypatch.setattr(bundle, "flush_folder", meanwhile)
+    write(1)
+    other.join()
+    assert read_bundle(tmp_path, "model")[1]["weights"]["w"].tolist() == [2, 2, 2]
+    assert len(list(tmp_path.iterdir())) == 2
