@@ -81,7 +81,8 @@ def load_callback_states(
         listed = ", ".join(
             f"{count} {name}s" if count > 1 else name for name, count in missing.items()
         )
-        given = ", ".join(f"{count} {name}" for name, count in present.items()) or "none"
+        others = {name: count for name, count in present.items() if name != "History"}  # fit's own
+        given = ", ".join(f"{count} {name}" for name, count in others.items()) or "none"
         raise ValueError(
             f"{where}: the saved run had callbacks that this one lacks: {listed} (given: {given}); "
             "give the callbacks that it had, so that what they remember is not lost"
