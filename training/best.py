@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from chainrule.engine.errors import describe
 from chainrule.engine.habits import explains_arguments
-from chainrule.training.arguments import check_flag, check_integer
+from chainrule.training.arguments import check_flag
 from chainrule.training.callbacks import Callback, Logs
 from chainrule.training.files import check_writable_folder
+from chainrule.training.integers import check_integer
 from chainrule.training.json_files import read_json, write_json
 from chainrule.training.monitor import ELSEWHERE, Monitor
 

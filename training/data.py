@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from chainrule.engine.hosted import host_array
 from chainrule.engine.tensor import Tensor
 
 from .inputs import count, mapped, parts, rows
+from .integers import check_integer
 
 #: Samples computed together, unless a user says otherwise.
 DEFAULT_BATCH_SIZE = 32
@@ -301,18 +301,7 @@ def check_batch_size(batch_size: object, *, where: str = "fit") -> int:
     >>> check_batch_size(np.int64(32))
     32
     """
-    try:
-        if isinstance(batch_size, (bool, np.bool_)):  # integers to Python and older NumPy
-            raise TypeError
-        size = operator.index(batch_size)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(
-            f"{where}: batch_size must be an integer of at least 1, got {batch_size!r} "
-            f"({type(batch_size).__name__})"
-        ) from None
-    if size < 1:
-        raise ValueError(f"{where}: batch_size must be at least 1, got {size}; 32 is usual")
-    return size
+    return check_integer(batch_size, "batch_size", least=1, where=where)
 
 
 class Batches:

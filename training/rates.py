@@ -9,8 +9,8 @@ from typing import Any
 
 from chainrule.engine.errors import describe
 from chainrule.engine.habits import explains_arguments
-from chainrule.training.arguments import check_integer
 from chainrule.training.callbacks import Callback, Logs
+from chainrule.training.integers import check_integer
 from chainrule.training.monitor import ELSEWHERE, Monitor, check_number
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from chainrule.engine.errors import DtypeError, ShapeError, describe
 
+from .integers import check_integer
+
 SIDES = ("pre", "post")
 
 
@@ -60,7 +62,11 @@ def pad_sequences(
             raise ValueError(f'pad_sequences: {name} must be "pre" or "post", got {side!r}')
     rows = _rows(sequences)
     lengths = np.array([len(row) for row in rows])
-    width = int(lengths.max()) if maxlen is None else _whole(maxlen, "pad_sequences", "maxlen", 1)
+    width = (
+        int(lengths.max())
+        if maxlen is None
+        else check_integer(maxlen, "maxlen", least=1, where="pad_sequences")
+    )
     flat = np.concatenate(rows)
     if kind.kind != "O" and flat.dtype.kind not in "biuf":
         raise DtypeError(
@@ -166,7 +172,7 @@ def windows(
         )
     if target not in ("next", "last"):
         raise ValueError(f'windows: target must be "next" or "last", got {target!r}')
-    length = _whole(length, "windows", "length", 1)
+    length = check_integer(length, "length", least=1, where="windows")
     possible = len(sequence) - length
     if possible < 1:
         raise ValueError(
@@ -178,12 +184,12 @@ def windows(
         raise ValueError(f"windows: ids[{first}] = {sequence[first]} is negative; ids start at 0")
     every = np.lib.stride_tricks.sliding_window_view(_small(sequence), length + 1)
     if count is None:
-        step = 1 if stride is None else _whole(stride, "windows", "stride", 1)
+        step = 1 if stride is None else check_integer(stride, "stride", least=1, where="windows")
         chosen = every[::step]
     elif stride is not None:
         raise ValueError(f"windows: give count={count} or stride={stride}, not both")
     else:
-        count = _whole(count, "windows", "count", 1)
+        count = check_integer(count, "count", least=1, where="windows")
         if count > possible:
             raise ValueError(
                 f"windows: ids has {len(sequence)} steps, and so {possible} windows of "
@@ -244,7 +250,7 @@ def to_categorical(y: Any, num_classes: int | None = None, dtype: Any = "float32
     if num_classes is None:
         classes = int(labels.max()) + 1
     else:
-        classes = _whole(num_classes, "to_categorical", "num_classes", 1)
+        classes = check_integer(num_classes, "num_classes", least=1, where="to_categorical")
     outside = (labels < 0) | (labels >= classes)
     if outside.any():
         first = tuple(int(each) for each in np.argwhere(outside)[0])
@@ -285,11 +291,3 @@ def _unfit(values: np.ndarray, kind: np.dtype[Any]) -> tuple[int, ...] | None:
         cast = values.astype(kind)
     wrong = np.isinf(cast) & np.isfinite(values) if kind.kind == "f" else cast != values
     return tuple(int(each) for each in np.argwhere(wrong)[0]) if wrong.any() else None
-
-
-def _whole(value: Any, where: str, name: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{where}: {name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{where}: {name} must be at least {least}, got {value}")
-    return int(value)

@@ -11,8 +11,9 @@ import numpy as np
 
 from chainrule.engine.errors import describe
 from chainrule.engine.habits import explains_arguments
-from chainrule.training.arguments import check_flag, check_integer
+from chainrule.training.arguments import check_flag
 from chainrule.training.callbacks import Callback, Logs
+from chainrule.training.integers import check_integer
 from chainrule.training.monitor import ELSEWHERE, Monitor, check_number
 
 

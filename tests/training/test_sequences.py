@@ -80,7 +80,7 @@ def test_strings_can_be_kept_as_objects():
         (([[[1], [2]], [1]],), ShapeError, r"sequences\[1\] has shape \(1,\).*\(2, 1\)"),
         (([[[1], [2, 3]]],), ShapeError, r"sequences\[0\] cannot be made an array"),
         (([[1]], 0), ValueError, "maxlen must be at least 1"),
-        (([[1]], 2.0), TypeError, r"maxlen must be an integer, got 2\.0"),
+        (([[1]], 2.0), TypeError, r"maxlen must be an integer of at least 1, got 2\.0"),
         (([[1]], None, "int32", "left"), ValueError, 'padding must be "pre" or "post"'),
         (([[1]], None, "int32", "pre", "left"), ValueError, 'truncating must be "pre" or "post"'),
         (([[1]], None, "nothing"), DtypeError, "dtype='nothing' is unknown"),

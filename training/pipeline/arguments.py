@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,25 +50,6 @@ METHODS = {
     "dataset": "the pipeline is all there is: for x, y in pipeline",
     "concatenate": "use from_arrays on np.concatenate of the arrays, or from_generator",
 }
-
-
-def whole(value: Any, where: str, name: str, least: int) -> int:
-    """An integer of at least so much, as a Python integer.
-
-    Raises TypeError or ValueError for anything else.
-
-    >>> whole(np.int64(3), "take", "count", 1)
-    3
-    """
-    try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{where}: {name} must be an integer, got {value!r}") from None
-    if number < least:
-        raise ValueError(f"{where}: {name} must be at least {least}, got {number}")
-    return number
 
 
 def refuse(given: Mapping[str, Any], where: str, **remedies: str) -> None:

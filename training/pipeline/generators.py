@@ -8,9 +8,10 @@ from functools import cached_property, partial
 from typing import Any
 
 from chainrule.engine.random import apart
+from chainrule.training.integers import check_integer
 
 from ..arguments import is_data_set
-from .arguments import refuse, whole
+from .arguments import refuse
 from .elements import Element, converted, named_parts, same_structure, structure_of
 from .pipeline import Pipeline
 from .steps import FOR_SOURCE, Later, Opened, Run, Step
@@ -70,7 +71,7 @@ def from_generator(
             f"{type(function).__name__}; use {remedy}"
         )
     if length is not None:
-        length = whole(length, "from_generator", "length", 1)
+        length = check_integer(length, "length", least=1, where="from_generator")
     return Pipeline(GeneratorSource(function, length))
 
 

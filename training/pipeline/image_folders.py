@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.training.integers import check_integer
+
 from ..files import as_path
-from .arguments import refuse, whole
+from .arguments import refuse
 from .elements import Element
 from .pipeline import Pipeline
 from .steps import Opened, Run, Step
@@ -83,7 +85,9 @@ def from_image_folder(
         )
     if not isinstance(size, (tuple, list)) or len(size) != 2:
         raise TypeError(f"from_image_folder: size must be (height, width), got {size!r}")
-    height, width = (whole(each, "from_image_folder", "size", 1) for each in size)
+    height, width = (
+        check_integer(each, "size", least=1, where="from_image_folder") for each in size
+    )
     if color not in COLORS:
         raise ValueError(
             f"from_image_folder: color must be one of {', '.join(COLORS)}, got {color!r}"

@@ -9,8 +9,9 @@ import numpy as np
 
 from chainrule.engine import random
 from chainrule.training.data import check_batch_size
+from chainrule.training.integers import check_integer
 
-from .arguments import METHODS, permutation, refuse, whole
+from .arguments import METHODS, permutation, refuse
 from .elements import Element, shown
 from .prefetching import Prefetched
 from .steps import Batch, BufferedShuffle, Later, Map, Run, Shuffle, Skip, Step, Take
@@ -94,7 +95,7 @@ class Pipeline:
         if self.is_shuffled:
             raise ValueError("shuffle: the pipeline is shuffled already; once is enough")
         if seed is not None:
-            seed = whole(seed, "shuffle", "seed", 0)
+            seed = check_integer(seed, "seed", least=0, where="shuffle")
         if self._step.indexed:
             if buffer_size is not None:
                 raise ValueError(
@@ -107,7 +108,7 @@ class Pipeline:
                 "shuffle: this source is a stream, which can be shuffled within a buffer only; "
                 "give shuffle(buffer_size=1000), the samples that are kept in memory"
             )
-        size = whole(buffer_size, "shuffle", "buffer_size", 1)
+        size = check_integer(buffer_size, "buffer_size", least=1, where="shuffle")
         return self._with(BufferedShuffle(self._step, seed, size))
 
     def map(self, function: Callable[..., Any], **elsewhere: Any) -> Pipeline:
@@ -179,7 +180,7 @@ class Pipeline:
         [[0, 1], [2]]
         """
         refuse(elsewhere, "prefetch", buffer_size="it is called count")
-        return Pipeline(self._step, whole(count, "prefetch", "count", 1))
+        return Pipeline(self._step, check_integer(count, "count", least=1, where="prefetch"))
 
     def take(self, count: int) -> Pipeline:
         """The first `count` samples; after `batch`, batches.
@@ -190,7 +191,7 @@ class Pipeline:
         >>> [int(x) for x in cr.data.from_arrays(np.arange(5)).take(2)]
         [0, 1]
         """
-        return self._with(Take(self._step, whole(count, "take", "count", 1)))
+        return self._with(Take(self._step, check_integer(count, "count", least=1, where="take")))
 
     def skip(self, count: int) -> Pipeline:
         """All but the first `count` samples; after `batch`, batches.
@@ -201,7 +202,7 @@ class Pipeline:
         >>> [int(x) for x in cr.data.from_arrays(np.arange(5)).skip(3)]
         [3, 4]
         """
-        made = Skip(self._step, whole(count, "skip", "count", 0))
+        made = Skip(self._step, check_integer(count, "count", least=0, where="skip"))
         if made.length == 0:
             raise ValueError(f"skip: count={count} leaves none of {self.length}")
         return self._with(made)
@@ -322,8 +323,11 @@ class Pipeline:
         >>> [x.tolist() for x in pipeline.open(seed=7, epoch=2, start=1)] == whole[1:]
         True
         """
-        seed, epoch = whole(seed, "open", "seed", 0), whole(epoch, "open", "epoch", 0)
-        start = whole(start, "open", "start", 0)
+        seed, epoch = (
+            check_integer(seed, "seed", least=0, where="open"),
+            check_integer(epoch, "epoch", least=0, where="open"),
+        )
+        start = check_integer(start, "start", least=0, where="open")
         if self.length is not None and start > self.length:
             raise ValueError(f"open: start={start} is past the end: there are {self.length} items")
         if order is not None:

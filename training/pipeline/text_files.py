@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.training.integers import check_integer
 from chainrule.training.sequences import pad_sequences, windows
 
 from ..files import as_path
-from .arguments import refuse, whole
+from .arguments import refuse
 from .arrays import ArraySource
 from .elements import Element
 from .fingerprints import CHUNK, file_fingerprint
@@ -91,7 +92,7 @@ def from_text_file(
     if length is None and not lines:
         raise TypeError("from_text_file: length is missing; give the ids of a window, length=40")
     if length is not None:
-        length = whole(length, "from_text_file", "length", 1)
+        length = check_integer(length, "length", least=1, where="from_text_file")
     if path.stat().st_size == _start(path):
         raise ValueError(f"from_text_file: {path} is empty")
     if lines:

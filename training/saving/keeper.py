@@ -19,9 +19,9 @@ from chainrule.engine import random
 from chainrule.engine.errors import CheckpointError
 from chainrule.engine.tensor import Tensor, on_host
 
-from ..arguments import check_integer
 from ..callback_states import callback_states, load_callback_states
 from ..files import check_writable_folder
+from ..integers import check_integer
 from ..notes import add_note
 from ..pipeline.generators import GeneratorSource
 from ..pipeline.pipeline import Pipeline
