@@ -89,13 +89,13 @@ def test_digests_tell_every_bit_apart():
 @needs_proc
 def test_the_peak_of_memory_sees_what_is_freed_again():
     with Peak(0.001) as peak:
-        taken = np.ones(20_000_000, np.uint8)
+        taken = np.ones(64_000_000, np.uint8)  # more than malloc ever keeps for later
         at_most = peak.samples
         while peak.samples < at_most + 3:
             taken[0] ^= 1
         del taken
         now = holdings()["anonymous"]
-    assert peak.growth >= 15e6
+    assert peak.growth >= 50e6
     assert now < peak.most - 15e6
 
 
@@ -111,7 +111,7 @@ def test_little_of_a_mapped_file_is_in_memory():
 def test_a_long_run_leaves_no_file_and_no_thread_behind():
     found = soak.measure(steps=240)
     held = found.details["held"]
-    assert [each["step"] for each in held] == [30, 60, 120, 180, 240]
+    assert [each["step"] for each in held] == [60, 120, 180, 240]
     assert held[-1]["descriptors"] == held[0]["descriptors"]
     # The main one, that which writes checkpoints, and that which prefetches.
     assert max(each["threads"] for each in held) <= 3

@@ -34,8 +34,8 @@ def generators_in(roots: Mapping[str, Any]) -> Generators:
     Arguments: `roots`, by name, what is looked into; None is nothing.
 
     >>> source = np.random.default_rng(0)
-    >>> [name for name, _ in generators_in({"augment": lambda x: x + source.normal()})]
-    ['augment > global source']
+    >>> [name for name, _ in generators_in({"augment": functools.partial(max, source)})]
+    ['augment > argument 0']
     """
     found: dict[int, tuple[str, Generator]] = {}
     seen: dict[int, Any] = {}  # kept alive, so that no other object gets its id
