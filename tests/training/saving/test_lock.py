@@ -21,10 +21,12 @@ import os, sys, time
 from chainrule.training.saving.lock import FolderLock
 with FolderLock(sys.argv[1], where="holder"):
     child = os.fork() if "fork" in sys.argv else -1
-    if child == 0:
+    if child == 0:  # by the time that fork returns in it, it has let go
+        print(os.getpid(), flush=True)
         time.sleep(60)
         os._exit(0)
-    print(child, flush=True)
+    if child == -1:
+        print(child, flush=True)
     sys.stdin.read()
 """
 
