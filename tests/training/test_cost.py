@@ -168,6 +168,18 @@ def test_the_operations_are_those_that_are_run(monkeypatch, name, size):
     assert cost.forward == counted.operations
 
 
+def _traced_peak(step):
+    """How many bytes more than before there are at most during a step."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        with blocks.aside():
+            step()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_memory_is_within_a_tenth_of_the_measured_peak(name):
     """What a step needs besides state; of a batch eight and four times as large as were run.
@@ -181,14 +193,7 @@ def test_memory_is_within_a_tenth_of_the_measured_peak(name):
         step = train(model, shape, size)
         for _ in range(2):
             step()
-        tracemalloc.start()
-        try:
-            before = tracemalloc.get_traced_memory()[0]
-            with blocks.aside():
-                step()
-            peak = tracemalloc.get_traced_memory()[1] - before
-        finally:
-            tracemalloc.stop()
+        peak = min(_traced_peak(step) for _ in range(3))  # what else allocates meanwhile adds to it
     assert predicted.working == pytest.approx(peak, rel=0.1)
     assert predicted.memory == predicted.state + predicted.working
 
