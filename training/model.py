@@ -199,7 +199,8 @@ class Model(Preprocessed):
             the `History`, whose `history["loss"]` and so on are lists with a value per epoch.
 
         Raises:
-            RuntimeError: the model is not compiled, or another run has the folder of checkpoints.
+            RuntimeError: the model is not compiled.
+            BlockingIOError: another run has the folder of checkpoints.
             ValueError, TypeError: arguments or data that cannot be trained on; see the message.
             OSError: a checkpoint cannot be written or read; those before it are whole.
 

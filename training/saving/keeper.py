@@ -63,7 +63,7 @@ def keeping(
         ValueError, TypeError: the arguments do not go together, or the folder has no checkpoint to
             go on from, or one that would be lost.
         CheckpointError: the newest checkpoint is damaged.
-        RuntimeError: another process, or another run of this one, keeps its run there.
+        BlockingIOError: another process, or another run of this one, keeps its run there.
         OSError: nothing can be written there.
     """
     every, resume = _checked(folder, every, resume)
