@@ -69,7 +69,27 @@ class LearningRateSchedule(Configured):
         raise NotImplementedError(f"{type(self).__name__} must define __call__(step)")
 
 
-class ExponentialDecay(LearningRateSchedule):
+class _Decay(Configured):
+    """What the rates that fall without end have in common: their arguments, and their time."""
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: int,
+        decay_rate: float,
+        staircase: bool = False,
+    ) -> None:
+        self.initial_learning_rate = _rate(self, "initial_learning_rate", initial_learning_rate)
+        self.decay_steps = _steps(self, "decay_steps", decay_steps)
+        self.decay_rate = _rate(self, "decay_rate", decay_rate)
+        self.staircase = bool(staircase)
+
+    def _passed(self, step: int) -> float:
+        """How many times `decay_steps` steps have been taken."""
+        return step // self.decay_steps if self.staircase else step / self.decay_steps
+
+
+class ExponentialDecay(_Decay, LearningRateSchedule):
     """A constant factor for every so many steps.
 
         rate(step) = initial_learning_rate * decay_rate^(step / decay_steps)
@@ -90,25 +110,18 @@ class ExponentialDecay(LearningRateSchedule):
     (0.1, 0.025)
     """
 
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_steps: int,
-        decay_rate: float,
-        staircase: bool = False,
-    ) -> None:
-        self.initial_learning_rate = _rate(self, "initial_learning_rate", initial_learning_rate)
-        self.decay_steps = _steps(self, "decay_steps", decay_steps)
-        self.decay_rate = _rate(self, "decay_rate", decay_rate)
-        self.staircase = bool(staircase)
-
     def __call__(self, step: int) -> float:
-        """The rate after `step` steps."""
-        passed = _passed(step, self.decay_steps, self.staircase)
-        return float(self.initial_learning_rate * self.decay_rate**passed)
+        """The rate after `step` steps. Raises ValueError if it has grown beyond all numbers."""
+        try:
+            return float(self.initial_learning_rate * self.decay_rate ** self._passed(step))
+        except OverflowError:
+            raise ValueError(
+                f"ExponentialDecay: decay_rate={self.decay_rate} has made the rate larger than "
+                f"any number after {step:,} steps; give one below 1, by which it falls"
+            ) from None
 
 
-class InverseTimeDecay(LearningRateSchedule):
+class InverseTimeDecay(_Decay, LearningRateSchedule):
     """Falls as one over the time.
 
         rate(step) = initial_learning_rate / (1 + decay_rate * step / decay_steps)
@@ -128,22 +141,9 @@ class InverseTimeDecay(LearningRateSchedule):
     0.05
     """
 
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_steps: int,
-        decay_rate: float,
-        staircase: bool = False,
-    ) -> None:
-        self.initial_learning_rate = _rate(self, "initial_learning_rate", initial_learning_rate)
-        self.decay_steps = _steps(self, "decay_steps", decay_steps)
-        self.decay_rate = _rate(self, "decay_rate", decay_rate)
-        self.staircase = bool(staircase)
-
     def __call__(self, step: int) -> float:
         """The rate after `step` steps."""
-        passed = _passed(step, self.decay_steps, self.staircase)
-        return self.initial_learning_rate / (1 + self.decay_rate * passed)
+        return self.initial_learning_rate / (1 + self.decay_rate * self._passed(step))
 
 
 class PolynomialDecay(LearningRateSchedule):
@@ -322,18 +322,13 @@ def from_config(config: dict[str, Any], place: str = "") -> LearningRateSchedule
     return found
 
 
-def _passed(step: int, decay_steps: int, staircase: bool) -> float:
-    """How many times `decay_steps` steps have been taken."""
-    return step // decay_steps if staircase else step / decay_steps
-
-
-def _rate(schedule: LearningRateSchedule, name: str, value: Any) -> float:
+def _rate(schedule: Configured, name: str, value: Any) -> float:
     rule = "a finite number, not negative, such as 0.01"
     where = f"{type(schedule).__name__}: {name}"
     return number(value, where, rule, lambda rate: 0 <= rate < math.inf)
 
 
-def _steps(schedule: LearningRateSchedule, name: str, value: Any, least: int = 1) -> int:
+def _steps(schedule: Configured, name: str, value: Any, least: int = 1) -> int:
     rule = f"a whole number of at least {least}"
     where = f"{type(schedule).__name__}: {name}"
     # int() of what is not finite is an error: the bounds are tested first.

@@ -266,3 +266,10 @@ def test_a_configuration_has_the_rate_of_now_and_remembers_that_of_the_beginning
 def test_configurations_that_do_not_fit_name_the_place(config, text):
     with pytest.raises(ValueError, match=text):
         cr.optim.get({"class_name": "SGD", "config": config})
+
+
+def test_a_rate_that_grows_beyond_all_numbers_says_why():
+    growing = schedules.ExponentialDecay(0.1, decay_steps=1, decay_rate=2.0)
+    assert growing(3) == 0.8
+    with pytest.raises(ValueError, match=r"decay_rate=2.0 .* after 2,000 steps; give one below 1"):
+        growing(2000)
