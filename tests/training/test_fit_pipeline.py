@@ -132,3 +132,24 @@ def test_each_batch_is_proved_to_fit_before_its_step():
         text.fit(from_arrays(ids, Y[:20]).batch(8), verbose=0)
     with pytest.raises(ValueError, match="x of batch 2"):
         text.predict(from_arrays(ids).batch(8))
+
+
+def test_each_epoch_draws_numbers_of_its_own_and_a_resumed_one_draws_them_again(tmp_path):
+    def train(**options):
+        drawn = []
+
+        def noisy(x, y):
+            drawn.append(cr.random.generator().random())
+            return x + drawn[-1], y
+
+        model = network()
+        data = from_arrays(X, Y).shuffle().map(noisy).batch(37)
+        model.fit(data, verbose=0, **options)
+        return drawn[len(X) :], weights(model)  # the first batch was computed before, to build on
+
+    drawn, expected = train(epochs=4)
+    assert len(drawn) == len(set(drawn))
+    train(epochs=2, checkpoint=tmp_path)
+    again, found = train(epochs=4, checkpoint=tmp_path, resume=True)
+    assert found == expected
+    assert again[-74:] == drawn[-74:]
